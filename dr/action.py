@@ -1,0 +1,110 @@
+"""The Action protocol: run it, probe whether it happened, undo it; and the effects it declares.
+
+An action never decides: guards and ``engine.transition`` do. It must be safe to *probe* at any time. ``run`` is
+called at most once an attempt; what it could not finish for certain it reports by raising a ``TargetError`` whose
+``outcome_known`` is False, and the engine then probes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dr.world import World
+
+
+Output = str | int | float | bool
+
+
+class StepArgs(BaseModel):
+    """Base of every action's ``Args``. The planner fills in ``system`` and ``site`` from the run and the step."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str
+    site: str
+
+
+class Holds(StrEnum):
+    """The answer to "does the effect hold?"."""
+
+    YES = "yes"
+    NO = "no"
+    CANNOT_TELL = "cannot-tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One thing that is true of the world once the action has succeeded.
+
+    ``subject`` is a key such as ``system/ncts/main``; ``field`` one of ``power``, ``role``, ``fence``, ``traffic``,
+    ``bubble``, ``backup``, ``scratch``; ``value`` its new value.
+    """
+
+    subject: str
+    field: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a probe of an effect found, with the evidence in words."""
+
+    holds: Holds
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything an action may use.
+
+    ``key`` is the idempotency key, the same for every attempt of one step; ``token`` the fencing token (epoch);
+    ``timeout_s`` what is left for this attempt; ``say`` appends a line to the step's live output.
+    """
+
+    run_id: str
+    step: str
+    attempt: int
+    key: str
+    token: int
+    timeout_s: float
+    world: World
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished action: outputs that later steps may refer to (``${steps.ID.NAME}``); JSON scalars only."""
+
+    outputs: Mapping[str, Output] = field(default_factory=dict)
+
+
+class Action(Protocol):
+    """One kind of step. ``args`` are validated by ``Args`` when the plan is made."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Args: ClassVar[type[StepArgs]]
+    undoable: ClassVar[bool]
+
+    def effects(self, args: Any) -> tuple[Effect, ...]:
+        """Return what holds after success; empty for an action that only reads."""
+        ...
+
+    async def run(self, args: Any, context: Context) -> Done:
+        """Do it. Raises TargetError (or dr.errors.StepFailed when what came back shows that it is not done)."""
+        ...
+
+    async def probe(self, args: Any, context: Context) -> Seen:
+        """Ask the world whether the declared effects hold; changes nothing and raises nothing of a target's."""
+        ...
+
+    async def undo(self, args: Any, context: Context, outputs: Mapping[str, Output]) -> Done:
+        """Take back what the attempt with these ``outputs`` did (only called where ``undoable``)."""
+        ...

@@ -1,0 +1,90 @@
+"""Secrets by reference: the inventory names a secret, this file fetches it, and it never prints itself.
+
+A reference is a bare file name below the credentials directory. systemd sets ``$CREDENTIALS_DIRECTORY``
+(systemd.exec(5), LoadCredential=); elsewhere the daemon is given ``--credentials DIR``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from monitor.errors import CredentialError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Secret:
+    """A secret's text. ``reveal()`` is the one way to it; repr, str and format show ``***``."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Wrap ``text``."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the one call that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Hide the text."""
+        return "Secret('***')"
+
+    def __str__(self) -> str:
+        """Hide the text."""
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        """Hide the text."""
+        return format("***", spec)
+
+
+class Credentials:
+    """The credentials directory; remembers what it handed out so that output can be redacted."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """Read from ``directory``; None means that no secret can be had."""
+        self.directory = directory
+        self._seen: dict[str, str] = {}
+
+    def path(self, reference: str) -> Path:
+        """Return the file of ``reference``, which exists and is a plain file below the directory.
+
+        Raises CredentialError otherwise.
+        """
+        if not REFERENCE.fullmatch(reference):
+            msg = f"credential reference '{reference}' is not a plain file name"
+            raise CredentialError(msg)
+        if self.directory is None:
+            msg = (
+                f"credential '{reference}' cannot be read: no credentials directory; "
+                "set $CREDENTIALS_DIRECTORY or give --credentials DIR"
+            )
+            raise CredentialError(msg)
+        path = self.directory / reference
+        if not path.is_file():
+            msg = f"credential '{reference}' is not in {self.directory}"
+            raise CredentialError(msg)
+        return path
+
+    def secret(self, reference: str) -> Secret:
+        """Return the text of ``reference`` without its trailing newline. Raises CredentialError."""
+        path = self.path(reference)
+        try:
+            text = path.read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"credential '{reference}' cannot be read: {type(error).__name__}"
+            raise CredentialError(msg) from error
+        self._seen[reference] = text
+        return Secret(text)
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` with every secret handed out so far replaced by ``***``."""
+        for secret in sorted(self._seen.values(), key=len, reverse=True):
+            if secret:
+                text = text.replace(secret, "***")
+        return text
