@@ -7,9 +7,10 @@ the name: ``_s`` seconds, ``_ms`` milliseconds, ``_percent``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case, digits and dashes")]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")]
@@ -154,7 +155,7 @@ class DatabaseCommands(Model):
     ``{epoch}``, ``{peer}``, ``{backup}`` and ``{scratch}`` are filled in. Every command may be repeated safely.
     """
 
-    status: tuple[str, ...] = Field(min_length=1)
+    status: tuple[str, ...] = Field(min_length=1, description="print role, position, received_at, epoch as JSON")
     promote: tuple[str, ...] = Field(
         min_length=1, description="standby becomes primary; refuses an epoch it has passed"
     )
@@ -167,10 +168,32 @@ class DatabaseCommands(Model):
     discard: tuple[str, ...] = Field(min_length=1, description="remove scratch place {scratch}")
 
 
-class Database(Model):
-    """The system's replicated database."""
+class DatabaseKind(Model):
+    """How one kind of replicated database is asked and told; many systems share it."""
 
     commands: DatabaseCommands
+
+
+class Database(Model):
+    """The system's replicated database.
+
+    ``commands`` are those of its kind: ``Inventory`` joins them, so that readers need not look them up.
+    """
+
+    kind: Key = Field(description="one of database_kinds")
+    _commands: DatabaseCommands | None = PrivateAttr(default=None)
+
+    @property
+    def commands(self) -> DatabaseCommands:
+        """The commands of ``kind``. Raises LookupError outside an Inventory that has this kind."""
+        if self._commands is None:
+            raise LookupError(f"database kind '{self.kind}' is not in database_kinds")
+        return self._commands
+
+    def join(self, kinds: Mapping[str, DatabaseKind]) -> None:
+        """Take the commands from ``kinds``; an unknown kind is left for ``read.py`` to report."""
+        if self.kind in kinds:
+            self._commands = kinds[self.kind].commands
 
 
 class Service(Model):
@@ -260,6 +283,9 @@ class Links(Model):
 
     primary: Link
     backup: Link
+    same_operator_accepted: bool = Field(
+        default=False, description="true where one operator's two links are knowingly all there is"
+    )
 
 
 # -- sensors ---------------------------------------------------------------------------------------------------------
@@ -376,6 +402,7 @@ class Inventory(Model):
     hosts: dict[Key, SshHost]
     power_controllers: dict[Key, PowerController]
     dns_servers: dict[Key, DnsServer]
+    database_kinds: dict[Key, DatabaseKind]
     systems: dict[Key, System]
     operators: dict[Key, Operator]
     crossings: dict[Key, Crossing]
@@ -385,3 +412,9 @@ class Inventory(Model):
     schedules: dict[Key, Schedule] = {}
     responses: dict[Key, Response] = {}
     notify: Notify = Notify()
+
+    @model_validator(mode="after")
+    def _join_database_kinds(self) -> Self:
+        for system in self.systems.values():
+            system.database.join(self.database_kinds)
+        return self
