@@ -1,0 +1,307 @@
+#!/usr/bin/env python3
+"""Set-up and the main commands of this repository; needs Python 3.11 and nothing else.
+
+    ./do run            set up, start the simulated estate and the daemon, and say where the console is
+    ./do test           set up, install the servers that tests need (as root), run every check and test
+    ./do check          the quick part of it: formatting, types, import contracts, tests without servers
+    ./do bench [NAME]   repeatable measurements beside peers (bench/README.md)
+    ./do lock           write requirements.lock anew from pyproject.toml (--upgrade: with newest versions)
+    ./do setup          only make the virtual environment .venv
+    ./do clean          remove .venv, .karaula and caches
+
+Exit codes: 0 well, 1 something failed, 2 wrong usage, 3 set-up needs one command that only an administrator may run.
+How the virtual environment is made, and why without make, tox or a build: docs/decisions/0005-do-without-make.md.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.environment import (
+    LOCK_FILE,
+    PYTHON,
+    ROOT,
+    USAGE,
+    VENV,
+    apt_install,
+    one_at_a_time,
+    quietly,
+    refuse_while_running,
+    say,
+    setup,
+    stop,
+    succeeds,
+    uv_environment,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WORK = ROOT / ".karaula"
+CONSOLE = ("127.0.0.1", 8470)
+LAB_PAGE = "http://127.80.0.1:8900/"
+CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".hypothesis", "build", "dist")
+TEST_PACKAGES = (
+    "openssh-server",
+    "snmpd",
+    "snmp",
+    "bind9",
+    "bind9-dnsutils",
+    "prometheus",
+    "chromium",
+    "golang-go",
+    "golang-github-vmware-govmomi-dev",
+    "procps",
+)
+BENCHES = ("poll", "scrape", "engine")
+
+
+# -- run --------------------------------------------------------------------------------------------------------------
+
+
+class Part:
+    """One of the two processes of ``./do run``, with its log."""
+
+    def __init__(self, name: str, *command: str | Path) -> None:
+        self.name = name
+        self.log = WORK / "log" / f"{name}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            # In a session of its own: Ctrl-C reaches us alone, and we stop the parts in order.
+            self.process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=dict(os.environ, PYTHONUNBUFFERED="1"),
+                start_new_session=True,
+            )
+
+    def complain_if_dead(self) -> None:
+        """Stop everything when this part has ended by itself."""
+        if (code := self.process.poll()) is not None:
+            last = self.log.read_text(errors="replace").splitlines()[-15:]
+            shown = "\n".join(f"    {line}" for line in last)
+            stop(
+                f"the {self.name} ended with exit code {code}; the last lines of {self.log.relative_to(ROOT)}:\n{shown}"
+            )
+
+    def wait_for(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait until ``ready``; stop everything when it does not come."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            self.complain_if_dead()
+            if time.monotonic() > deadline:
+                stop(f"the {self.name} was not ready within {seconds:.0f} s; see {self.log.relative_to(ROOT)}")
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        """Ask it to stop, then make it."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                say(f"the {self.name} does not stop; killing it")
+                self.process.kill()
+                self.process.wait()
+
+
+def listens(address: tuple[str, int]) -> bool:
+    """Tell whether something accepts connections there."""
+    try:
+        socket.create_connection(address, 1).close()
+    except OSError:
+        return False
+    return True
+
+
+WELCOME = """
+  The estate is watched. Web page:  http://{console}/
+  The lab's own page (faults):      {lab}
+
+  Try in another terminal:
+    .venv/bin/karaula status                     what is well and what is not
+    .venv/bin/karaula lab fault cut-site main    pull the main site's plug, then look at the web page
+    .venv/bin/karaula runs                       what has been prepared; approve it on the web page
+
+  Logs are in .karaula/log/, state is kept in .karaula/. Ctrl-C stops both.
+"""
+
+
+def run() -> int:
+    """Start lab and daemon and stay until a signal comes."""
+    setup()
+    refuse_while_running("start")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    parts: list[Part] = []
+    try:
+        lab = Part("lab", PYTHON, "-m", "lab", "--inventory", "inventory.yaml", "--state", WORK / "lab")
+        parts.append(lab)
+        lab.wait_for(lambda: any(line.startswith("lab ready") for line in lab.log.read_text().splitlines()), 60)
+        daemon = Part(
+            "daemon",
+            *(VENV / "bin" / "karaula", "serve", "--inventory", "inventory.yaml", "--playbooks", "playbooks"),
+            *("--state", WORK / "state", "--credentials", WORK / "lab" / "credentials"),
+        )
+        parts.append(daemon)
+        daemon.wait_for(lambda: listens(CONSOLE), 60)
+        print(WELCOME.format(console="{}:{}".format(*CONSOLE), lab=LAB_PAGE), flush=True)
+        while True:
+            for part in parts:
+                part.complain_if_dead()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for part in reversed(parts):
+            part.end()
+
+
+# -- checks and the rest ----------------------------------------------------------------------------------------------
+
+
+def gates(*pytest: str) -> int:
+    """Run every gate, all of them even when one fails; return the first failure's exit code."""
+    tools = VENV / "bin"
+    steps: tuple[tuple[str, tuple[str | Path, ...]], ...] = (
+        ("ruff check", (tools / "ruff", "check", ".", "do")),
+        ("ruff format", (tools / "ruff", "format", "--check", ".", "do")),
+        ("mypy", (tools / "mypy",)),
+        ("mypy do, bench", (tools / "mypy", "do", *sorted(ROOT.glob("bench/*.py")))),
+        ("lint-imports", (tools / "lint-imports",)),
+        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", *pytest)),
+    )
+    results: list[tuple[str, int, float]] = []
+    for name, command in steps:
+        say(name)
+        begun = time.monotonic()
+        code = subprocess.run([str(word) for word in command], cwd=ROOT, check=False).returncode
+        results.append((name, code, time.monotonic() - begun))
+    print()
+    for name, code, seconds in results:
+        say(
+            f"{'ok    ' if code == 0 else 'FAILED'} {name:16} {seconds:6.1f} s"
+            + (f"  exit code {code}" if code else "")
+        )
+    return next((code for _, code, _ in results if code), 0)
+
+
+def test(*arguments: str) -> int:
+    """Run everything; as root install first what the tests start."""
+    missing = [name for name in TEST_PACKAGES if not quietly("dpkg", "-s", name)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        say(f"installing for the tests: {' '.join(missing)}")
+        with one_at_a_time():
+            if not apt_install(*missing):
+                say("not all could be installed; tests that need them will skip (with CI=true they fail)")
+    elif missing:
+        say(f"not installed, their tests will skip: {' '.join(missing)}")
+    setup()
+    return gates(*arguments)
+
+
+def check(*arguments: str) -> int:
+    """Run what needs no servers."""
+    setup()
+    return gates("-m", "not lab and not real and not browser", *arguments)
+
+
+def bench(name: str = "") -> int:
+    """Run one measurement, or all."""
+    if name and name not in BENCHES:
+        stop(f"no bench {name!r}; there are: {', '.join(BENCHES)}", USAGE)
+    setup()
+    codes = [
+        subprocess.run([str(PYTHON), f"bench/{one}.py"], cwd=ROOT, check=False).returncode
+        for one in ([name] if name else BENCHES)
+    ]
+    return next((code for code in codes if code), 0)
+
+
+def lock(option: str = "") -> int:
+    """Resolve pyproject.toml into requirements.lock, for every platform, with hashes and without URLs."""
+    if option not in ("", "--upgrade"):
+        stop("usage: ./do lock [--upgrade]", USAGE)
+    setup()
+    tools = WORK / "tools"
+    uv = shutil.which("uv") or str(tools / "bin" / "uv")
+    if not Path(uv).exists():
+        made = succeeds(sys.executable, "-m", "venv", "--without-pip", tools)
+        if not made or not succeeds(
+            sys.executable, "-m", "pip", "--python", tools / "bin/python", "install", "-q", "uv"
+        ):
+            stop("uv is needed to write the lock and could not be installed; with pip: pip install uv")
+    fresh = WORK / "requirements.lock.new"
+    fresh.parent.mkdir(exist_ok=True)
+    shutil.copyfile(LOCK_FILE, fresh)
+    command = (uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate")
+    options = ("--all-extras", "--python-version", "3.11", "--output-file", fresh, "pyproject.toml")
+    if not succeeds(*command, *options, *((option,) if option else ()), env=uv_environment()):
+        stop("uv could not resolve pyproject.toml")
+    if "://" in fresh.read_text():
+        stop(f"the new lock names a URL and is not taken; see {fresh.relative_to(ROOT)}")
+    fresh.replace(LOCK_FILE)
+    say("requirements.lock is written; the next ./do makes .venv anew if it changed")
+    return 0
+
+
+def clean() -> int:
+    """Remove everything that is not of the repository."""
+    with one_at_a_time():
+        refuse_while_running("clean")
+        for path in (VENV, WORK, *(ROOT / name for name in CACHES)):
+            if path.exists():
+                say(f"removing {path.relative_to(ROOT)}")
+                shutil.rmtree(path)
+        for cache in [path for path in ROOT.rglob("__pycache__") if path.is_dir()]:
+            shutil.rmtree(cache)
+    return 0
+
+
+def setup_only() -> int:
+    """Set up and do nothing else."""
+    setup()
+    say(f"ready: {VENV.relative_to(ROOT)}")
+    return 0
+
+
+MANY = 99
+# Each command and how many arguments it takes at most.
+COMMANDS: dict[str, tuple[Callable[..., int], int]] = {
+    "run": (run, 0),
+    "test": (test, MANY),
+    "check": (check, MANY),
+    "bench": (bench, 1),
+    "lock": (lock, 1),
+    "setup": (setup_only, 0),
+    "clean": (clean, 0),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Pick the command."""
+    name, *more = arguments or [""]
+    if name in ("help", "-h", "--help"):
+        print(__doc__)
+        return 0
+    if name not in COMMANDS or len(more) > COMMANDS[name][1]:
+        print(__doc__, file=sys.stderr)
+        return USAGE
+    try:
+        return COMMANDS[name][0](*more)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
