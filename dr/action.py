@@ -54,10 +54,15 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a probe of an effect found, with the evidence in words."""
+    """What a probe of an effect found, with the evidence in words.
+
+    ``outputs`` are those that ``run`` would have returned, as far as the world tells them: an effect that turns out to
+    hold after a crash must serve later steps as well.
+    """
 
     holds: Holds
     evidence: str
+    outputs: Mapping[str, Output] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,15 @@ class Done:
 
 
 class Action(Protocol):
-    """One kind of step. ``args`` are validated by ``Args`` when the plan is made."""
+    """One kind of step. ``args`` are validated by ``Args`` when the plan is made.
+
+    ``outputs`` names what ``Done.outputs`` will hold. An action whose ``effects`` are always empty only reads.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    outputs: ClassVar[tuple[str, ...]]
+    reads_only: ClassVar[bool]
     Args: ClassVar[type[StepArgs]]
     undoable: ClassVar[bool]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from dr.engine.facts import Facts
-    from dr.journal.fold import Run
+from dr.journal.run import Run
 
 
 class Ruling(StrEnum):
@@ -29,9 +28,32 @@ class Verdict:
     sentence: str
 
 
-class Guard(Protocol):
-    """A pure function of the run, the facts around it and the time."""
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is started by itself for ``system`` (or ``all``) until ``expires_at``; detection goes on."""
 
-    def __call__(self, run: Run, facts: Facts, now: float) -> Verdict:
+    system: str
+    owner: str
+    reason: str
+    since: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What guards may know beside the run: every other run, the pauses in force, where each system is active.
+
+    ``placement`` maps a system to the site that the journal says is active.
+    """
+
+    runs: tuple[Run, ...]
+    pauses: tuple[Pause, ...]
+    placement: Mapping[str, str]
+
+
+class Guard(Protocol):
+    """A pure function of the run, the facts around it, the step asked about (None: the whole run) and the time."""
+
+    def __call__(self, run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         """Judge; reads no clock and asks nobody."""
         ...

@@ -1,0 +1,289 @@
+"""``decide(run, now)``: what happens next. Pure, total, and the only place that decides it.
+
+The runner carries out what is returned and journals what came of it; then ``decide`` is asked again. Calling it
+twice on the same run gives the same answer, so a daemon that died is continued by asking once more.
+
+What must never happen, whatever fails: a step that changes production starts before what it needs has passed; an
+UNKNOWN step is run again before the world was asked; a promotion starts without a proven fence (``gate``); a run
+ends as succeeded with a step that failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dr.guard import Ruling, Verdict
+from dr.journal.event import (
+    ApprovalAsked,
+    Denied,
+    Event,
+    GuardRuled,
+    Paused,
+    Recovered,
+    RunEnded,
+    RunStarted,
+    StepIgnored,
+    StepProbed,
+    StepSkipped,
+)
+from dr.journal.run import Run, RunState, StepRecord, StepState
+
+DAEMON = "karaula"
+STEP_REFERENCE = re.compile(r"\$\{steps\.([a-z][a-z0-9-]*)\.([a-z][a-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write this event; nothing else is done."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Ask the run's guards, then write what ``admit`` makes of their verdicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Write the intent, then run the step's action."""
+
+    step: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the world whether the effect of an UNKNOWN step holds."""
+
+    step: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Write the intent, then take the step's effect back."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Nothing to do before ``at`` (Unix seconds)."""
+
+    at: float
+
+
+Intent = Record | Admit | Perform | Probe | Undo | WakeAt
+
+
+def decide(run: Run, now: float) -> tuple[Intent, ...]:
+    """Return the next intents; empty when only a person or a step under way can move the run."""
+    match run.state:
+        case RunState.ACCEPTED:
+            return (Admit(),)
+        case RunState.WAITING:
+            return _waiting(run, now)
+        case RunState.INTERRUPTED:
+            return (Record(Recovered(now)),)
+        case RunState.PAUSED:
+            return tuple(_probes(run, now))
+        case RunState.IN_PROGRESS | RunState.CANCELING:
+            return _moving(run, now)
+    return ()
+
+
+def admit(run: Run, verdicts: Sequence[Verdict], token: int, now: float, approval_s: float) -> tuple[Event, ...]:
+    """Return the events that a run's verdicts lead to: refused, waiting for an approval, or started."""
+    notes = tuple(_note(verdict, "", now) for verdict in verdicts)
+    for verdict in verdicts:
+        if verdict.ruling is Ruling.REFUSE:
+            reason = f"refused by guard '{verdict.guard}': {verdict.sentence}"
+            return (*notes, RunEnded(now, RunState.CANCELED.value, reason))
+    if any(verdict.ruling is Ruling.WAIT for verdict in verdicts):
+        return (*notes, ApprovalAsked(now, now + approval_s, run.plan_hash))
+    return (*notes, RunStarted(now, token))
+
+
+def gate(verdicts: Sequence[Verdict], step: str, now: float) -> tuple[Event, ...]:
+    """Return the events that a step's verdicts lead to: their notes, and a pause unless all allow."""
+    notes: list[Event] = [_note(verdict, step, now) for verdict in verdicts]
+    blocked = [verdict for verdict in verdicts if verdict.ruling is not Ruling.ALLOW]
+    if blocked:
+        why = "; ".join(f"guard '{verdict.guard}': {verdict.sentence}" for verdict in blocked)
+        notes.append(Paused(now, DAEMON, f"step '{step}' may not begin: {why}"))
+    return tuple(notes)
+
+
+def resolve(run: Run, record: StepRecord) -> dict[str, Any]:
+    """Return the step's arguments with earlier outputs filled in. Raises KeyError where one is missing."""
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            whole = STEP_REFERENCE.fullmatch(value)
+            if whole:
+                return run.steps[whole[1]].outputs[whole[2]]
+            return STEP_REFERENCE.sub(lambda match: str(run.steps[match[1]].outputs[match[2]]), value)
+        if isinstance(value, Mapping):
+            return {key: fill(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [fill(item) for item in value]
+        return value
+
+    return {key: fill(value) for key, value in record.plan.args.items()}
+
+
+def _note(verdict: Verdict, step: str, now: float) -> GuardRuled:
+    return GuardRuled(now, verdict.guard, verdict.ruling.value, verdict.reason, verdict.sentence, step)
+
+
+def _waiting(run: Run, now: float) -> tuple[Intent, ...]:
+    expires = run.approval_expires_at or now
+    if now >= expires:
+        return (Record(Denied(now, DAEMON, "nobody approved in time; a time-out is a refusal")),)
+    return (WakeAt(expires),)
+
+
+def _moving(run: Run, now: float) -> tuple[Intent, ...]:
+    """Decide for a run whose steps may begin (or, canceling, whose final steps may)."""
+    probes = tuple(_probes(run, now))
+    ignored = tuple(_continue_past_failures(run, now))
+    if probes or ignored:
+        return (*probes, *ignored)
+    main = [run.steps[step.id] for step in run.plan.steps if not step.final]
+    broken = [record for record in main if record.state.failed or record.stuck]
+    under_way = any(_busy(record) for record in main)
+    if run.state is RunState.IN_PROGRESS and broken and run.plan.attended and not _undo_wanted(broken):
+        return () if under_way else (Record(Paused(now, DAEMON, _what_broke(broken))),)
+    if broken or run.state is RunState.CANCELING:
+        return _wind_down(run, main, broken, now)
+    starts = tuple(_starts(run, main, now))
+    if starts or any(not record.over for record in main):
+        return starts
+    return _finish(run, now)
+
+
+def _busy(record: StepRecord) -> bool:
+    return record.state is StepState.IN_PROGRESS or record.undoing
+
+
+def _probes(run: Run, now: float) -> Iterator[Intent]:
+    for record in run.steps.values():
+        if record.state is not StepState.UNKNOWN or record.cannot_tell:
+            continue
+        if record.plan.reads_only:
+            evidence = "the step only reads; nothing can have happened twice"
+            yield Record(StepProbed(now, record.plan.id, record.attempt, "no", evidence, {}))
+        else:
+            yield Probe(record.plan.id, record.attempt)
+
+
+def _continue_past_failures(run: Run, now: float) -> Iterator[Intent]:
+    for record in run.steps.values():
+        if (record.state.failed or record.stuck) and record.plan.on_failure == "continue":
+            yield Record(StepIgnored(now, record.plan.id, DAEMON, "the playbook says on_failure: continue"))
+
+
+def _undo_wanted(broken: Sequence[StepRecord]) -> bool:
+    return any(record.plan.on_failure == "undo" for record in broken)
+
+
+def _what_broke(broken: Sequence[StepRecord]) -> str:
+    first = broken[0]
+    if first.stuck:
+        return (
+            f"step '{first.plan.id}': it cannot be told whether it happened ({first.reason}; {first.evidence}); "
+            "look, then: retry (it did not happen) or ignore (it did)"
+        )
+    return f"step '{first.plan.id}' failed: {first.reason}"
+
+
+def _starts(run: Run, records: Sequence[StepRecord], now: float) -> Iterator[Intent]:
+    """Yield what may begin among ``records``, and skips for what never can."""
+    for record in records:
+        if record.state is not StepState.QUEUED:
+            continue
+        needs = [run.steps[need] for need in record.plan.needs]
+        if any(not need.over for need in needs):
+            continue
+        if not record.plan.final and not all(need.state.passed for need in needs):
+            yield Record(StepSkipped(now, record.plan.id, "a step it needs did not pass"))
+        elif _missing(run, record):
+            yield Record(StepSkipped(now, record.plan.id, _missing(run, record)))
+        elif record.attempt and record.ended_at is not None and now < record.ended_at + record.plan.retry_wait_s:
+            yield WakeAt(record.ended_at + record.plan.retry_wait_s)
+        else:
+            yield Perform(record.plan.id, record.attempt + 1)
+
+
+def _missing(run: Run, record: StepRecord) -> str:
+    """Say which earlier output the step refers to is not there; empty when all are."""
+    try:
+        resolve(run, record)
+    except KeyError as error:
+        return f"it refers to an output that is not there: {error.args[0]}"
+    return ""
+
+
+def _wind_down(run: Run, main: Sequence[StepRecord], broken: Sequence[StepRecord], now: float) -> tuple[Intent, ...]:
+    """Skip what has not begun, let end what runs, undo where asked, then go to the final steps."""
+    queued = [record for record in main if record.state is StepState.QUEUED]
+    if queued:
+        why = run.cancel_reason or "an earlier step failed"
+        return tuple(Record(StepSkipped(now, record.plan.id, why)) for record in queued)
+    if any(_busy(record) or not record.over for record in main):
+        return ()
+    if _undo_wanted(broken):
+        for record in reversed(main):
+            if record.state is StepState.SUCCEEDED and record.plan.undoable:
+                return (Undo(record.plan.id),)
+    return _finish(run, now)
+
+
+def _finish(run: Run, now: float) -> tuple[Intent, ...]:
+    """Run the final steps, then end the run."""
+    final = [run.steps[step.id] for step in run.plan.steps if step.final]
+    if run.started_at is None:
+        skips = tuple(
+            Record(StepSkipped(now, record.plan.id, "nothing had begun"))
+            for record in final
+            if record.state is StepState.QUEUED
+        )
+        return skips or (_end(run, now),)
+    starts = tuple(_starts(run, final, now))
+    if starts:
+        return starts
+    if any(not record.over for record in final):
+        return ()
+    return (_end(run, now),)
+
+
+def _end(run: Run, now: float) -> Record:
+    records = list(run.steps.values())
+    bad = [record for record in records if record.state.failed or record.stuck or record.state is StepState.UNDO_FAILED]
+    dropped = [record for record in records if record.state in {StepState.SKIPPED, StepState.UNDONE}]
+    if bad:
+        return Record(RunEnded(now, RunState.FAILED.value, _why_failed(bad)))
+    if run.cancel_by:
+        return Record(RunEnded(now, RunState.CANCELED.value, f"canceled by {run.cancel_by}: {run.cancel_reason}"))
+    if dropped:
+        return Record(RunEnded(now, RunState.FAILED.value, f"step '{dropped[0].plan.id}' was left out"))
+    ignored = [record.plan.id for record in records if record.state is StepState.FAILED_IGNORED]
+    if ignored:
+        return Record(RunEnded(now, RunState.SUCCEEDED_WITH_WARNINGS.value, "passed over: " + ", ".join(ignored)))
+    return Record(RunEnded(now, RunState.SUCCEEDED.value, ""))
+
+
+def _why_failed(bad: Sequence[StepRecord]) -> str:
+    parts = []
+    for record in bad:
+        if record.state is StepState.UNDO_FAILED:
+            parts.append(f"step '{record.plan.id}' could not be undone, a person is needed: {record.reason}")
+        elif record.stuck:
+            parts.append(f"step '{record.plan.id}': it cannot be told whether it happened: {record.evidence}")
+        else:
+            parts.append(f"step '{record.plan.id}' failed: {record.reason}")
+    return "; ".join(parts)

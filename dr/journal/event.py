@@ -1,0 +1,318 @@
+"""The journal's closed vocabulary: everything that may be said of a run, one frozen dataclass a word.
+
+``encode`` and ``decode`` are exact inverses; a word or field that is not known does not decode. ``at`` is wall
+time in Unix seconds. ``fold.py`` says what may follow what.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from dr.errors import IllegalEvent
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunAccepted:
+    """A request became a run. ``plan`` is the resolved plan (see playbook.plan), fixed for the run's life.
+
+    ``origin`` is ``person``, ``schedule`` or ``alarm``; ``origin_ref`` names the slot or the alarm.
+    ``service_lost_at`` is when the service was last seen working and ``alarm_at`` when the alarm rose
+    (0: does not apply).
+    """
+
+    at: float
+    plan: dict[str, Any]
+    requester: str
+    reason: str
+    origin: str
+    origin_ref: str
+    service_lost_at: float
+    alarm_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRuled:
+    """A guard answered; ``step`` is empty when the whole run was asked about."""
+
+    at: float
+    guard: str
+    ruling: str
+    reason: str
+    sentence: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """The run waits for a second person until ``expires_at``; ``plan_hash`` is what is approved."""
+
+    at: float
+    expires_at: float
+    plan_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A person approved the plan with this hash; good for this run and once."""
+
+    at: float
+    by: str
+    comment: str
+    plan_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A person said no, or nobody answered in time (``by`` is then ``karaula``)."""
+
+    at: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Steps may begin; ``token`` is the fencing token that goes with every one of them."""
+
+    at: float
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """The intent, durable before the effect."""
+
+    at: float
+    step: str
+    attempt: int
+    key: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSucceeded:
+    """The action ended well and its declared effect was observed."""
+
+    at: float
+    step: str
+    attempt: int
+    outputs: dict[str, Scalar]
+    evidence: str
+    output_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """The action ended and its effect does not hold."""
+
+    at: float
+    step: str
+    attempt: int
+    reason: str
+    timed_out: bool
+    retry_helps: bool
+    output_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepUnknown:
+    """Whether the effect holds is not known: no reply in time, or the daemon died under it."""
+
+    at: float
+    step: str
+    attempt: int
+    reason: str
+    timed_out: bool
+    output_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepProbed:
+    """The world was asked whether the effect of an unknown step holds."""
+
+    at: float
+    step: str
+    attempt: int
+    holds: str
+    evidence: str
+    outputs: dict[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """The step will not run in this run."""
+
+    at: float
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepIgnored:
+    """A failed or unknown step is passed over: by a named person, or by ``on_failure: continue``."""
+
+    at: float
+    step: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    """A person wants a failed or unknown step run again."""
+
+    at: float
+    step: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStarted:
+    """The intent to take a step's effect back."""
+
+    at: float
+    step: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndoSucceeded:
+    """The step's effect was taken back."""
+
+    at: float
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoFailed:
+    """The step's effect could not be taken back; a person is needed."""
+
+    at: float
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """No new step begins until a person resumes, retries, ignores or cancels."""
+
+    at: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A person lets a paused run go on."""
+
+    at: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """A person (or the alarm that cleared) ends the run; what runs is let end, ``finally`` steps are run."""
+
+    at: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A daemon found this run under way without its owner: the one before died."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The run goes on under this daemon."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run's final state and why."""
+
+    at: float
+    state: str
+    reason: str
+
+
+Event = (
+    RunAccepted
+    | GuardRuled
+    | ApprovalAsked
+    | Approved
+    | Denied
+    | RunStarted
+    | StepStarted
+    | StepSucceeded
+    | StepFailed
+    | StepUnknown
+    | StepProbed
+    | StepSkipped
+    | StepIgnored
+    | RetryAsked
+    | UndoStarted
+    | UndoSucceeded
+    | UndoFailed
+    | Paused
+    | Resumed
+    | CancelAsked
+    | Interrupted
+    | Recovered
+    | RunEnded
+)
+
+WORDS: dict[str, type[Event]] = {word.__name__: word for word in get_args(Event)}
+_HINTS = {word: get_type_hints(word) for word in WORDS.values()}
+
+
+def encode(event: Event) -> tuple[str, str]:
+    """Return the event's word and its body as canonical JSON."""
+    return type(event).__name__, json.dumps(asdict(event), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode(word: str, body: str) -> Event:
+    """Return the event. Raises IllegalEvent for what ``encode`` cannot have written."""
+    kind = WORDS.get(word)
+    if kind is None:
+        raise IllegalEvent(f"the journal holds the word '{word}', which this version does not know")
+    try:
+        data = json.loads(body)
+    except ValueError as error:
+        raise IllegalEvent(f"the journal's {word} is not JSON") from error
+    names = {field.name for field in fields(kind)}
+    if not isinstance(data, dict) or set(data) != names:
+        raise IllegalEvent(f"the journal's {word} has the wrong fields")
+    for name, hint in _HINTS[kind].items():
+        if not _fits(data[name], hint):
+            raise IllegalEvent(f"the journal's {word}.{name} has the wrong type")
+    return kind(**data)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Tell whether ``value`` is what the field ``hint`` allows (str, int, float, bool and dicts of them)."""
+    origin = get_origin(hint)
+    if hint is Any:
+        return True
+    if origin is dict:
+        inner = get_args(hint)[1]
+        return isinstance(value, dict) and all(_fits(item, inner) for item in value.values())
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)

@@ -1,0 +1,371 @@
+"""``fold(run, event)``: what a run is after one more event. Total: whatever may not follow raises IllegalEvent.
+
+This is the one place that says what may follow what. It decides nothing (``engine.transition`` does) and reads
+no clock. A journal that folds is a journal that this engine could have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from dr.errors import IllegalEvent
+from dr.journal.event import (
+    ApprovalAsked,
+    Approved,
+    CancelAsked,
+    Denied,
+    Event,
+    GuardRuled,
+    Interrupted,
+    Paused,
+    Recovered,
+    Resumed,
+    RetryAsked,
+    RunAccepted,
+    RunEnded,
+    RunStarted,
+    StepFailed,
+    StepIgnored,
+    StepProbed,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    StepUnknown,
+    UndoFailed,
+    UndoStarted,
+    UndoSucceeded,
+)
+from dr.journal.run import GuardNote, Run, RunState, StepRecord, StepState
+from dr.playbook.model import plan_from_json
+
+E = TypeVar("E")
+ACTIVE = frozenset({RunState.IN_PROGRESS, RunState.PAUSED, RunState.CANCELING})
+
+
+def begin(run_id: str, event: Event) -> Run:
+    """Return the run that ``RunAccepted`` opens. Raises IllegalEvent for any other event or a damaged plan."""
+    if not isinstance(event, RunAccepted):
+        raise IllegalEvent(f"run {run_id} begins with {type(event).__name__}, not with RunAccepted")
+    try:
+        plan = plan_from_json(event.plan)
+        steps = {step.id: StepRecord(plan=step, retries_left=step.retries) for step in plan.steps}
+    except (KeyError, TypeError, ValueError) as error:
+        raise IllegalEvent(f"run {run_id} has a damaged plan: {error}") from error
+    return Run(
+        id=run_id,
+        plan=plan,
+        plan_hash=plan.hash(),
+        state=RunState.ACCEPTED,
+        steps=MappingProxyType(steps),
+        accepted_at=event.at,
+        requester=event.requester,
+        reason=event.reason,
+        origin=event.origin,
+        origin_ref=event.origin_ref,
+        service_lost_at=event.service_lost_at,
+        alarm_at=event.alarm_at,
+    )
+
+
+def fold(run: Run, event: Event) -> Run:
+    """Return ``run`` after ``event``. Raises IllegalEvent where it may not follow."""
+    if run.state.final:
+        raise IllegalEvent(f"run {run.id} is {run.state}; {type(event).__name__} cannot follow")
+    handler = _HANDLERS.get(type(event))
+    if handler is None:
+        raise IllegalEvent(f"run {run.id}: {type(event).__name__} cannot follow the first event")
+    return replace(handler(run, event), seq=run.seq + 1)
+
+
+def fold_all(run_id: str, events: Iterable[Event]) -> Run:
+    """Return the run of a whole journal. Raises IllegalEvent."""
+    iterator = iter(events)
+    first = next(iterator, None)
+    if first is None:
+        raise IllegalEvent(f"run {run_id} has no events")
+    run = begin(run_id, first)
+    for event in iterator:
+        run = fold(run, event)
+    return run
+
+
+def _require(run: Run, event: object, states: Iterable[RunState]) -> None:
+    if run.state not in states:
+        raise IllegalEvent(f"run {run.id} is {run.state}; {type(event).__name__} cannot follow")
+
+
+def _step(run: Run, event: Any, states: Iterable[StepState]) -> StepRecord:
+    """Return the record that ``event`` is about, which must be in one of ``states``."""
+    record = run.steps.get(event.step)
+    if record is None:
+        raise IllegalEvent(f"run {run.id} has no step '{event.step}' ({type(event).__name__})")
+    if record.state not in states:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' is {record.state}; {type(event).__name__} cannot follow")
+    attempt = getattr(event, "attempt", None)
+    if attempt is not None and not isinstance(event, StepStarted) and attempt != record.attempt:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' is at attempt {record.attempt}, not {attempt}")
+    return record
+
+
+def _with(run: Run, record: StepRecord, **changes: Any) -> Run:
+    steps: Mapping[str, StepRecord] = {**run.steps, record.plan.id: replace(record, **changes)}
+    return replace(run, steps=MappingProxyType(dict(steps)))
+
+
+def _guard_ruled(run: Run, event: GuardRuled) -> Run:
+    note = GuardNote(event.at, event.guard, event.ruling, event.reason, event.sentence, event.step)
+    return replace(run, guards=(*run.guards, note))
+
+
+def _approval_asked(run: Run, event: ApprovalAsked) -> Run:
+    _require(run, event, {RunState.ACCEPTED})
+    if event.plan_hash != run.plan_hash:
+        raise IllegalEvent(f"run {run.id}: approval asked for another plan")
+    return replace(run, state=RunState.WAITING, approval_expires_at=event.expires_at)
+
+
+def _approved(run: Run, event: Approved) -> Run:
+    _require(run, event, {RunState.WAITING})
+    if run.approved_by or event.plan_hash != run.plan_hash:
+        raise IllegalEvent(f"run {run.id}: an approval that is used up or for another plan")
+    return replace(run, state=RunState.ACCEPTED, approved_by=event.by, approved_at=event.at)
+
+
+def _denied(run: Run, event: Denied) -> Run:
+    _require(run, event, {RunState.WAITING})
+    return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
+
+
+def _run_started(run: Run, event: RunStarted) -> Run:
+    _require(run, event, {RunState.ACCEPTED})
+    if run.plan.attended and not run.approved_by:
+        raise IllegalEvent(f"run {run.id} starts without an approval")
+    return replace(run, state=RunState.IN_PROGRESS, started_at=event.at, token=event.token)
+
+
+def _step_started(run: Run, event: StepStarted) -> Run:
+    _require(run, event, {RunState.IN_PROGRESS, RunState.CANCELING})
+    record = _step(run, event, {StepState.QUEUED})
+    if event.attempt != record.attempt + 1 or event.token != run.token:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' starts with a wrong attempt or token")
+    if not record.plan.final and run.state is RunState.CANCELING:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' starts while the run is being canceled")
+    if any(not run.steps[need].over for need in record.plan.needs):
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' starts before what it needs")
+    return _with(
+        run,
+        record,
+        state=StepState.IN_PROGRESS,
+        attempt=event.attempt,
+        started_at=event.at,
+        ended_at=None,
+        reason="",
+        evidence="",
+        crashed=False,
+    )
+
+
+def _step_succeeded(run: Run, event: StepSucceeded) -> Run:
+    record = _step(run, event, {StepState.IN_PROGRESS})
+    return _with(
+        run,
+        record,
+        state=StepState.SUCCEEDED,
+        ended_at=event.at,
+        outputs=MappingProxyType(dict(event.outputs)),
+        evidence=event.evidence,
+        output_sha256=event.output_sha256,
+    )
+
+
+def _failure(run: Run, record: StepRecord, *, at: float, reason: str, retry_helps: bool, timed_out: bool) -> Run:
+    """Return the run with a failed step; back to QUEUED while automatic retries are left."""
+    canceled = run.state is RunState.CANCELING and not record.plan.final
+    again = not canceled and (record.crashed or (retry_helps and record.retries_left > 0))
+    state = StepState.QUEUED if again else StepState.TIMED_OUT if timed_out else StepState.FAILED
+    return _with(
+        run,
+        record,
+        state=state,
+        ended_at=at,
+        reason=reason,
+        retry_helps=retry_helps,
+        retries_left=record.retries_left - (1 if again and not record.crashed else 0),
+        crashed=False,
+    )
+
+
+def _step_failed(run: Run, event: StepFailed) -> Run:
+    record = _step(run, event, {StepState.IN_PROGRESS})
+    failed = _failure(
+        run,
+        record,
+        at=event.at,
+        reason=event.reason,
+        retry_helps=event.retry_helps,
+        timed_out=event.timed_out,
+    )
+    return _with(failed, failed.steps[event.step], output_sha256=event.output_sha256)
+
+
+def _step_unknown(run: Run, event: StepUnknown) -> Run:
+    record = _step(run, event, {StepState.IN_PROGRESS})
+    return _with(
+        run,
+        record,
+        state=StepState.UNKNOWN,
+        ended_at=event.at,
+        reason=event.reason,
+        cannot_tell=False,
+        output_sha256=event.output_sha256,
+    )
+
+
+def _step_probed(run: Run, event: StepProbed) -> Run:
+    record = _step(run, event, {StepState.UNKNOWN})
+    if event.holds == "yes":
+        return _with(
+            run,
+            record,
+            state=StepState.SUCCEEDED,
+            ended_at=event.at,
+            outputs=MappingProxyType(dict(event.outputs)),
+            evidence=event.evidence,
+        )
+    if event.holds == "no":
+        reason = f"{record.reason}; then the probe found that it did not happen: {event.evidence}"
+        return _failure(run, record, at=event.at, reason=reason, retry_helps=True, timed_out=False)
+    if event.holds == "cannot-tell":
+        return _with(run, record, cannot_tell=True, evidence=event.evidence)
+    raise IllegalEvent(f"run {run.id}: a probe answered '{event.holds}'")
+
+
+def _step_skipped(run: Run, event: StepSkipped) -> Run:
+    record = _step(run, event, {StepState.QUEUED})
+    state = StepState.CANCELED if run.state is RunState.CANCELING else StepState.SKIPPED
+    return _with(run, record, state=state, ended_at=event.at, reason=event.reason)
+
+
+def _step_ignored(run: Run, event: StepIgnored) -> Run:
+    record = _step(run, event, {StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
+    return _with(
+        run,
+        record,
+        state=StepState.FAILED_IGNORED,
+        ended_at=event.at,
+        ignored_by=event.by,
+        reason=f"{record.reason} (passed over by {event.by}: {event.reason})",
+    )
+
+
+def _retry_asked(run: Run, event: RetryAsked) -> Run:
+    _require(run, event, {RunState.PAUSED})
+    record = _step(run, event, {StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
+    return _with(run, record, state=StepState.QUEUED, cannot_tell=False)
+
+
+def _undo_started(run: Run, event: UndoStarted) -> Run:
+    record = _step(run, event, {StepState.SUCCEEDED})
+    if not record.plan.undoable or record.undoing:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' cannot be undone (again)")
+    return _with(run, record, undoing=True)
+
+
+def _undo_succeeded(run: Run, event: UndoSucceeded) -> Run:
+    record = _undoing(run, event)
+    return _with(run, record, state=StepState.UNDONE, undoing=False, ended_at=event.at)
+
+
+def _undo_failed(run: Run, event: UndoFailed) -> Run:
+    record = _undoing(run, event)
+    return _with(run, record, state=StepState.UNDO_FAILED, undoing=False, reason=event.reason)
+
+
+def _undoing(run: Run, event: UndoSucceeded | UndoFailed) -> StepRecord:
+    record = _step(run, event, {StepState.SUCCEEDED})
+    if not record.undoing:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' is not being undone")
+    return record
+
+
+def _paused(run: Run, event: Paused) -> Run:
+    _require(run, event, {RunState.IN_PROGRESS})
+    return replace(run, state=RunState.PAUSED, pause_reason=event.reason, paused_by=event.by)
+
+
+def _resumed(run: Run, event: Resumed) -> Run:
+    """Go on; what could not be told before is asked of the world again."""
+    _require(run, event, {RunState.PAUSED})
+    steps = {key: replace(record, cannot_tell=False) for key, record in run.steps.items()}
+    return replace(run, state=RunState.IN_PROGRESS, pause_reason="", paused_by="", steps=MappingProxyType(steps))
+
+
+def _cancel_asked(run: Run, event: CancelAsked) -> Run:
+    _require(run, event, {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED})
+    return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
+
+
+def _interrupted(run: Run, event: Interrupted) -> Run:
+    """Whatever was under way is UNKNOWN now: it is probed, never blindly repeated."""
+    _require(run, event, ACTIVE)
+    steps = {
+        key: replace(
+            record, state=StepState.UNKNOWN, cannot_tell=False, crashed=True, reason="the daemon died while it ran"
+        )
+        if record.state is StepState.IN_PROGRESS
+        else replace(record, undoing=False)
+        if record.undoing
+        else record
+        for key, record in run.steps.items()
+    }
+    return replace(
+        run,
+        steps=MappingProxyType(steps),
+        state=RunState.INTERRUPTED,
+        before_interruption=run.state,
+        interruptions=run.interruptions + 1,
+    )
+
+
+def _recovered(run: Run, event: Recovered) -> Run:
+    _require(run, event, {RunState.INTERRUPTED})
+    return replace(run, state=run.before_interruption or RunState.IN_PROGRESS, before_interruption=None)
+
+
+def _run_ended(run: Run, event: RunEnded) -> Run:
+    if event.state not in {state.value for state in RunState if state.final}:
+        raise IllegalEvent(f"run {run.id} cannot end as '{event.state}'")
+    if any(record.state is StepState.IN_PROGRESS or record.undoing for record in run.steps.values()):
+        raise IllegalEvent(f"run {run.id} ends while a step is under way")
+    return replace(run, state=RunState(event.state), ended_at=event.at, end_reason=event.reason)
+
+
+_HANDLERS: Mapping[type, Callable[[Run, Any], Run]] = MappingProxyType(
+    {
+        GuardRuled: _guard_ruled,
+        ApprovalAsked: _approval_asked,
+        Approved: _approved,
+        Denied: _denied,
+        RunStarted: _run_started,
+        StepStarted: _step_started,
+        StepSucceeded: _step_succeeded,
+        StepFailed: _step_failed,
+        StepUnknown: _step_unknown,
+        StepProbed: _step_probed,
+        StepSkipped: _step_skipped,
+        StepIgnored: _step_ignored,
+        RetryAsked: _retry_asked,
+        UndoStarted: _undo_started,
+        UndoSucceeded: _undo_succeeded,
+        UndoFailed: _undo_failed,
+        Paused: _paused,
+        Resumed: _resumed,
+        CancelAsked: _cancel_asked,
+        Interrupted: _interrupted,
+        Recovered: _recovered,
+        RunEnded: _run_ended,
+    }
+)

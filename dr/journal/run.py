@@ -1,0 +1,159 @@
+"""The states of a run and its steps, as the fold of a journal yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dr.journal.event import Scalar
+from dr.playbook.model import Plan, PlannedStep
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    ACCEPTED = "ACCEPTED"
+    WAITING = "WAITING"
+    IN_PROGRESS = "IN_PROGRESS"
+    PAUSED = "PAUSED"
+    CANCELING = "CANCELING"
+    INTERRUPTED = "INTERRUPTED"
+    CANCELED = "CANCELED"
+    SUCCEEDED = "SUCCEEDED"
+    SUCCEEDED_WITH_WARNINGS = "SUCCEEDED_WITH_WARNINGS"
+    FAILED = "FAILED"
+
+    @property
+    def final(self) -> bool:
+        """Tell whether nothing can follow."""
+        return self in _FINAL_RUNS
+
+
+_FINAL_RUNS = frozenset({RunState.CANCELED, RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_WARNINGS, RunState.FAILED})
+
+
+class StepState(StrEnum):
+    """Where a step stands."""
+
+    QUEUED = "QUEUED"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    FAILED_IGNORED = "FAILED_IGNORED"
+    TIMED_OUT = "TIMED_OUT"
+    UNKNOWN = "UNKNOWN"
+    SKIPPED = "SKIPPED"
+    CANCELED = "CANCELED"
+    UNDONE = "UNDONE"
+    UNDO_FAILED = "UNDO_FAILED"
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the step needs a retry, a person or an undo before the run can succeed."""
+        return self in {StepState.FAILED, StepState.TIMED_OUT}
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether steps that need this one may begin."""
+        return self in {StepState.SUCCEEDED, StepState.FAILED_IGNORED}
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether nothing more happens to the step by itself."""
+        return self not in {StepState.QUEUED, StepState.IN_PROGRESS, StepState.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step of a run: its plan and what became of it.
+
+    ``attempt`` counts from 1 (0: never started). ``retries_left`` falls with each automatic retry.
+    ``cannot_tell`` is set once the world could not say whether the effect of an UNKNOWN step holds.
+    ``crashed`` marks a step that the daemon's death made UNKNOWN: running it again costs no retry.
+    """
+
+    plan: PlannedStep
+    state: StepState = StepState.QUEUED
+    attempt: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    outputs: Mapping[str, Scalar] = field(default_factory=dict)
+    reason: str = ""
+    evidence: str = ""
+    output_sha256: str = ""
+    retries_left: int = 0
+    retry_helps: bool = False
+    cannot_tell: bool = False
+    crashed: bool = False
+    ignored_by: str = ""
+    undoing: bool = False
+
+    @property
+    def stuck(self) -> bool:
+        """Tell whether neither the action nor the world says what became of the step."""
+        return self.state is StepState.UNKNOWN and self.cannot_tell
+
+    @property
+    def over(self) -> bool:
+        """Tell whether nothing more happens to the step by itself."""
+        return self.state.settled or self.stuck
+
+
+@dataclass(frozen=True, slots=True)
+class GuardNote:
+    """A guard's answer as journaled."""
+
+    at: float
+    guard: str
+    ruling: str
+    reason: str
+    sentence: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that is known of a run; the fold of its events."""
+
+    id: str
+    plan: Plan
+    plan_hash: str
+    state: RunState
+    steps: Mapping[str, StepRecord]
+    accepted_at: float
+    requester: str
+    reason: str
+    origin: str
+    origin_ref: str
+    service_lost_at: float
+    alarm_at: float
+    seq: int = 1
+    token: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    end_reason: str = ""
+    guards: tuple[GuardNote, ...] = ()
+    approval_expires_at: float | None = None
+    approved_by: str = ""
+    approved_at: float | None = None
+    pause_reason: str = ""
+    paused_by: str = ""
+    cancel_by: str = ""
+    cancel_reason: str = ""
+    interruptions: int = 0
+    before_interruption: RunState | None = None
+
+    @property
+    def system(self) -> str:
+        """Return the key of the system the run is about."""
+        return self.plan.system
+
+    def effects_now(self) -> list[tuple[str, str, str]]:
+        """Return the declared effects of the steps that succeeded, in plan order."""
+        return [
+            effect
+            for step in self.plan.steps
+            if self.steps[step.id].state is StepState.SUCCEEDED
+            for effect in step.effects
+        ]

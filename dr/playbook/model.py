@@ -1,0 +1,152 @@
+"""A playbook as written: one YAML file, steps in a DAG, and the resolved plan that a run executes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["backup", "verify", "drill", "switchover", "failover", "reprotect", "failback"]
+StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+OnFailure = Literal["stop", "continue", "undo"]
+
+ATTENDED: frozenset[str] = frozenset({"switchover", "failover", "reprotect", "failback"})
+"""Kinds that change production: they need an approval, and a failed step waits for a person. The others run at
+night: a failed step ends them through their ``finally`` steps."""
+
+# Where each kind leaves from and goes to, in terms of the system's inventory entry.
+DIRECTION: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "backup": ("protected", "recovery"),
+        "verify": ("protected", "recovery"),
+        "drill": ("protected", "recovery"),
+        "switchover": ("protected", "recovery"),
+        "failover": ("protected", "recovery"),
+        "reprotect": ("recovery", "protected"),
+        "failback": ("recovery", "protected"),
+    }
+)
+
+
+class Step(BaseModel):
+    """One step as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: StepId
+    action: str
+    site: str = Field("to", description="'from', 'to' or a site's key")
+    description: str = ""
+    args: dict[str, Any] = {}
+    needs: tuple[StepId, ...] = ()
+    timeout_s: Annotated[float, Field(gt=0, le=24 * 3600)]
+    retries: Annotated[int, Field(ge=0, le=10)] = 0
+    retry_wait_s: Annotated[float, Field(ge=0, le=3600)] = 2
+    on_failure: OnFailure = "stop"
+
+
+class Playbook(BaseModel):
+    """One playbook file. ``finally`` steps run whatever became of the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    kind: Kind
+    summary: str
+    steps: tuple[Step, ...] = Field(min_length=1)
+    finally_steps: tuple[Step, ...] = Field((), alias="finally")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step with its site and every inventory reference resolved.
+
+    ``args`` may still hold ``${steps.ID.NAME}`` texts, which are filled in when the step starts.
+    ``reads_only`` steps declare no effect and may be repeated freely. ``promotes`` marks the steps that the
+    fencing guard gates.
+    """
+
+    id: str
+    action: str
+    site: str
+    description: str
+    args: Mapping[str, Any]
+    needs: tuple[str, ...]
+    timeout_s: float
+    retries: int
+    retry_wait_s: float
+    on_failure: OnFailure
+    final: bool
+    reads_only: bool
+    undoable: bool
+    effects: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do, complete and fixed: the thing that is shown, approved and hashed."""
+
+    playbook: str
+    kind: Kind
+    summary: str
+    system: str
+    from_site: str
+    to_site: str
+    rto_s: float
+    rpo_s: float
+    steps: tuple[PlannedStep, ...]
+    inventory_hash: str
+
+    @property
+    def attended(self) -> bool:
+        """Tell whether production changes: approval before, a person's decision on failure."""
+        return self.kind in ATTENDED
+
+    def step(self, step_id: str) -> PlannedStep:
+        """Return the step of that id. Raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON data; ``plan_from_json`` is the inverse."""
+        body = {name: getattr(self, name) for name in Plan.__slots__ if name != "steps"}
+        body["steps"] = [
+            {
+                name: list(value)
+                if name == "needs"
+                else [list(effect) for effect in value]
+                if name == "effects"
+                else dict(value)
+                if name == "args"
+                else value
+                for name, value in ((name, getattr(step, name)) for name in PlannedStep.__slots__)
+            }
+            for step in self.steps
+        ]
+        return body
+
+    def hash(self) -> str:
+        """Return the SHA-256 of the canonical plan: what an approval is bound to."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_from_json(body: Mapping[str, Any]) -> Plan:
+    """Return the plan that ``Plan.to_json`` wrote. Raises KeyError or TypeError for anything else."""
+    steps = tuple(
+        PlannedStep(
+            **{
+                **step,
+                "needs": tuple(step["needs"]),
+                "effects": tuple((subject, field, value) for subject, field, value in step["effects"]),
+            }
+        )
+        for step in body["steps"]
+    )
+    return Plan(**{**body, "steps": steps})

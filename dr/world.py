@@ -1,0 +1,52 @@
+"""What actions may touch: the inventory, secrets, and one client for each kind of foreign system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from monitor.clients.dns import DnsClient
+from monitor.clients.http import HttpClient
+from monitor.clients.redfish import RedfishClient
+from monitor.clients.vsphere import VcenterSession
+
+from dr.backups.catalog import Backup
+from monitor.clients.ssh import SshPool
+from monitor.clock import Clock
+from monitor.credential import Credentials
+from monitor.inventory.model import Deployment, Inventory, SshHost, System
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Handed to every action; the clients are the daemon's own, shared with the probes.
+
+    ``newest_backup`` answers from the journal's catalogue.
+    """
+
+    inventory: Inventory
+    credentials: Credentials
+    clock: Clock
+    ssh: SshPool
+    vcenters: Mapping[str, VcenterSession]
+    http: HttpClient
+    redfish: RedfishClient
+    dns: DnsClient
+    newest_backup: Callable[[str], Backup | None]
+
+    def system(self, key: str) -> System:
+        """Return the system of that key. Raises KeyError."""
+        return self.inventory.systems[key]
+
+    def deployment(self, system: str, site: str) -> Deployment:
+        """Return the system's deployment at the site. Raises KeyError."""
+        return self.inventory.systems[system].sites[site]
+
+    def database_host(self, system: str, site: str) -> SshHost:
+        """Return the SSH host that answers for the system's database at the site. Raises KeyError."""
+        return self.inventory.hosts[self.deployment(system, site).database_host]
+
+    def peer(self, system: str, site: str) -> str:
+        """Return the system's other site. Raises KeyError."""
+        entry = self.inventory.systems[system]
+        return entry.recovery_site if site == entry.protected_site else entry.protected_site
