@@ -129,8 +129,11 @@ def uv_environment() -> dict[str, str]:
     """Return the environment for uv, which does not read pip's configuration by itself."""
     env = dict(os.environ)
     for key, value in pip_settings().items():
-        if key in PIP_TO_UV:
-            env.setdefault(PIP_TO_UV[key], value.replace(" ", ",") if key == "find-links" else value)
+        # pip passes over a local place that is not there, uv does not.
+        places = [place for place in value.split() if "://" in place or Path(place).exists()]
+        places = [place for place in places if not place.startswith("file://") or Path(place[7:]).exists()]
+        if key in PIP_TO_UV and places:
+            env.setdefault(PIP_TO_UV[key], ("," if key == "find-links" else " ").join(places))
     # Safe because every file must match a hash of the lock, from whichever index it comes.
     env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return env
@@ -203,6 +206,7 @@ def setup() -> None:
             return
         refuse_while_running("make .venv anew")
         begun = time.monotonic()
+        tried = False
         for name, way in ways():
             say(f"making .venv with {name}")
             shutil.rmtree(VENV, ignore_errors=True)
@@ -211,11 +215,12 @@ def setup() -> None:
                 STAMP.write_text(wanted_stamp())
                 say(f"set up in {time.monotonic() - begun:.0f} s")
                 return
+            tried = True
             say(f"that did not work with {name}")
         shutil.rmtree(VENV, ignore_errors=True)
-        stop(
-            "this machine has neither uv nor a usable pip. Type: sudo apt-get install python3-pip", NEEDS_ADMINISTRATOR
-        )
+        if tried:
+            stop("could not make .venv; the reason stands above")
+        stop("neither uv nor a usable pip is here. Type: sudo apt-get install python3-pip", NEEDS_ADMINISTRATOR)
 
 
 def apt_install(*packages: str) -> bool:
