@@ -10,18 +10,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from monitor.inventory import rules
+from monitor.problem import Problem
+from monitor.yamlfile import At, Document, Path, dotted
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case, digits and dashes")]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Seconds = Annotated[float, Field(gt=0, le=31 * 86400)]
-Percent = Annotated[float, Field(ge=0, le=100)]
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Seconds = Annotated[Number, Field(gt=0, le=31 * 86400)]
+Percent = Annotated[Number, Field(ge=0, le=100)]
+Flag = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(min_length=1, max_length=500)]
 Reference = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="file name below the credentials directory"),
 ]
 Severity = Literal["info", "warning", "critical"]
+Url = Annotated[str, Field(max_length=2000), AfterValidator(rules.url)]
+Cron = Annotated[str, Field(description="five fields, in the estate's time zone"), AfterValidator(rules.cron)]
+Timezone = Annotated[str, Field(description="IANA name"), AfterValidator(rules.timezone)]
+AlarmName = Literal[
+    "system-down",
+    "system-degraded",
+    "split-brain",
+    "site-down",
+    "crossing-cut-off",
+    "crossing-on-backup",
+    "redundancy-lost",
+    "link-down",
+    "link-degraded",
+    "vcenter-down",
+    "vm-down",
+    "host-down",
+    "host-untrusted",
+    "database-down",
+    "front-down",
+    "sensor-alarm",
+    "sensor-warning",
+    "sensor-fault",
+    "check-down",
+    "dns-down",
+    "power-controller-down",
+    "unknown",
+]
 
 
 class Model(BaseModel):
@@ -43,8 +78,8 @@ class Endpoint(Model):
 class Estate(Model):
     """The administration as a whole."""
 
-    name: str
-    timezone: str = Field(description="IANA name; schedules and reports are in it", examples=["Europe/Skopje"])
+    name: Text
+    timezone: Timezone = Field(description="IANA name; schedules and reports are in it", examples=["Europe/Skopje"])
     domain: Host
 
 
@@ -60,8 +95,8 @@ class Polling(Model):
 
     interval_s: Seconds = 10
     deadline_s: Seconds = 3
-    fail_after: Annotated[int, Field(ge=1, le=20)] = Field(2, description="failures in a row before DOWN")
-    recover_after: Annotated[int, Field(ge=1, le=20)] = Field(2, description="successes in a row before OK")
+    fail_after: Annotated[Whole, Field(ge=1, le=20)] = Field(2, description="failures in a row before DOWN")
+    recover_after: Annotated[Whole, Field(ge=1, le=20)] = Field(2, description="successes in a row before OK")
     stale_after_s: Seconds = Field(35, description="an answer older than this is UNKNOWN")
 
 
@@ -71,7 +106,7 @@ class Polling(Model):
 class Site(Model):
     """A data centre."""
 
-    name: str
+    name: Text
     role: Literal["main", "dr"]
     contact: str = ""
 
@@ -80,7 +115,7 @@ class Vcenter(Endpoint):
     """A vCenter Server; VMs are found in it by name."""
 
     site: Key
-    user: str
+    user: Text
     credential: Reference
     datacenter: str = Field("", description="limit to one datacenter; empty means the whole inventory")
 
@@ -89,18 +124,18 @@ class SshHost(Endpoint):
     """A machine that is reached by SSH; its host key stands in ``trust.known_hosts`` as ``[address]:port``."""
 
     site: Key
-    user: str
+    user: Text
     credential: Reference = Field(description="private key")
     vcenter: Key | None = Field(None, description="the vCenter its VM lives in")
-    vm: str | None = None
+    vm: Text | None = None
 
 
 class PowerController(Endpoint):
     """A switched PDU with a Redfish service (DMTF DSP0266), on its own network and battery: a fence."""
 
     site: Key = Field(description="the site whose power it switches")
-    pdu: str = Field(description="Redfish id below /redfish/v1/PowerEquipment/RackPDUs/")
-    user: str
+    pdu: Text = Field(description="Redfish id below /redfish/v1/PowerEquipment/RackPDUs/")
+    user: Text
     credential: Reference
 
 
@@ -108,7 +143,7 @@ class DnsServer(Endpoint):
     """An authoritative DNS server that takes updates (RFC 2136) signed with TSIG (RFC 8945)."""
 
     site: Key
-    tsig_name: str
+    tsig_name: Host
     tsig_credential: Reference = Field(description="base64 of the key, hmac-sha256")
 
 
@@ -118,15 +153,15 @@ class DnsServer(Endpoint):
 class Tiers(Model):
     """VM names of a system at a site, by tier, in the vCenter of the site."""
 
-    database: tuple[str, ...] = Field(min_length=1)
-    application: tuple[str, ...] = Field(min_length=1)
-    web: tuple[str, ...] = Field(min_length=1)
+    database: tuple[Text, ...] = Field(min_length=1)
+    application: tuple[Text, ...] = Field(min_length=1)
+    web: tuple[Text, ...] = Field(min_length=1)
 
 
 class Front(Endpoint):
     """The HTTPS front end of a system at a site, and the page that says whether it works."""
 
-    health_path: str = "/health"
+    health_path: Annotated[str, Field(pattern=r"^/[!-~]{0,500}$")] = "/health"
     bubble_port: Port = Field(description="where the isolated copy of a drill answers (on the same address)")
 
 
@@ -134,7 +169,7 @@ class Fence(Model):
     """How a system is kept from running at a site: an outlet group of a power controller."""
 
     controller: Key
-    outlet_group: str
+    outlet_group: Text
 
 
 class Deployment(Model):
@@ -155,17 +190,17 @@ class DatabaseCommands(Model):
     ``{epoch}``, ``{peer}``, ``{backup}`` and ``{scratch}`` are filled in. Every command may be repeated safely.
     """
 
-    status: tuple[str, ...] = Field(min_length=1, description="print role, position, received_at, epoch as JSON")
+    status: tuple[Text, ...] = Field(min_length=1, description="print role, position, received_at, epoch as JSON")
     promote: tuple[str, ...] = Field(
         min_length=1, description="standby becomes primary; refuses an epoch it has passed"
     )
-    demote: tuple[str, ...] = Field(min_length=1, description="primary stops writing and becomes a standby of {peer}")
-    follow: tuple[str, ...] = Field(min_length=1, description="throw away what {peer} does not have and follow it")
-    backup: tuple[str, ...] = Field(min_length=1, description="write backup {backup}; prints its manifest as JSON")
-    check: tuple[str, ...] = Field(min_length=1, description="read all of {backup}, print its manifest as found")
-    restore: tuple[str, ...] = Field(min_length=1, description="restore {backup} into scratch place {scratch}")
-    query: tuple[str, ...] = Field(min_length=1, description="print counts and newest record of {scratch} as JSON")
-    discard: tuple[str, ...] = Field(min_length=1, description="remove scratch place {scratch}")
+    demote: tuple[Text, ...] = Field(min_length=1, description="primary stops writing and becomes a standby of {peer}")
+    follow: tuple[Text, ...] = Field(min_length=1, description="throw away what {peer} does not have and follow it")
+    backup: tuple[Text, ...] = Field(min_length=1, description="write backup {backup}; prints its manifest as JSON")
+    check: tuple[Text, ...] = Field(min_length=1, description="read all of {backup}, print its manifest as found")
+    restore: tuple[Text, ...] = Field(min_length=1, description="restore {backup} into scratch place {scratch}")
+    query: tuple[Text, ...] = Field(min_length=1, description="print counts and newest record of {scratch} as JSON")
+    discard: tuple[Text, ...] = Field(min_length=1, description="remove scratch place {scratch}")
 
 
 class DatabaseKind(Model):
@@ -202,7 +237,7 @@ class Service(Model):
     fqdn: Host
     zone: Host
     dns: tuple[Key, ...] = Field(min_length=1, description="DNS servers to update, in order")
-    ttl_s: Annotated[int, Field(ge=1, le=86400)] = 30
+    ttl_s: Annotated[Whole, Field(ge=1, le=86400)] = 30
 
 
 class Receipts(Model):
@@ -212,7 +247,7 @@ class Receipts(Model):
     failover is counted exactly; without it only a lower bound is known.
     """
 
-    url: str
+    url: Url
 
 
 class BackupPolicy(Model):
@@ -225,10 +260,10 @@ class BackupPolicy(Model):
 class System(Model):
     """A key system: three tiers at two sites, one of them active."""
 
-    name: str
+    name: Text
     description: str = ""
-    owner: str
-    priority: Annotated[int, Field(ge=1, le=9)] = 5
+    owner: Text
+    priority: Annotated[Whole, Field(ge=1, le=9)] = 5
     depends_on: tuple[Key, ...] = ()
     protected_site: Key
     recovery_site: Key
@@ -248,14 +283,14 @@ class Sla(Model):
     """What an operator has agreed to, per calendar month."""
 
     availability_percent: Percent
-    rtt_ms: Annotated[float, Field(gt=0, le=10_000)]
+    rtt_ms: Annotated[Number, Field(gt=0, le=10_000)]
     loss_percent: Percent
 
 
 class Operator(Model):
     """A commercial operator that rents out links."""
 
-    name: str
+    name: Text
     contact: str = ""
     sla: Sla
 
@@ -263,8 +298,8 @@ class Operator(Model):
 class Crossing(Model):
     """A border crossing or an airport's customs post."""
 
-    name: str
-    neighbour: str
+    name: Text
+    neighbour: str = Field("", description="the country beyond; none for an airport")
     kind: Literal["road", "rail", "air"]
 
 
@@ -283,7 +318,7 @@ class Links(Model):
 
     primary: Link
     backup: Link
-    same_operator_accepted: bool = Field(
+    same_operator_accepted: Flag = Field(
         default=False, description="true where one operator's two links are knowingly all there is"
     )
 
@@ -297,25 +332,25 @@ class SnmpSource(Endpoint):
     protocol: Literal["snmp"]
     community: Reference = Field(description="credential that holds the community")
     oid: Annotated[str, Field(pattern=r"^1(\.\d+){2,60}$")]
-    scale: float = Field(1.0, description="multiply the integer by this")
+    scale: Number = Field(1.0, description="multiply the integer by this")
 
 
 class ModbusSource(Endpoint):
     """A value read by Modbus TCP function 4 (input register)."""
 
     protocol: Literal["modbus"]
-    unit_id: Annotated[int, Field(ge=0, le=247)] = 1
-    register_address: Annotated[int, Field(ge=0, le=65535)]
-    signed: bool = False
-    scale: float = 1.0
+    unit_id: Annotated[Whole, Field(ge=0, le=247)] = 1
+    register_address: Annotated[Whole, Field(ge=0, le=65535)]
+    signed: Flag = False
+    scale: Number = 1.0
 
 
 class NutSource(Endpoint):
     """A variable of a UPS behind Network UPS Tools' upsd (RFC 9271)."""
 
     protocol: Literal["nut"]
-    ups: str
-    variable: str = Field(examples=["battery.charge"])
+    ups: Text
+    variable: Text = Field(examples=["battery.charge"])
 
 
 Source = Annotated[SnmpSource | ModbusSource | NutSource, Field(discriminator="protocol")]
@@ -325,18 +360,18 @@ Quantity = Literal["temperature", "humidity", "smoke", "water", "door", "dust", 
 class Thresholds(Model):
     """Limits in the sensor's unit; beyond ``valid`` is a fault of the sensor, not an alarm of the room."""
 
-    valid_min: float
-    valid_max: float
-    warn_below: float | None = None
-    warn_above: float | None = None
-    alarm_below: float | None = None
-    alarm_above: float | None = None
+    valid_min: Number
+    valid_max: Number
+    warn_below: Number | None = None
+    warn_above: Number | None = None
+    alarm_below: Number | None = None
+    alarm_above: Number | None = None
 
 
 class Sensor(Model):
     """A sensor of a data centre."""
 
-    name: str
+    name: Text
     site: Key
     quantity: Quantity
     unit: Literal["celsius", "percent", "boolean", "watts", "ug_per_m3"]
@@ -355,7 +390,7 @@ class Check(Model):
     site: Key
     address: Host
     port: Port | None = None
-    url: str | None = None
+    url: Url | None = None
 
 
 class Schedule(Model):
@@ -363,7 +398,7 @@ class Schedule(Model):
 
     playbook: Key
     system: Key
-    cron: str = Field(description="five fields, in the estate's time zone", examples=["30 1 * * *"])
+    cron: Cron = Field(examples=["30 1 * * *"])
     missed: Literal["catch-up", "record"] = Field(
         "catch-up", description="a slot that passed while the daemon was down: run it late, or write it down as missed"
     )
@@ -373,11 +408,11 @@ class Schedule(Model):
 class Response(Model):
     """What the daemon prepares when an alarm is raised."""
 
-    alarm: Key
+    alarm: AlarmName
     system: Key
     playbook: Key
     mode: Literal["notify", "prepare", "automatic"] = "prepare"
-    grace_s: Annotated[float, Field(ge=0, le=86400)] = Field(
+    grace_s: Annotated[Number, Field(ge=0, le=86400)] = Field(
         30, description="how long the alarm must have stood before anything is prepared"
     )
 
@@ -387,12 +422,15 @@ class Notify(Model):
 
     mail_server: Endpoint | None = None
     mail_from: str = ""
-    mail_to: tuple[str, ...] = ()
-    ticket_url: str | None = None
+    mail_to: tuple[Text, ...] = ()
+    ticket_url: Url | None = None
 
 
 class Inventory(Model):
-    """The whole file."""
+    """The whole file.
+
+    ``problem()`` makes a Problem that points into it, for readers of other files that refer to it.
+    """
 
     estate: Estate
     trust: Trust
@@ -412,9 +450,20 @@ class Inventory(Model):
     schedules: dict[Key, Schedule] = {}
     responses: dict[Key, Response] = {}
     notify: Notify = Notify()
+    _document: Document | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _join_database_kinds(self) -> Self:
         for system in self.systems.values():
             system.database.join(self.database_kinds)
         return self
+
+    def written_in(self, document: Document) -> None:
+        """Remember where this inventory stands written. For ``read.py``."""
+        self._document = document
+
+    def problem(self, path: Path, message: str, hint: str = "", at: At = "value") -> Problem:
+        """Return a mistake at ``path``, with line and column when the inventory was read from a file."""
+        if self._document is None:
+            return Problem("inventory", 1, 1, dotted(path), message, hint)
+        return self._document.problem(path, message, hint, at)
