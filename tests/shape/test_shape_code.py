@@ -1,0 +1,137 @@
+"""The shape of the code: small files, small functions, a duty for each module, nothing hidden in packages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("monitor", "dr", "console", "lab")
+REGISTRIES = {"monitor/probes/__init__.py", "dr/actions/__init__.py", "dr/guards/__init__.py"}
+FILE_CEILING_LINES = 400
+FUNCTION_CEILING_LINES = 70
+FOLDER_CEILING_FILES = 26  # plural folders of one file a thing (actions, commands) grow; mixed ones must not
+MEDIAN_CEILING_LINES = 180
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+EVERYTHING = [ROOT / "do", *sources(*PACKAGES, "deploy", "bench", "tests")]
+PRODUCT = sources(*PACKAGES)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_no_file_is_longer_than_the_ceiling() -> None:
+    lengths = {name(path): len(path.read_text().splitlines()) for path in EVERYTHING}
+    assert {path: lines for path, lines in lengths.items() if lines > FILE_CEILING_LINES} == {}
+
+
+def test_the_median_file_can_be_held_in_the_head() -> None:
+    lengths = sorted(len(path.read_text().splitlines()) for path in PRODUCT if path.name != "__init__.py")
+    assert lengths[len(lengths) // 2] <= MEDIAN_CEILING_LINES
+
+
+def test_no_function_is_longer_than_the_ceiling() -> None:
+    long = {
+        f"{name(path)}:{node.lineno} {node.name}": length
+        for path in EVERYTHING
+        for node in functions(path)
+        if node.end_lineno and (length := node.end_lineno - node.lineno + 1) > FUNCTION_CEILING_LINES
+    }
+    assert long == {}
+
+
+def test_no_folder_is_crowded() -> None:
+    folders = {path.parent for path in PRODUCT}
+    counts = {name(folder): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > FOLDER_CEILING_FILES} == {}
+
+
+def test_packages_hold_nothing_but_registries() -> None:
+    full = [name(path) for path in PRODUCT if path.name == "__init__.py" and tree(path).body]
+    assert sorted(set(full) - REGISTRIES) == []
+
+
+def test_a_registry_is_a_literal_mapping() -> None:
+    for registry in REGISTRIES:
+        body = tree(ROOT / registry).body
+        mappings = [
+            node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict)
+        ]
+        assert mappings, f"{registry} has no literal mapping"
+        allowed = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign, ast.AnnAssign, ast.If)
+        assert [ast.unparse(node)[:60] for node in body if not isinstance(node, allowed)] == []
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name)
+def test_a_module_says_its_duty_and_postpones_annotations(path: Path) -> None:
+    module = tree(path)
+    if not module.body:
+        return
+    assert ast.get_docstring(module), f"{name(path)} does not open with its duty"
+    futures = [
+        alias.name
+        for node in module.body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        for alias in node.names
+    ]
+    assert futures == ["annotations"]
+
+
+def test_each_silenced_warning_gives_its_reason() -> None:
+    bare = [
+        f"{name(path)}:{number}"
+        for path in EVERYTHING
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"#\s*(noqa|type:\s*ignore)", line)
+        and not re.search(r"#\s*(noqa(:[ A-Z0-9,]+)?|type:\s*ignore(\[[a-z, -]+\])?)\s*(#|-|:|\()\s*\S+", line)
+    ]
+    # A pattern that looks for the words is no silenced warning.
+    assert [place for place in bare if not place.startswith("tests/shape/")] == []
+
+
+def test_a_broad_except_says_why() -> None:
+    bare = []
+    for path in PRODUCT:
+        lines = path.read_text().splitlines()
+        for node in ast.walk(tree(path)):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            broad = node.type is None or (
+                isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+            )
+            passed_on = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in node.body)
+            around = "\n".join(lines[node.lineno - 2 : node.lineno + 1])
+            if broad and not passed_on and "#" not in around:
+                bare.append(f"{name(path)}:{node.lineno}")
+    assert bare == []
+
+
+def test_only_the_clock_reads_the_time() -> None:
+    readers = re.compile(r"\btime\.(time|monotonic|time_ns|monotonic_ns|sleep)\(|\bdatetime\.(now|utcnow|today)\(")
+    found = [
+        f"{name(path)}:{number}"
+        for path in sources("monitor", "dr")
+        if path.name != "clock.py"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if readers.search(line)
+    ]
+    assert found == []
