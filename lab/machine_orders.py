@@ -1,0 +1,83 @@
+"""Orders to virtual machines, as vCenter's tasks carry them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.machines import Machine
+
+if TYPE_CHECKING:
+    from lab.scenario import Estate
+
+
+class MachineError(Exception):
+    """A task that cannot be done; ``fault`` is the vim25 fault's type name."""
+
+    def __init__(self, fault: str, message: str) -> None:
+        """Take the fault's type and a text for people."""
+        super().__init__(message)
+        self.fault = fault
+
+
+class MachineOrders:
+    """Power, clones, snapshots. Every order is recorded as an effect ``by`` vcenter."""
+
+    def __init__(self, estate: Estate) -> None:
+        """Give orders to ``estate``."""
+        self._estate = estate
+
+    def power(self, machine: Machine, *, on: bool) -> None:
+        """Power a machine. Raises MachineError (InvalidPowerState when it is so already, HostNotConnected)."""
+        if machine.powered == on:
+            raise MachineError("InvalidPowerState", "The attempted operation cannot be performed in the current state.")
+        if on and not self._estate.fed(machine):
+            raise MachineError("HostNotConnected", "Unable to communicate with the remote host: it is disconnected.")
+        with self._estate.changing():
+            machine.powered = on
+            self._record("power on" if on else "power off", machine)
+
+    def clone(self, machine: Machine, name: str, *, power_on: bool) -> Machine:
+        """Clone a machine; a clone of a database machine holds a copy of its ledger. Raises MachineError."""
+        inventory = self._estate.inventories[machine.vcenter]
+        if inventory.by_name(name) is not None:
+            raise MachineError("DuplicateName", f"The name '{name}' already exists.")
+        if not self._estate.fed(machine):
+            raise MachineError("HostNotConnected", "Unable to communicate with the remote host: it is disconnected.")
+        with self._estate.changing():
+            clone = inventory.add(name, machine.system, machine.tier, powered=power_on, source=machine.name)
+            if machine.tier == "database" and not machine.source:
+                ledger = self._estate.database(machine.system, inventory.site).copy()
+                self._estate.bubbles[machine.vcenter, clone.moid] = ledger
+            self._record("clone", clone, source=machine.name)
+        return clone
+
+    def destroy(self, machine: Machine) -> None:
+        """Delete a machine and its disks. Raises MachineError while it is powered on."""
+        if machine.powered:
+            raise MachineError("InvalidPowerState", "The machine must be powered off first.")
+        with self._estate.changing():
+            self.remove(machine)
+            self._record("destroy", machine)
+
+    def snapshot(self, machine: Machine, name: str) -> str:
+        """Take a snapshot; return its managed object id."""
+        with self._estate.changing():
+            machine.snapshots.append(name)
+            self._record("snapshot", machine, name=name)
+        return f"snapshot-{machine.number}-{len(machine.snapshots)}"
+
+    def remove_snapshots(self, machine: Machine) -> None:
+        """Remove all snapshots."""
+        with self._estate.changing():
+            changed = bool(machine.snapshots)
+            machine.snapshots.clear()
+            self._record("remove snapshots", machine, changed=changed)
+
+    def remove(self, machine: Machine) -> None:
+        """Take a machine out of the inventory without further ado (inside ``changing``)."""
+        del self._estate.inventories[machine.vcenter].machines[machine.moid]
+        self._estate.bubbles.pop((machine.vcenter, machine.moid), None)
+
+    def _record(self, what: str, machine: Machine, *, changed: bool = True, **detail: str) -> None:
+        key = f"{machine.vcenter}/{machine.name}"
+        self._estate.effects.record("vcenter", what, key, system=machine.system, changed=changed, **detail)
