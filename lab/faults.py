@@ -1,4 +1,7 @@
-"""Which faults are in force. What each one does is decided where the truth is asked (``scenario.py`` and the servers)."""
+"""Which faults are in force.
+
+What each one does is decided where the truth is asked (``scenario.py`` and the servers) or changed (``injuries.py``).
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Throwaway identities: a certificate authority, server certificates, SSH keys, passwords, the TSIG key.
 
-What clients need is written to ``STATE/credentials`` under the names that the inventory uses; what servers need is kept in
-``STATE/identity``. Both outlive a restart of the lab, so that a running daemon keeps its trust. All files have mode 0600.
+What clients need is written to ``STATE/credentials`` under the names that the inventory uses; what servers need is kept
+in ``STATE/identity``. Both outlive a restart of the lab, so that a running daemon keeps its trust. All files have mode
+0600.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import secrets
@@ -26,10 +27,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_ssh_private_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lab.plan import Plan
 
-DAYS = datetime.timedelta(days=1)
+DAYS = dt.timedelta(days=1)
 
 
 class Identity:
@@ -80,7 +82,7 @@ class Identity:
         return self._authorized[host]
 
     def tls(self, address: str) -> ssl.SSLContext:
-        """Return the server side TLS context for ``address`` (an IP address): TLS 1.2 and 1.3, certificate of the CA."""
+        """Return the server side TLS context for ``address`` (an IP address): TLS 1.2 or later."""
         if address not in self._contexts:
             key = ec.generate_private_key(ec.SECP256R1())
             path = self._own / f"server-{address}.pem"
@@ -147,7 +149,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _authority(key: ec.EllipticCurvePrivateKey) -> bytes:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(_name("Lab throwaway CA"))
@@ -167,7 +169,7 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> bytes:
 def _certificate(
     ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey, address: str
 ) -> bytes:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     alternatives = [x509.IPAddress(ipaddress.ip_address(address))]
     certificate = (
         x509.CertificateBuilder()
@@ -180,7 +182,7 @@ def _certificate(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .sign(ca_key, hashes.SHA256())
     )

@@ -49,9 +49,7 @@ class Injuries:
         with self._estate.changing():
             changed = name in ONCE or self._estate.faults.put(fault)
             self._begin(fault)
-            self._estate.effects.record(
-                "fault", name, target, system=self._system(name, target), changed=changed, **checked
-            )
+            self._estate.effects.record("fault", name, target, system=self._system(target), changed=changed, **checked)
         return fault
 
     def clear(self, name: str, target: str) -> bool:
@@ -62,7 +60,7 @@ class Injuries:
                 return False
             self._estate.faults.remove(name, target)
             self._end(fault)
-            self._estate.effects.record("fault", f"end of {name}", target, system=self._system(name, target))
+            self._estate.effects.record("fault", f"end of {name}", target, system=self._system(target))
         return True
 
     def clear_all(self) -> int:
@@ -115,7 +113,7 @@ class Injuries:
                 self.session_generation[key] += 1
 
     def _copy_zones(self, site: str) -> None:
-        """A DNS server that comes back takes over the newer zone of a peer that is up."""
+        """Let a DNS server that comes back take over the newer zone of a peer that is up."""
         for key, server in self._estate.plan.dns_servers.items():
             if server.site != site:
                 continue
@@ -123,7 +121,7 @@ class Injuries:
                 if peer != key and self._estate.power[other.site]:
                     self._estate.zones[key].copy_from(self._estate.zones[peer])
 
-    def _system(self, name: str, target: str) -> str:
+    def _system(self, target: str) -> str:
         head = target.split("/", maxsplit=1)[0]
         if head in self._estate.plan.systems:
             return head

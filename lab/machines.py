@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Machine:
-    """A VM. ``powered`` is what vCenter has been told (and what autostart repeats); ``started_at`` the Unix time when it
-    last began to boot, None while it has no electricity or is off.
+    """A VM.
 
+    ``powered`` is what vCenter has been told (and what autostart repeats); ``started_at`` the Unix time when it last
+    began to boot, None while it has no electricity or is off.
     ``source`` is the name of the VM it was cloned from, ``run`` the clone's name without that.
     """
 

@@ -53,6 +53,8 @@ from lab.states import Acknowledged, LinkState, Mail, Outlet, OutletState, Senso
 from lab.vault import Vault
 from lab.zone import Zone
 
+__all__ = ["Acknowledged", "Estate", "LinkState", "Mail", "OutletState", "SensorState", "Server", "Ticket"]
+
 WATTS_PER_MACHINE = 180
 WATTS_OF_ROOM = 2400
 LINK_SHARE_OF_SLA = 0.3

@@ -122,7 +122,8 @@ class Vault:
 def _read(backup: str, data: bytes) -> Restored:
     try:
         records = [json.loads(line) for line in data.decode().split("\n")[1:]]
-        newest = records[-1] if records else {"position": 0, "id": ""}
-        return Restored(len(records), newest["position"], newest["id"])
+        if not records:
+            return Restored(0, 0, "")
+        return Restored(len(records), records[-1]["position"], records[-1]["id"])
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError) as error:
         raise DamagedError(f"backup {backup} cannot be read: {error}") from error
