@@ -1,0 +1,153 @@
+"""A vCenter: its inventory followed by increments, and tasks on its VMs.
+
+Leaves the wire to ``vsphere_soap``, the poll to ``vsphere_collector``, tasks to ``vsphere_errand``. Here are the
+threads: one for the poll and a few for errands, so that neither waits for the other, and a vCenter that hangs costs
+its own threads and nobody else's. A call that is out of time has its socket shut down, which gives the thread back.
+Source: vSphere Web Services API 8.0; measured traps in the design's ``libraries.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from monitor.clients.vsphere_collector import Collector
+from monitor.clients.vsphere_errand import Desk, Errand
+from monitor.clients.vsphere_inventory import VcenterSnapshot, Vm, VmHost
+from monitor.clients.vsphere_soap import Peer
+from monitor.errors import CredentialError, DeadlineExceeded, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from monitor.clock import Clock
+    from monitor.credential import Secret
+
+__all__ = ["VcenterSession", "VcenterSnapshot", "Vm", "VmHost"]
+
+T = TypeVar("T")
+ERRAND_THREADS = 6
+GRACE_S = 0.3  # the thread's own, better worded time-out comes first
+
+
+class _Abortable(Protocol):
+    def abort(self) -> None: ...
+
+
+class VcenterSession:
+    """A vCenter under one user. Every method raises TargetError leaves; none of them outlasts its deadline.
+
+    ``deadline_s`` bounds one ``refresh`` and one ``vm``. Trust comes from ``ca_file`` (a PEM bundle; None: the
+    system's), and the certificate must name ``address``. ``datacenter`` limits what is looked at.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        user: str,
+        password: Secret,
+        ca_file: Path | None,
+        *,
+        deadline_s: float,
+        clock: Clock,
+        datacenter: str = "",
+    ) -> None:
+        """Prepare; nothing is sent before the first call. Raises CredentialError when ``ca_file`` cannot be used."""
+        try:
+            tls = ssl.create_default_context(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise CredentialError(f"CA bundle {ca_file} cannot be used: {error}") from error
+        self._peer = Peer(address, port, user, password, tls, datacenter)
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._collector = Collector(self._peer, clock)
+        self._desk = Desk(self._peer, clock)
+        self._poll_thread = ThreadPoolExecutor(1, thread_name_prefix=f"vcenter-poll-{address}")
+        self._errand_threads = ThreadPoolExecutor(ERRAND_THREADS, thread_name_prefix=f"vcenter-errand-{address}")
+        self._polling: asyncio.Future[VcenterSnapshot] | None = None
+        self._errands: set[_Abortable] = set()
+
+    async def refresh(self) -> VcenterSnapshot:
+        """Return the inventory as it is now: read in full the first time and after any trouble, else by increments.
+
+        While an earlier poll still holds the thread, no other is begun: DeadlineExceeded at once.
+        """
+        if self._polling is not None and not self._polling.done():
+            raise DeadlineExceeded(f"{self._peer} has not answered the poll before this one")
+        expires = self._clock.monotonic() + self._deadline_s
+        loop = asyncio.get_running_loop()
+        self._polling = loop.run_in_executor(self._poll_thread, self._collector.poll, expires)
+        return await self._bounded(self._polling, self._collector, self._deadline_s)
+
+    async def vm(self, name: str) -> Vm | None:
+        """Ask for one VM afresh; None means that the vCenter has no VM of this name. Raises Refused for several."""
+        return await self._errand("look-up", self._deadline_s, lambda errand: errand.look_up(name))
+
+    async def power(self, name: str, on: bool, timeout_s: float) -> None:
+        """Power a VM on or (hard) off and wait for it; does nothing when it already is.
+
+        Raises NotFound, Refused (also for an ambiguous name), and DeadlineExceeded when the outcome is not known.
+        """
+        await self._errand("power change", timeout_s, lambda errand: errand.power(name, on=on))
+
+    async def clone(self, name: str, new_name: str, timeout_s: float, power_on: bool) -> None:
+        """Copy a VM beside itself, in the same folder, pool and datastore. Raises as ``power``."""
+        await self._errand("clone", timeout_s, lambda errand: errand.clone(name, new_name, power_on=power_on))
+
+    async def destroy(self, name: str, timeout_s: float) -> None:
+        """Delete a VM that is powered off, disks and all. Raises as ``power``."""
+        await self._errand("deletion", timeout_s, lambda errand: errand.destroy(name))
+
+    async def snapshot(self, name: str, snapshot_name: str, timeout_s: float) -> None:
+        """Snapshot a VM's disks. Raises as ``power``."""
+        await self._errand("snapshot", timeout_s, lambda errand: errand.snapshot(name, snapshot_name))
+
+    async def close(self) -> None:
+        """Break off what runs, log out as far as the vCenter lets us, give the threads back."""
+        self._collector.abort()
+        for errand in tuple(self._errands):
+            errand.abort()
+        expires = self._clock.monotonic() + self._deadline_s
+        loop = asyncio.get_running_loop()
+        farewells = [
+            loop.run_in_executor(self._poll_thread, self._collector.log_out, expires),
+            loop.run_in_executor(self._errand_threads, self._desk.log_out, expires),
+        ]
+        for farewell in farewells:
+            with contextlib.suppress(TargetError):  # a session that cannot be ended runs out at the vCenter
+                await farewell
+        self._poll_thread.shutdown(wait=False, cancel_futures=True)
+        self._errand_threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _errand(self, what: str, timeout_s: float, job: Callable[[Errand], T]) -> T:
+        errand = Errand(self._desk, self._clock.monotonic() + timeout_s, what)
+        self._errands.add(errand)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._errand_threads, job, errand)
+            return await self._bounded(future, errand, timeout_s)
+        finally:
+            self._errands.discard(errand)
+
+    async def _bounded(self, future: asyncio.Future[T], job: _Abortable, timeout_s: float) -> T:
+        try:
+            async with asyncio.timeout(timeout_s + GRACE_S):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            job.abort()
+            raise DeadlineExceeded(f"{self._peer} did not answer in time") from None
+        except asyncio.CancelledError:
+            job.abort()
+            raise
+        finally:
+            future.add_done_callback(_heard)
+
+
+def _heard(future: asyncio.Future[T]) -> None:
+    """Take note of an error that nobody waits for any more, so that asyncio does not complain of it."""
+    if not future.cancelled():
+        future.exception()

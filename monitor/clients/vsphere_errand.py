@@ -1,0 +1,237 @@
+"""Single errands at a vCenter: look a VM up afresh, start a task once, follow it to its end.
+
+Blocking; each errand has its own connection, so that it neither waits for the poll nor delays it. The session is
+shared by all errands of a ``Desk`` and renewed when it has ended. A task is started once and never sent again: when
+its start or its end is not seen in time, DeadlineExceeded or SessionLost say that the outcome is not known, and the
+caller looks at the VM. Source: vSphere Web Services API 8.0, VirtualMachine, Task, PropertyCollector.
+"""
+
+# mypy: disallow-untyped-calls=False
+# (pyVmomi calls itself typed and annotates nothing)
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pyVmomi import vim, vmodl
+
+from monitor.clients.vsphere_inventory import VM_PATHS, Vm, escape, unescape, vm_from
+from monitor.clients.vsphere_soap import Line, Peer, filter_spec, meaning
+from monitor.errors import DeadlineExceeded, GarbledReply, NotFound, Refused, SessionLost, TargetError, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from monitor.clock import Clock
+
+T = TypeVar("T")
+FIRST_LOOK_S = 0.05
+LONGEST_PAUSE_S = 1.0
+LOOK_LIMIT_S = 10.0  # one look at a running task; a vCenter that was frozen meanwhile is asked again
+
+
+class Desk:
+    """The session that errands share; thread-safe."""
+
+    def __init__(self, peer: Peer, clock: Clock) -> None:
+        """Prepare; the first errand logs in."""
+        self.peer = peer
+        self.clock = clock
+        self._session: str | None = None
+        self._lock = threading.Lock()
+
+    def sign_on(self, line: Line, expired: str | None = None) -> str | None:
+        """Give ``line`` the shared session, logging in when there is none or it is the one that ``expired``."""
+        with self._lock:
+            if self._session is None or self._session == expired:
+                line.log_in()
+                self._session = line.session_id
+            else:
+                line.resume(self._session)
+            return self._session
+
+    def log_out(self, expires: float) -> None:
+        """End the session if there is one. Raises TargetError."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            line = Line(self.peer, self.clock, expires)
+            line.open()
+            line.resume(session)
+            line.log_out()
+            line.hang_up()
+
+
+class Errand:
+    """One job on its own connection. ``abort`` may be called from any thread."""
+
+    def __init__(self, desk: Desk, expires: float, what: str) -> None:
+        """Prepare ``what`` (a noun for messages), to be over by ``expires`` (monotonic seconds)."""
+        self._desk = desk
+        self._line = Line(desk.peer, desk.clock, expires)
+        self._what = what
+        self._session: str | None = None
+
+    def abort(self) -> None:
+        """Break the errand off; nothing more is sent."""
+        self._line.abort()
+
+    def _run(self, job: Callable[[], T]) -> T:
+        try:
+            self._line.open()
+            self._session = self._desk.sign_on(self._line)
+            return job()
+        except vmodl.MethodFault as fault:
+            raise meaning(fault, self._desk.peer, self._what) from fault
+        finally:
+            self._line.hang_up()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def look_up(self, name: str) -> Vm | None:
+        """Return the VM of this name as it is now, None when the vCenter really has none. Raises Refused for two."""
+        return self._run(lambda: self._find(name))
+
+    def _find(self, name: str) -> Vm | None:
+        view = self._view()
+        try:
+            spec = filter_spec(view, {vim.VirtualMachine: ["name"]})
+            names = self._read(spec)
+            found = [moref for moref, values in names.items() if unescape(str(values.get("name"))) == name]
+            if not found:
+                return None
+            if len(found) > 1:
+                listed = ", ".join(f"{name} ({moref})" for moref in sorted(found))
+                raise Refused(f"{self._desk.peer} has {len(found)} VMs of that name: {listed}; rename all but one")
+            values = self._properties(vim.VirtualMachine(found[0], self._line), VM_PATHS)
+            return vm_from(found[0], values)
+        finally:
+            self._forget(view)
+
+    def _view(self) -> Any:
+        """Create a view, the first call that needs the session; renew the session once when it has ended."""
+        kinds = [vim.VirtualMachine]
+        content = self._line.content
+        try:
+            return content.viewManager.CreateContainerView(self._line.root(), kinds, True)  # noqa: FBT003 - SOAP order
+        except vim.fault.NotAuthenticated:
+            self._session = self._desk.sign_on(self._line, expired=self._session)
+            return content.viewManager.CreateContainerView(self._line.root(), kinds, True)  # noqa: FBT003 - SOAP order
+
+    def _forget(self, view: Any) -> None:
+        try:
+            view.DestroyView()
+        except (TargetError, vmodl.MethodFault):
+            return  # it ends with the session; what was read, or the error on its way up, matters more
+
+    def _read(self, spec: Any) -> dict[str, Mapping[str, Any]]:
+        collector = self._line.content.propertyCollector
+        page = collector.RetrievePropertiesEx([spec], vmodl.query.PropertyCollector.RetrieveOptions())
+        found: dict[str, Mapping[str, Any]] = {}
+        while page is not None:
+            for item in page.objects:
+                found[str(item.obj._GetMoId())] = {prop.name: prop.val for prop in item.propSet}  # noqa: SLF001 - documented
+            page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
+        return found
+
+    def _properties(self, thing: Any, paths: Sequence[str]) -> Mapping[str, Any]:
+        collector = vmodl.query.PropertyCollector
+        spec = collector.FilterSpec(
+            objectSet=[collector.ObjectSpec(obj=thing, skip=False)],
+            propSet=[collector.PropertySpec(type=type(thing), pathSet=list(paths), all=False)],
+        )
+        found = self._read(spec)
+        if len(found) != 1:
+            raise GarbledReply(f"{self._desk.peer} answered with {len(found)} objects where one was asked for")
+        return next(iter(found.values()))
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def power(self, name: str, *, on: bool) -> None:
+        """Bring the VM to power on or off; nothing is sent when it already is."""
+        self._run(lambda: self._power(name, on=on))
+
+    def _power(self, name: str, *, on: bool) -> None:
+        vm = self._existing(name)
+        wanted = "on" if on else "off"
+        if vm.power == wanted:
+            return
+        machine = vim.VirtualMachine(vm.moref, self._line)
+        try:
+            self._finish(machine.PowerOnVM_Task() if on else machine.PowerOffVM_Task())
+        except vim.fault.InvalidPowerState as fault:
+            if str(fault.existingState) != ("poweredOn" if on else "poweredOff"):  # else somebody else was faster
+                raise
+
+    def clone(self, name: str, new_name: str, *, power_on: bool) -> None:
+        """Copy VM ``name`` to ``new_name`` beside it. Raises Refused when that name is taken."""
+        self._run(lambda: self._clone(name, new_name, power_on=power_on))
+
+    def _clone(self, name: str, new_name: str, *, power_on: bool) -> None:
+        vm = self._existing(name)
+        if self._find(new_name) is not None:
+            raise Refused(f"{self._desk.peer} already has a VM '{new_name}'")
+        machine = vim.VirtualMachine(vm.moref, self._line)
+        folder = self._properties(machine, ["parent"]).get("parent")
+        if folder is None:
+            raise Refused(f"{self._desk.peer} keeps VM '{name}' in no folder (a vApp?); it cannot be cloned beside it")
+        spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), powerOn=power_on, template=False)
+        self._finish(machine.CloneVM_Task(folder, escape(new_name), spec))
+        if power_on:
+            self._power(new_name, on=True)  # a vCenter may leave it off (DRS in manual mode); else nothing is sent
+
+    def destroy(self, name: str) -> None:
+        """Delete the VM with its disks. Raises NotFound, and Refused while it is powered on."""
+        self._run(lambda: self._finish(vim.VirtualMachine(self._existing(name).moref, self._line).Destroy_Task()))
+
+    def snapshot(self, name: str, snapshot_name: str) -> None:
+        """Take a snapshot of the disks (without memory, without quiescing)."""
+
+        def job() -> None:
+            machine = vim.VirtualMachine(self._existing(name).moref, self._line)
+            self._finish(
+                machine.CreateSnapshot_Task(name=snapshot_name, description="by Karaula", memory=False, quiesce=False)
+            )
+
+        self._run(job)
+
+    def _existing(self, name: str) -> Vm:
+        vm = self._find(name)
+        if vm is None:
+            raise NotFound(f"{self._desk.peer} has no VM '{name}'")
+        return vm
+
+    # -- tasks --------------------------------------------------------------------------------------------------------
+
+    def _finish(self, task: Any) -> None:
+        """Follow ``task`` to its end. Raises the fault it ended with, or DeadlineExceeded: outcome not known."""
+        self._line.call_limit_s = LOOK_LIMIT_S
+        pause_s = FIRST_LOOK_S
+        while True:
+            state = self._task_state(task)
+            if state == "success":
+                return
+            if state == "error":
+                # Only on an error: the whole of task.info cannot be read of every task (MoRefs of removed things).
+                raise self._properties(task, ["info.error"]).get("info.error") or vmodl.fault.SystemError(
+                    reason=f"the {self._what} failed without a reason"
+                )
+            left = self._line.expires - self._line.clock.monotonic()
+            if left <= 0 or self._line.aborted.wait(min(pause_s, left)):
+                raise DeadlineExceeded(f"the {self._what} at {self._desk.peer} did not end in time; it may still do so")
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _task_state(self, task: Any) -> str:
+        """Return the task's state; empty when this look got no answer but a later one may."""
+        try:
+            return str(self._properties(task, ["info.state"]).get("info.state") or "")
+        except (Unreachable, DeadlineExceeded, SessionLost):
+            return ""
+        except vim.fault.NotAuthenticated:
+            self._session = self._desk.sign_on(self._line, expired=self._session)
+            return ""
+        except vmodl.fault.ManagedObjectNotFound as fault:
+            raise SessionLost(
+                f"{self._desk.peer} no longer knows the task of the {self._what}; whether it was done is not known"
+            ) from fault
