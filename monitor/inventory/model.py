@@ -7,62 +7,32 @@ the name: ``_s`` seconds, ``_ms`` milliseconds, ``_percent``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from monitor.inventory import rules
+from monitor.inventory.database import Database, DatabaseKind
+from monitor.inventory.values import (
+    OID,
+    PAGE,
+    AlarmName,
+    Cron,
+    Flag,
+    Host,
+    Key,
+    Model,
+    Number,
+    Percent,
+    Port,
+    Reference,
+    Seconds,
+    Text,
+    Timezone,
+    Url,
+    Whole,
+)
 from monitor.problem import Problem
 from monitor.yamlfile import At, Document, Path, dotted
-
-Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case, digits and dashes")]
-Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")]
-Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Seconds = Annotated[Number, Field(gt=0, le=31 * 86400)]
-Percent = Annotated[Number, Field(ge=0, le=100)]
-Flag = Annotated[bool, Field(strict=True)]
-Text = Annotated[str, Field(min_length=1, max_length=500)]
-Reference = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="file name below the credentials directory"),
-]
-Severity = Literal["info", "warning", "critical"]
-Url = Annotated[str, Field(max_length=2000), AfterValidator(rules.url)]
-Cron = Annotated[str, Field(description="five fields, in the estate's time zone"), AfterValidator(rules.cron)]
-Timezone = Annotated[str, Field(description="IANA name"), AfterValidator(rules.timezone)]
-AlarmName = Literal[
-    "system-down",
-    "system-degraded",
-    "split-brain",
-    "site-down",
-    "crossing-cut-off",
-    "crossing-on-backup",
-    "redundancy-lost",
-    "link-down",
-    "link-degraded",
-    "vcenter-down",
-    "vm-down",
-    "host-down",
-    "host-untrusted",
-    "database-down",
-    "front-down",
-    "sensor-alarm",
-    "sensor-warning",
-    "sensor-fault",
-    "check-down",
-    "dns-down",
-    "power-controller-down",
-    "unknown",
-]
-
-
-class Model(BaseModel):
-    """Base of all: unknown keys are mistakes, instances do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Endpoint(Model):
@@ -161,7 +131,7 @@ class Tiers(Model):
 class Front(Endpoint):
     """The HTTPS front end of a system at a site, and the page that says whether it works."""
 
-    health_path: Annotated[str, Field(pattern=r"^/[!-~]{0,500}$")] = "/health"
+    health_path: Annotated[str, Field(pattern=PAGE)] = "/health"
     bubble_port: Port = Field(description="where the isolated copy of a drill answers (on the same address)")
 
 
@@ -180,55 +150,6 @@ class Deployment(Model):
     database_host: Key = Field(description="SSH host that answers for the database")
     front: Front
     fence: Fence
-
-
-class DatabaseCommands(Model):
-    """Commands run on ``database_host`` by SSH, as argument lists.
-
-    ``status`` prints one JSON object: ``{"role": "primary"|"standby"|"stopped", "position": int, "received_at": float,
-    "epoch": int}``; position is a replication position that only grows, received_at the Unix time of its newest record.
-    ``{epoch}``, ``{peer}``, ``{backup}`` and ``{scratch}`` are filled in. Every command may be repeated safely.
-    """
-
-    status: tuple[Text, ...] = Field(min_length=1, description="print role, position, received_at, epoch as JSON")
-    promote: tuple[str, ...] = Field(
-        min_length=1, description="standby becomes primary; refuses an epoch it has passed"
-    )
-    demote: tuple[Text, ...] = Field(min_length=1, description="primary stops writing and becomes a standby of {peer}")
-    follow: tuple[Text, ...] = Field(min_length=1, description="throw away what {peer} does not have and follow it")
-    backup: tuple[Text, ...] = Field(min_length=1, description="write backup {backup}; prints its manifest as JSON")
-    check: tuple[Text, ...] = Field(min_length=1, description="read all of {backup}, print its manifest as found")
-    restore: tuple[Text, ...] = Field(min_length=1, description="restore {backup} into scratch place {scratch}")
-    query: tuple[Text, ...] = Field(min_length=1, description="print counts and newest record of {scratch} as JSON")
-    discard: tuple[Text, ...] = Field(min_length=1, description="remove scratch place {scratch}")
-
-
-class DatabaseKind(Model):
-    """How one kind of replicated database is asked and told; many systems share it."""
-
-    commands: DatabaseCommands
-
-
-class Database(Model):
-    """The system's replicated database.
-
-    ``commands`` are those of its kind: ``Inventory`` joins them, so that readers need not look them up.
-    """
-
-    kind: Key = Field(description="one of database_kinds")
-    _commands: DatabaseCommands | None = PrivateAttr(default=None)
-
-    @property
-    def commands(self) -> DatabaseCommands:
-        """The commands of ``kind``. Raises LookupError outside an Inventory that has this kind."""
-        if self._commands is None:
-            raise LookupError(f"database kind '{self.kind}' is not in database_kinds")
-        return self._commands
-
-    def join(self, kinds: Mapping[str, DatabaseKind]) -> None:
-        """Take the commands from ``kinds``; an unknown kind is left for ``read.py`` to report."""
-        if self.kind in kinds:
-            self._commands = kinds[self.kind].commands
 
 
 class Service(Model):
@@ -331,7 +252,7 @@ class SnmpSource(Endpoint):
 
     protocol: Literal["snmp"]
     community: Reference = Field(description="credential that holds the community")
-    oid: Annotated[str, Field(pattern=r"^1(\.\d+){2,60}$")]
+    oid: Annotated[str, Field(pattern=OID, max_length=300)]
     scale: Number = Field(1.0, description="multiply the integer by this")
 
 
@@ -446,9 +367,9 @@ class Inventory(Model):
     crossings: dict[Key, Crossing]
     links: dict[Key, Links]
     sensors: dict[Key, Sensor]
-    checks: dict[Key, Check] = {}
-    schedules: dict[Key, Schedule] = {}
-    responses: dict[Key, Response] = {}
+    checks: dict[Key, Check] = Field(default_factory=dict)
+    schedules: dict[Key, Schedule] = Field(default_factory=dict)
+    responses: dict[Key, Response] = Field(default_factory=dict)
     notify: Notify = Notify()
     _document: Document | None = PrivateAttr(default=None)
 

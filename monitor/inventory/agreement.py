@@ -1,0 +1,180 @@
+"""Entries of the inventory that must agree with one another, each rule a function.
+
+Names that do not exist are left to ``references.py``; here they are passed over. Every rule yields Problems.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from monitor.inventory import agreement_systems
+from monitor.problem import Problem, did_you_mean
+from monitor.yamlfile import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from monitor.inventory.model import Inventory, Source
+    from monitor.yamlfile import Document, Path
+
+# What moves production is started by a person or prepared by an alarm, never by the calendar.
+MOVES = frozenset({"failover", "failback", "switchover"})
+
+_UNITS = {
+    "temperature": "celsius",
+    "humidity": "percent",
+    "smoke": "boolean",
+    "water": "boolean",
+    "door": "boolean",
+    "dust": "ug_per_m3",
+    "power": "watts",
+    "battery-charge": "percent",
+    "load": "percent",
+}
+_LADDER = ("valid_min", "alarm_below", "warn_below", "warn_above", "alarm_above", "valid_max")
+
+
+def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    """Yield every disagreement in ``inventory``."""
+    yield from _polling(inventory, document)
+    yield from _hosts(inventory, document)
+    yield from agreement_systems.check(inventory, document)
+    yield from _crossings(inventory, document)
+    yield from _sensors(inventory, document)
+    yield from _checks(inventory, document)
+    yield from _endpoints(inventory, document)
+    yield from _calendar(inventory, document)
+    yield from _notify(inventory, document)
+
+
+def _polling(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    polling = inventory.polling
+    if polling.deadline_s >= polling.interval_s:
+        message = f"must be less than interval_s ({polling.interval_s:g}), found {polling.deadline_s:g}"
+        yield document.problem(("polling", "deadline_s"), message)
+    if polling.stale_after_s <= 2 * polling.interval_s:
+        message = f"must be more than twice interval_s ({polling.interval_s:g}), found {polling.stale_after_s:g}"
+        yield document.problem(("polling", "stale_after_s"), message, "or one late answer makes everything UNKNOWN")
+
+
+def _hosts(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    for key, host in inventory.hosts.items():
+        path = ("hosts", key)
+        if host.vcenter is not None and host.vm is None:
+            yield document.problem(path, "'vm' is missing", "a host with a vcenter also names its VM there", "key")
+        if host.vm is not None and host.vcenter is None:
+            yield document.problem(path, "'vcenter' is missing", "a host with a vm also names its vCenter", "key")
+        vcenter = inventory.vcenters.get(host.vcenter or "")
+        if vcenter is not None and vcenter.site != host.site:
+            yield document.problem(
+                (*path, "vcenter"), f"'{host.vcenter}' is at {vcenter.site}, the host at {host.site}"
+            )
+
+
+def _crossings(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    crossings, links = document.data.get("crossings"), document.data.get("links")
+    if isinstance(crossings, dict) and isinstance(links, dict):
+        for key in crossings.keys() - links.keys():
+            yield document.problem(("crossings", key), "this crossing has no links", f"add '{key}:' to links", "key")
+        for key in links.keys() - crossings.keys():
+            hint = did_you_mean(key, crossings.keys() - links.keys())
+            yield document.problem(("links", key), "links of a crossing that is not in crossings", hint, "key")
+    for key, pair in inventory.links.items():
+        if pair.primary.operator == pair.backup.operator and not pair.same_operator_accepted:
+            yield document.problem(
+                ("links", key, "backup", "operator"),
+                f"primary and backup are both rented from '{pair.backup.operator}', which fails as one",
+                "choose another, or add 'same_operator_accepted: true'",
+            )
+
+
+def _sensors(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    read: dict[Hashable, Path] = {}
+    for key, sensor in inventory.sensors.items():
+        path = ("sensors", key)
+        if sensor.unit != _UNITS[sensor.quantity]:
+            message = f"{sensor.quantity} is measured in '{_UNITS[sensor.quantity]}', found '{sensor.unit}'"
+            yield document.problem((*path, "unit"), message)
+        steps = [(name, getattr(sensor.thresholds, name)) for name in _LADDER]
+        given = [(name, value) for name, value in steps if value is not None]
+        for (lower, low), (upper, high) in itertools.pairwise(given):
+            if low >= high:
+                message = f"must be more than {lower} ({low:g}), found {high:g}"
+                yield document.problem((*path, "thresholds", upper), message)
+        first = read.setdefault(_reading(sensor.source), path)
+        if first != path:
+            yield document.problem((*path, "source"), f"the same value is read by {dotted(first)}")
+        if sensor.interval_s is not None and inventory.polling.stale_after_s <= 2 * sensor.interval_s:
+            limit = inventory.polling.stale_after_s / 2
+            message = f"must be less than half of polling.stale_after_s ({limit:g}), found {sensor.interval_s:g}"
+            yield document.problem((*path, "interval_s"), message)
+
+
+def _reading(source: Source) -> Hashable:
+    return tuple(source.model_dump(exclude={"scale", "signed", "community"}).values())
+
+
+def _checks(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    for key, entry in inventory.checks.items():
+        needed = {"tcp": "port", "http": "url"}.get(entry.probe)
+        if needed is not None and getattr(entry, needed) is None:
+            hint = f"a check by {entry.probe} needs it"
+            yield document.problem(("checks", key), f"'{needed}' is missing", hint, "key")
+
+
+def _endpoints(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    """One address and port belongs to one thing; only sensors share their agent, with sensors of their protocol."""
+    seen: dict[tuple[str, str, int], tuple[str, Path]] = {}
+    for transport, address, port, path in _listed(inventory):
+        group = str(path[0]) if path[0] == "sensors" else ""
+        other_group, other = seen.setdefault((transport, address.lower(), port), (group, path))
+        if other != path and not (group and other_group):
+            shown = f"{address}:{port}" if port else address
+            yield document.problem(path, f"{shown} already belongs to {dotted(other[:-1])}")
+
+
+def _listed(inventory: Inventory) -> Iterator[tuple[str, str, int, Path]]:
+    for section in ("vcenters", "hosts", "power_controllers", "dns_servers"):
+        for key, entry in getattr(inventory, section).items():
+            yield "tcp", entry.address, entry.port, (section, key, "address")
+    for key, system in inventory.systems.items():
+        for site, deployment in system.sites.items():
+            front, path = deployment.front, ("systems", key, "sites", site, "front")
+            yield "tcp", front.address, front.port, (*path, "address")
+            yield "tcp", front.address, front.bubble_port, (*path, "bubble_port")
+    for key, pair in inventory.links.items():
+        for name, link in (("primary", pair.primary), ("backup", pair.backup)):
+            transport, port = ("udp", link.port) if link.probe == "stamp" else ("icmp", 0)
+            yield transport, link.far_end, port, ("links", key, name, "far_end")
+    for key, sensor in inventory.sensors.items():
+        source = sensor.source
+        transport = "udp" if source.protocol == "snmp" else "tcp"
+        yield transport, source.address, source.port, ("sensors", key, "source", "address")
+
+
+def _calendar(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    slots: dict[Hashable, Path] = {}
+    for key, schedule in inventory.schedules.items():
+        path = ("schedules", key)
+        if schedule.playbook in MOVES:
+            message = f"a {schedule.playbook} cannot be put on a clock"
+            yield document.problem((*path, "playbook"), message, "schedule a drill, or prepare it in responses")
+        first = slots.setdefault((schedule.playbook, schedule.system, schedule.cron), path)
+        if first != path:
+            yield document.problem(path, f"the same as {dotted(first)}", at="key")
+    answers: dict[Hashable, Path] = {}
+    for key, response in inventory.responses.items():
+        path = ("responses", key)
+        first = answers.setdefault((response.alarm, response.system, response.playbook), path)
+        if first != path:
+            yield document.problem(path, f"the same as {dotted(first)}", at="key")
+
+
+def _notify(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    notify = inventory.notify
+    if notify.mail_server is None:
+        return
+    for name in ("mail_from", "mail_to"):
+        if not getattr(notify, name):
+            yield document.problem(("notify",), f"'{name}' is missing", "mail_server needs it", "key")

@@ -1,0 +1,201 @@
+"""What pydantic found wrong with a file, in plain words and with its place. Also used for playbooks.
+
+A value that may be a secret is never repeated.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from monitor.inventory.values import HOST, KEY, OID, PAGE, REFERENCE
+from monitor.problem import Problem, did_you_mean
+from monitor.yamlfile import describe, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from monitor.yamlfile import Document, Path
+
+_SECRETIVE = frozenset({"credential", "tsig_credential", "community", "password", "secret", "token"})
+_FEW = 8
+
+_EXPECTED: Mapping[str, str] = {
+    "string_type": "expected text",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "finite_number": "expected a finite number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "dict_type": "expected keys and values",
+    "model_type": "expected keys and values",
+    "model_attributes_type": "expected keys and values",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+}
+_LIMITS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("must be more than", "gt"),
+    "greater_than_equal": ("must be at least", "ge"),
+    "less_than": ("must be less than", "lt"),
+    "less_than_equal": ("must be at most", "le"),
+}
+_CHOICES = frozenset({"literal_error", "enum", "union_tag_not_found", "union_tag_invalid"})
+_FORMS: Mapping[str, str] = {
+    KEY: "a key has lower-case letters, digits and dashes and starts with a letter, at most 63 characters",
+    HOST: "expected a host name or an address",
+    REFERENCE: "expected the file name of a credential, never the secret itself",
+    OID: "expected an OID such as 1.3.6.1.2.1.33.1.2.4.0",
+    PAGE: "expected a path that starts with '/'",
+}
+
+
+def explain(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
+    """Return every mistake of ``error``, which validating the document's data as ``model`` raised."""
+    return [_problem(detail, model, document) for detail in error.errors(include_url=False)]
+
+
+def path_of(loc: tuple[int | str, ...], data: Any) -> Path:
+    """Return the path in ``data`` of pydantic's ``loc``, which also names union members and keys themselves."""
+    path: list[int | str] = []
+    for part in loc:
+        inside = part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
+        if inside:
+            path.append(part)
+            data = data[part]
+    return tuple(path)
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document) -> Problem:
+    loc, kind = detail["loc"], detail["type"]
+    path = path_of(loc, document.data)
+    if kind == "missing":
+        return _missing(str(loc[-1]), _kind_at(model, loc[:-1]), path, document)
+    if kind == "extra_forbidden":
+        known = _names(_kind_at(model, loc[:-1])) - set(_value_at(document.data, path[:-1]))
+        return document.problem(path, "unknown key", did_you_mean(str(loc[-1]), known), "key")
+    if loc and loc[-1] == "[key]":
+        return document.problem(path, _FORMS[KEY], at="key")
+    if kind in _CHOICES:
+        return _choice(detail, path, document)
+    message, hint = _wrong_value(detail, path)
+    return document.problem(path, message, hint)
+
+
+def _missing(name: str, kind: Any, path: Path, document: Document) -> Problem:
+    field = kind.model_fields.get(name) if _is_model(kind) else None
+    words = f" ({field.description})" if field is not None and field.description else ""
+    where = " at the top level" if not path else ""
+    return document.problem(path, f"'{name}' is missing", f"add '{name}: …'{where}{words}", "key")
+
+
+def _choice(detail: ErrorDetails, path: Path, document: Document) -> Problem:
+    ctx, found = detail["ctx"], detail["input"]
+    if detail["type"].startswith("union_tag"):  # the member of a union is chosen by one of its keys
+        name = str(ctx["discriminator"]).strip("'")
+        if detail["type"] == "union_tag_not_found":
+            return document.problem(path, f"'{name}' is missing", f"add '{name}: …'", "key")
+        path, found = (*path, name), ctx["tag"]
+    options = re.findall(r"'([^']*)'", str(ctx.get("expected", ctx.get("expected_tags"))))
+    hint = did_you_mean(found, options) if isinstance(found, str) else ""
+    if len(options) > _FEW:
+        return document.problem(path, f"unknown value {describe(found)}", hint)
+    hint = hint if hint.startswith("did") else ""
+    return document.problem(path, f"expected {_or(options)}, found {describe(found)}", hint)
+
+
+def _wrong_value(detail: ErrorDetails, path: Path) -> tuple[str, str]:
+    kind, found, ctx = detail["type"], detail["input"], detail.get("ctx", {})
+    shown, hint = describe(found), ""
+    if path and path[-1] in _SECRETIVE:
+        message = _FORMS[REFERENCE]
+    elif kind in _EXPECTED:
+        message, hint = f"{_EXPECTED[kind]}, found {shown}", _conversion(kind, found)
+    elif kind in _LIMITS:
+        words, limit = _LIMITS[kind]
+        message = f"{words} {ctx[limit]:g}, found {shown}"
+    elif kind == "string_pattern_mismatch":
+        message = f"{_FORMS.get(str(ctx['pattern']), 'this does not have the expected form')}, found {shown}"
+    elif kind in {"value_error", "assertion_error"}:
+        message = str(ctx["error"])
+    elif kind in {"too_short", "string_too_short"}:
+        message = "must not be empty" if ctx["min_length"] == 1 else f"needs at least {ctx['min_length']}"
+    elif kind in {"too_long", "string_too_long"}:
+        what = "characters" if kind.startswith("string") else "entries"
+        message = f"must not be longer than {ctx['max_length']} {what}"
+    else:
+        message = f"{detail['msg']}, found {shown}"
+    return message, hint
+
+
+def _conversion(kind: str, found: object) -> str:
+    if found is None:
+        return "write a value after the ':', or remove the key"
+    if kind == "string_type" and isinstance(found, (bool, int, float)):
+        return "put it in quotes"
+    if kind.startswith(("int", "float")) and isinstance(found, str) and isinstance(resolve(found), (int, float)):
+        return "remove the quotes"
+    if kind in {"tuple_type", "list_type"} and isinstance(found, (str, int, float)):
+        return f"write [{describe(found).strip(chr(39))}]"
+    return ""
+
+
+def _or(options: Iterable[str]) -> str:
+    *first, last = (f"'{option}'" for option in options)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _value_at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _kind_at(kind: Any, loc: tuple[int | str, ...]) -> Any:
+    for part in loc:
+        kind = _step(_bare(kind), part)
+    return _bare(kind)
+
+
+def _step(kind: Any, part: int | str) -> Any:
+    if _is_model(kind):
+        field = kind.model_fields.get(part)
+        return None if field is None else field.annotation
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in {Union, types.UnionType}:
+        return next((member for member in args if part in _tags(_bare(member))), None)
+    if origin is dict:
+        return args[1]
+    return args[0] if origin in {tuple, list} and args else None
+
+
+def _bare(kind: Any) -> Any:
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in {Union, types.UnionType}:
+        members = [member for member in get_args(kind) if member is not type(None)]
+        return _bare(members[0]) if len(members) == 1 else kind
+    return kind
+
+
+def _tags(kind: Any) -> set[Any]:
+    if not _is_model(kind):
+        return set()
+    annotations = (field.annotation for field in kind.model_fields.values())
+    return {tag for annotation in annotations if get_origin(annotation) is Literal for tag in get_args(annotation)}
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _names(kind: Any) -> set[str]:
+    return {field.alias or name for name, field in kind.model_fields.items()} if _is_model(kind) else set()

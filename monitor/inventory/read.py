@@ -1,0 +1,103 @@
+"""Reading ``inventory.yaml``: all mistakes at once, each with its line and column, or an Inventory.
+
+``karaula check`` and the daemon's start use it. Playbook names in schedules and responses are checked by ``dr``,
+which knows the playbooks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, cast, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from monitor.errors import CredentialError, InventoryError
+from monitor.inventory import agreement, references
+from monitor.inventory.explain import explain, path_of
+from monitor.inventory.model import Inventory
+from monitor.yamlfile import load
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterator
+
+    from monitor.credential import Credentials
+    from monitor.problem import Problem
+    from monitor.yamlfile import Path
+
+_SECTIONS = tuple(
+    name for name, field in Inventory.model_fields.items() if get_origin(field.annotation) is dict
+)  # those that hold entries by key
+_ADAPTERS = {
+    name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation))
+    for name in (*_SECTIONS, "polling", "notify")
+}
+
+
+def read(path: pathlib.Path) -> Inventory:
+    """Return the inventory in the file ``path``. Raises InventoryError with every Problem, in order of place."""
+    document = load(path)
+    problems: list[Problem] = []
+    try:
+        inventory = Inventory.model_validate(document.data)
+    except ValidationError as error:
+        problems += explain(error, Inventory, document)
+        inventory = _sound_part(document.data, error)
+    keys = {name: document.data.get(name, {}) for name in _SECTIONS}
+    known = {name: frozenset(section) for name, section in keys.items() if isinstance(section, dict)}
+    problems += references.check(inventory, known, document)
+    problems += agreement.check(inventory, document)
+    if problems:
+        raise InventoryError(sorted(problems))
+    inventory.written_in(document)
+    return inventory
+
+
+def missing_credentials(inventory: Inventory, credentials: Credentials) -> list[Problem]:
+    """Return a Problem for every credential that the inventory names and the directory does not hold, once each."""
+    problems: dict[str, Problem] = {}
+    for path, reference in _references(inventory):
+        try:
+            credentials.path(reference)
+        except CredentialError as error:
+            problem = inventory.problem(path, str(error))
+            problems[reference] = min(problem, problems.get(reference, problem))
+    return sorted(problems.values())
+
+
+def _references(inventory: Inventory) -> Iterator[tuple[Path, str]]:
+    yield ("trust", "tls_ca"), inventory.trust.tls_ca
+    yield ("trust", "known_hosts"), inventory.trust.known_hosts
+    for key, vcenter in inventory.vcenters.items():
+        yield ("vcenters", key, "credential"), vcenter.credential
+    for key, host in inventory.hosts.items():
+        yield ("hosts", key, "credential"), host.credential
+    for key, controller in inventory.power_controllers.items():
+        yield ("power_controllers", key, "credential"), controller.credential
+    for key, server in inventory.dns_servers.items():
+        yield ("dns_servers", key, "tsig_credential"), server.tsig_credential
+    for key, sensor in inventory.sensors.items():
+        if sensor.source.protocol == "snmp":
+            yield ("sensors", key, "source", "community"), sensor.source.community
+
+
+def _sound_part(data: dict[str, Any], error: ValidationError) -> Inventory:
+    """Return what is left when every broken entry is taken out, so that the rest can still be checked.
+
+    Never handed out: parts that hold no entries (estate, trust) may be absent from it.
+    """
+    broken: defaultdict[str, set[object]] = defaultdict(set)
+    for detail in error.errors(include_url=False):
+        path = path_of(detail["loc"], data)
+        if path:
+            broken[str(path[0])].add(path[1] if len(path) > 1 else None)
+    parts: dict[str, Any] = {}
+    for name in _SECTIONS:
+        section = data.get(name)
+        entries = section if isinstance(section, dict) else {}
+        sound = {key: entry for key, entry in entries.items() if key not in broken[name]}
+        parts[name] = _ADAPTERS[name].validate_python(sound)
+    for name in ("polling", "notify"):
+        if name in data and not broken[name]:
+            parts[name] = _ADAPTERS[name].validate_python(data[name])
+    return Inventory.model_construct(**parts)

@@ -1,0 +1,70 @@
+"""Names in the inventory that must stand elsewhere in it: operators, sites, hosts, controllers, systems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitor.problem import did_you_mean
+from monitor.yamlfile import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from monitor.inventory.model import Inventory, System
+    from monitor.problem import Problem
+    from monitor.yamlfile import At, Document, Path
+
+_NOUNS = {
+    "sites": "site",
+    "vcenters": "vCenter",
+    "hosts": "host",
+    "power_controllers": "power controller",
+    "dns_servers": "DNS server",
+    "database_kinds": "kind of database",
+    "systems": "system",
+    "operators": "operator",
+}
+
+
+def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: Document) -> Iterator[Problem]:
+    """Yield a Problem for every name that is in no section; ``known`` has each section's keys as written."""
+    for path, name, section in _named(inventory):
+        if section in known and name not in known[section]:
+            at: At = "key" if path[-1] == name else "value"
+            message = f"unknown {_NOUNS[section]} '{shorten(name)}'"
+            yield document.problem(path, message, did_you_mean(name, known[section]), at)
+
+
+def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
+    """Yield where a name stands, the name, and the section that must have it."""
+    for section in ("vcenters", "hosts", "power_controllers", "dns_servers", "sensors", "checks"):
+        for key, entry in getattr(inventory, section).items():
+            yield (section, key, "site"), entry.site, "sites"
+    for key, host in inventory.hosts.items():
+        if host.vcenter is not None:
+            yield ("hosts", key, "vcenter"), host.vcenter, "vcenters"
+    for key, system in inventory.systems.items():
+        yield from _named_by_system(("systems", key), system)
+    for key, links in inventory.links.items():
+        yield ("links", key, "primary", "operator"), links.primary.operator, "operators"
+        yield ("links", key, "backup", "operator"), links.backup.operator, "operators"
+    for key, schedule in inventory.schedules.items():
+        yield ("schedules", key, "system"), schedule.system, "systems"
+    for key, response in inventory.responses.items():
+        yield ("responses", key, "system"), response.system, "systems"
+
+
+def _named_by_system(path: Path, system: System) -> Iterator[tuple[Path, str, str]]:
+    yield (*path, "protected_site"), system.protected_site, "sites"
+    yield (*path, "recovery_site"), system.recovery_site, "sites"
+    yield (*path, "database", "kind"), system.database.kind, "database_kinds"
+    yield (*path, "backup", "vault"), system.backup.vault, "hosts"
+    for index, other in enumerate(system.depends_on):
+        yield (*path, "depends_on", index), other, "systems"
+    for index, server in enumerate(system.service.dns):
+        yield (*path, "service", "dns", index), server, "dns_servers"
+    for site, deployment in system.sites.items():
+        yield (*path, "sites", site), site, "sites"
+        yield (*path, "sites", site, "vcenter"), deployment.vcenter, "vcenters"
+        yield (*path, "sites", site, "database_host"), deployment.database_host, "hosts"
+        yield (*path, "sites", site, "fence", "controller"), deployment.fence.controller, "power_controllers"
