@@ -18,7 +18,7 @@ class DatabaseCommands(Model):
     """
 
     status: tuple[Text, ...] = Field(min_length=1, description="print role, position, received_at, epoch as JSON")
-    promote: tuple[str, ...] = Field(
+    promote: tuple[Text, ...] = Field(
         min_length=1, description="standby becomes primary; refuses an epoch it has passed"
     )
     demote: tuple[Text, ...] = Field(min_length=1, description="primary stops writing and becomes a standby of {peer}")
@@ -37,12 +37,10 @@ class DatabaseKind(Model):
 
 
 class Database(Model):
-    """The system's replicated database.
-
-    ``commands`` are those of its kind: ``Inventory`` joins them, so that readers need not look them up.
-    """
+    """The system's replicated database."""
 
     kind: Key = Field(description="one of database_kinds")
+    # Inventory joins the commands of the kind, so that nobody has to look them up.
     _commands: DatabaseCommands | None = PrivateAttr(default=None)
 
     @property

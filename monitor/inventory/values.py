@@ -11,7 +11,7 @@ from monitor.inventory import rules
 KEY = r"^[a-z][a-z0-9-]{0,62}$"
 HOST = r"^[A-Za-z0-9.:_-]+$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-OID = r"^1(\.\d+){2,60}$"
+OID = r"^1(\.[0-9]+){2,60}$"
 PAGE = r"^/[!-~]{0,500}$"
 
 Key = Annotated[str, Field(pattern=KEY, description="lower case, digits and dashes")]
