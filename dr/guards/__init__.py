@@ -1,0 +1,27 @@
+"""Every guard by name, which of them a run is asked about, and which a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dr.guard import Guard
+from dr.guards.approval import approval
+from dr.guards.exclusive import exclusive
+from dr.guards.fencing import fencing
+from dr.guards.flapping import flapping
+from dr.guards.paused import paused
+from dr.guards.placement import placement
+
+GUARDS: Mapping[str, Guard] = MappingProxyType(
+    {
+        "exclusive": exclusive,
+        "paused": paused,
+        "flapping": flapping,
+        "placement": placement,
+        "approval": approval,
+        "fencing": fencing,
+    }
+)
+RUN_GUARDS: tuple[str, ...] = ("exclusive", "paused", "flapping", "placement", "approval")
+STEP_GUARDS: tuple[str, ...] = ("fencing",)

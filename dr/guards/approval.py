@@ -1,0 +1,38 @@
+"""Four eyes: what changes production waits for a second person, who is not the one that asked."""
+
+from __future__ import annotations
+
+from dr.guard import Facts, Ruling, Verdict
+from dr.journal.run import Run
+
+NAME = "approval"
+
+
+def approval(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
+    """Wait until the run is approved. Refuse an approval by its own requester, and one that has run out."""
+    del facts, step
+    if not run.plan.attended:
+        return Verdict(NAME, Ruling.ALLOW, "not-needed", f"a {run.plan.kind} does not change production")
+    if not run.approved_by:
+        sentence = (
+            f"a {run.plan.kind} changes production: a person other than {run.requester} must read the plan and say "
+            f"'karaula run approve {run.id}' or 'karaula run deny {run.id}'"
+        )
+        return Verdict(NAME, Ruling.WAIT, "approval-missing", sentence)
+    if _same_person(run.approved_by, run.requester):
+        sentence = (
+            f"{run.approved_by} asked for this {run.plan.kind} and cannot approve it too; "
+            "ask for it again and let another person approve"
+        )
+        return Verdict(NAME, Ruling.REFUSE, "approver-is-requester", sentence)
+    if run.approval_expires_at is not None and now > run.approval_expires_at:
+        sentence = (
+            f"the approval by {run.approved_by} was good for a start that did not come in time; "
+            f"look how things stand now, then ask for the {run.plan.kind} again"
+        )
+        return Verdict(NAME, Ruling.REFUSE, "approval-expired", sentence)
+    return Verdict(NAME, Ruling.ALLOW, "approved", f"approved by {run.approved_by}")
+
+
+def _same_person(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()

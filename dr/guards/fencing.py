@@ -1,0 +1,78 @@
+"""Nothing is promoted until the other side is *proven* fenced, by this run and since it began.
+
+The guard of steps that would make a site primary. Only a fence step that SUCCEEDED with proof ``PROVEN`` counts: one
+that was passed over, undone, or opened again by a later ``unfence`` does not.
+"""
+
+from __future__ import annotations
+
+from dr.guard import Facts, Ruling, Verdict
+from dr.journal.run import Run, StepRecord, StepState
+from dr.playbook.model import PlannedStep
+
+NAME = "fencing"
+PROVEN = "PROVEN"
+NOT_BEGUN = frozenset({StepState.QUEUED, StepState.SKIPPED, StepState.CANCELED})
+
+
+def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
+    """Refuse a promotion without a proven fence of the system's other site."""
+    del facts, now
+    if step is None or not _promotes(run.plan.step(step)):
+        return Verdict(NAME, Ruling.ALLOW, "no-promotion", "nothing is promoted here")
+    site = run.plan.step(step).site
+    if site not in {run.plan.from_site, run.plan.to_site}:
+        sentence = (
+            f"step '{step}' would promote {site}, which is neither side of this run; nobody could fence the other"
+        )
+        return Verdict(NAME, Ruling.REFUSE, "unknown-side", sentence)
+    other = run.plan.to_site if site == run.plan.from_site else run.plan.from_site
+    fences = [record for record in run.steps.values() if _switches(run, record.plan, other, "on")]
+    opened_at = max(
+        (
+            record.started_at if record.started_at is not None else float("inf")
+            for record in run.steps.values()
+            if _switches(run, record.plan, other, "off") and record.state not in NOT_BEGUN
+        ),
+        default=None,
+    )
+    holding = [record for record in fences if _proven(run, record)]
+    for record in holding:
+        if opened_at is None or (record.started_at or 0.0) > opened_at:
+            sentence = f"step '{record.plan.id}' proved {run.system} at {other} fenced: {record.evidence or PROVEN}"
+            return Verdict(NAME, Ruling.ALLOW, "fence-proven", sentence)
+    return Verdict(NAME, Ruling.REFUSE, *_why(run, site, other, fences, opened=bool(holding)))
+
+
+def _promotes(step: PlannedStep) -> bool:
+    return any(field == "role" and value == "primary" for _, field, value in step.effects)
+
+
+def _switches(run: Run, step: PlannedStep, site: str, value: str) -> bool:
+    return (f"system/{run.system}/{site}", "fence", value) in step.effects
+
+
+def _proven(run: Run, record: StepRecord) -> bool:
+    """Tell whether this run itself has proved the fence; its start counts, as a probe may have confirmed it later."""
+    return (
+        record.state is StepState.SUCCEEDED
+        and record.outputs.get("proof") == PROVEN
+        and run.started_at is not None
+        and record.started_at is not None
+        and record.started_at >= run.started_at
+    )
+
+
+def _why(run: Run, site: str, other: str, fences: list[StepRecord], *, opened: bool) -> tuple[str, str]:
+    danger = f"If {run.system} at {other} still writes, promoting {site} would give two writable sites."
+    if not fences:
+        return "no-fence", f"this run has no step that fences {run.system} at {other}. {danger} Correct the playbook."
+    if opened:
+        return "fence-opened", f"{run.system} at {other} was fenced, but this run has opened the fence again. {danger}"
+    record = fences[-1]
+    state = record.reason or record.state.value.lower()
+    sentence = (
+        f"the fence of {run.system} at {other} is not proven (step '{record.plan.id}': {state}). {danger} "
+        f"Get the outlet group to read Off and 0 W, then 'karaula run retry {run.id} {record.plan.id}'."
+    )
+    return "fence-not-proven", sentence
