@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from dr.journal.pause import Pause
 from dr.journal.run import Run
 
 
@@ -26,17 +27,6 @@ class Verdict:
     ruling: Ruling
     reason: str
     sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing is started by itself for ``system`` (or ``all``) until ``expires_at``; detection goes on."""
-
-    system: str
-    owner: str
-    reason: str
-    since: float
-    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dr.backups.catalog import Backup
 from monitor.clients.dns import DnsClient
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
-from monitor.clients.vsphere import VcenterSession
-
-from dr.backups.catalog import Backup
 from monitor.clients.ssh import SshPool
+from monitor.clients.vsphere import VcenterSession
 from monitor.clock import Clock
 from monitor.credential import Credentials
 from monitor.inventory.model import Deployment, Inventory, SshHost, System

@@ -1,0 +1,94 @@
+"""What people may do to a run, as pure functions: the run and the time in, the events to write out.
+
+Each raises RunRefused with a sentence that says what can be done instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dr.errors import RunRefused
+from dr.journal.event import (
+    Approved,
+    CancelAsked,
+    Denied,
+    Event,
+    GuardRuled,
+    Resumed,
+    RetryAsked,
+    StepIgnored,
+)
+from dr.journal.run import Run, RunState, StepRecord, StepState
+
+
+def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequence[Event]:
+    """Approve a waiting run; ``plan_hash`` (or its first 8 digits or more) is what the person saw, empty: any."""
+    _waiting(run)
+    if by == run.requester:
+        raise RunRefused("approval", f"{by} asked for this run; somebody else must approve it")
+    if plan_hash and (len(plan_hash) < 8 or not run.plan_hash.startswith(plan_hash)):  # noqa: PLR2004 - a prefix
+        raise RunRefused("approval", f"what was approved is not the plan of {run.id}; look at it again")
+    note = GuardRuled(now, "approval", "allow", "approved", f"approved by {by}", "")
+    return (note, Approved(now, by, comment, run.plan_hash))
+
+
+def deny(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
+    """Refuse a waiting run; it ends."""
+    _waiting(run)
+    return (Denied(now, by, reason or "no reason given"),)
+
+
+def resume(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
+    """Let a paused run go on from where it failed: failed steps are tried again, unknown ones probed again."""
+    _paused(run)
+    failed = [record.plan.id for record in run.steps.values() if record.state.failed]
+    retries = [RetryAsked(now, step, by, reason or "resumed") for step in failed]
+    return (*retries, Resumed(now, by, reason))
+
+
+def retry(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
+    """Run one failed or unknown step again and go on."""
+    _paused(run)
+    _troubled(run, step)
+    return (RetryAsked(now, step, by, reason or "retry"), Resumed(now, by, reason))
+
+
+def ignore(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
+    """Pass over one failed or unknown step and go on; needs a reason, and a fence cannot be passed over."""
+    _paused(run)
+    record = _troubled(run, step)
+    if not reason:
+        raise RunRefused("reason", f"passing over step '{step}' needs a reason")
+    if any(field == "fence" and value == "on" for _, field, value in record.plan.effects):
+        raise RunRefused(
+            "fencing", f"step '{step}' is the fence; it cannot be passed over: retry it, or cancel the run"
+        )
+    return (StepIgnored(now, step, by, reason), Resumed(now, by, reason))
+
+
+def cancel(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
+    """End a run: what is under way is let end, then its final steps run."""
+    if run.state not in {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED}:
+        raise RunRefused("state", f"run {run.id} is {run.state}; there is nothing to cancel")
+    return (CancelAsked(now, by, reason or "no reason given"),)
+
+
+def _waiting(run: Run) -> None:
+    if run.state is not RunState.WAITING:
+        raise RunRefused("state", f"run {run.id} is {run.state}; it does not wait for an approval")
+
+
+def _paused(run: Run) -> None:
+    if run.state is not RunState.PAUSED:
+        raise RunRefused("state", f"run {run.id} is {run.state}, not PAUSED")
+
+
+def _troubled(run: Run, step: str) -> StepRecord:
+    record = run.steps.get(step)
+    if record is None:
+        raise RunRefused("step", f"run {run.id} has no step '{step}'; its steps: {', '.join(run.steps)}")
+    if not (record.state.failed or record.state is StepState.UNKNOWN):
+        raise RunRefused(
+            "step", f"step '{step}' is {record.state}; only a failed or unknown one can be retried or ignored"
+        )
+    return record

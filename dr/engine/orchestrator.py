@@ -1,0 +1,330 @@
+"""All runs of this daemon: takes requests and commands, hands them to runners, and resumes what a dead daemon left.
+
+It knows playbooks, the journal and the guards; it decides nothing about a run's course (``transition`` does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from dr.action import Action
+from dr.engine.perform import Performer
+from dr.engine.runner import Command, Runner
+from dr.errors import PlaybookError, RunRefused
+from dr.guard import Facts, Guard, Verdict
+from dr.journal.event import Event, Interrupted, RunAccepted
+from dr.journal.fold import ACTIVE, begin, fold_all
+from dr.journal.pause import Pause
+from dr.journal.run import Run, StepState
+from dr.journal.sqlite import SqliteJournal, StepOutput
+from dr.playbook.model import DIRECTION, Plan
+from dr.playbook.plan import Subject, make_plan
+from dr.playbook.read import PlaybookFile
+from dr.world import World
+from monitor.errors import StateError
+from monitor.problem import Problem, did_you_mean
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+APPROVAL_S = 3600.0
+
+Listener = Callable[[Run, Sequence[Event]], None]
+LineListener = Callable[[str, str, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody wants a playbook run for a system.
+
+    ``origin`` is ``person``, ``schedule`` or ``alarm``; ``origin_ref`` makes a request of the other two unique.
+    ``service_lost_at`` and ``alarm_at`` (Unix seconds, 0: does not apply) are where recovery time is measured from.
+    """
+
+    playbook: str
+    system: str
+    requester: str
+    reason: str = ""
+    origin: str = "person"
+    origin_ref: str = ""
+    service_lost_at: float = 0.0
+    alarm_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the daemon is wired with: playbooks by name, actions, guards, and the inventory's fingerprint."""
+
+    playbooks: Mapping[str, PlaybookFile]
+    actions: Mapping[str, Action]
+    run_guards: Sequence[Guard]
+    step_guards: Sequence[Guard]
+    inventory_hash: str
+
+
+class Orchestrator:
+    """The one owner of the journal."""
+
+    def __init__(
+        self,
+        journal: SqliteJournal,
+        world: World,
+        rules: Rules,
+        *,
+        epoch_seen: Callable[[str], int],
+        approval_s: float = APPROVAL_S,
+    ) -> None:
+        """``epoch_seen(system)`` is the highest fencing token that observation found at the system's databases."""
+        self.journal = journal
+        self.world = world
+        self.rules = rules
+        self.approval_s = approval_s
+        self.journal_error = ""
+        self._epoch_seen = epoch_seen
+        self._performer = Performer(rules.actions, world, self._heard)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._runs: dict[str, Run] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._runners: dict[str, Runner] = {}
+        self._drives: dict[str, asyncio.Task[None]] = {}
+        self._pauses: tuple[Pause, ...] = ()
+        self._listeners: list[Listener] = []
+        self._line_listeners: list[LineListener] = []
+        self._submitting = asyncio.Lock()
+
+    # -- life ------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load every run and go on with the unfinished ones. Raises StateError and IllegalEvent."""
+        for run_id, events in (await self.in_thread(self.journal.load)).items():
+            self._runs[run_id] = fold_all(run_id, events)
+            self._events[run_id] = events
+        self._pauses = tuple(await self.in_thread(lambda: self.journal.pauses(self.world.clock.now())))
+        for run in list(self._runs.values()):
+            if run.state.final:
+                continue
+            if run.state in ACTIVE:
+                interrupted = (Interrupted(self.world.clock.now()),)
+                await self.append(run, interrupted, None)
+                run = fold_all(run.id, [*self._events[run.id], *interrupted])  # noqa: PLW2901 - the run goes on
+                self.changed(run, interrupted)
+            self._drive(run)
+
+    async def stop(self) -> None:
+        """Let go of every run as it stands; the next start probes what was under way."""
+        for task in self._drives.values():
+            task.cancel()
+        await asyncio.gather(*self._drives.values(), return_exceptions=True)
+        self._thread.shutdown(wait=True)
+        self.journal.close()
+
+    # -- looking ---------------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[Run]:
+        """Return every run, newest first."""
+        return sorted(self._runs.values(), key=lambda run: (run.accepted_at, run.id), reverse=True)
+
+    def run(self, run_id: str) -> Run:
+        """Return the run of that id, or of a beginning that only it has. Raises RunRefused when there is none."""
+        if run_id in self._runs:
+            return self._runs[run_id]
+        found = [known for known in self._runs if known.startswith(run_id)]
+        if len(found) == 1:
+            return self._runs[found[0]]
+        if found:
+            raise RunRefused("run", f"'{run_id}' begins {len(found)} runs: {', '.join(sorted(found)[:5])}")
+        hint = did_you_mean(run_id, self._runs)
+        raise RunRefused("run", f"there is no run '{run_id}'" + (f"; {hint}" if hint else ""))
+
+    def events(self, run_id: str) -> list[Event]:
+        """Return the run's journal so far."""
+        return list(self._events[self.run(run_id).id])
+
+    async def outputs(self, run_id: str) -> list[StepOutput]:
+        """Return the kept output of the run's steps. Raises StateError."""
+        run = self.run(run_id)
+        return await self.in_thread(lambda: self.journal.outputs(run.id))
+
+    def pauses(self) -> list[Pause]:
+        """Return the pauses in force."""
+        now = self.world.clock.now()
+        return [pause for pause in self._pauses if pause.expires_at > now]
+
+    def placement(self) -> dict[str, str]:
+        """Return where each system is active by the journal: the goal of its last hand-over that succeeded."""
+        placed = {key: system.protected_site for key, system in self.world.inventory.systems.items()}
+        for run in sorted(self._runs.values(), key=lambda run: run.ended_at or 0):
+            if run.plan.attended and run.state.value.startswith("SUCCEEDED") and run.system in placed:
+                placed[run.system] = run.plan.to_site
+        return placed
+
+    def promoted(self, system: str) -> str:
+        """Return the site of the system's newest promotion that is known to hold, else its protected site."""
+        site, newest = self.world.inventory.systems[system].protected_site, 0.0
+        for run in self._runs.values():
+            if run.system != system:
+                continue
+            for record in run.steps.values():
+                promotes = any(field == "role" and value == "primary" for _, field, value in record.plan.effects)
+                if promotes and record.state is StepState.SUCCEEDED and (record.ended_at or 0) > newest:
+                    site, newest = record.plan.site, record.ended_at or 0
+        return site
+
+    def plan(self, playbook: str, system: str, run_id: str = "plan") -> Plan:
+        """Return what a run would do. Raises RunRefused for unknown names and PlaybookError for mistakes."""
+        systems = self.world.inventory.systems
+        if playbook not in self.rules.playbooks:
+            raise RunRefused("playbook", _unknown("playbook", playbook, self.rules.playbooks))
+        if system not in systems:
+            raise RunRefused("system", _unknown("system", system, systems))
+        file = self.rules.playbooks[playbook]
+        sites = {"protected": systems[system].protected_site, "recovery": systems[system].recovery_site}
+        from_site, to_site = (sites[word] for word in DIRECTION[file.playbook.kind])
+        if file.playbook.kind in {"backup", "verify", "drill"} and self.promoted(system) == to_site:
+            from_site, to_site = to_site, from_site
+        subject = Subject(self.world.inventory, self.rules.inventory_hash, system, from_site, to_site, run_id)
+        plan, mistakes = make_plan(playbook, file.playbook, subject, self.rules.actions)
+        if plan is None:
+            raise PlaybookError([file.problem(mistake) for mistake in mistakes] or [Problem(file.name, 1, 1, "", "")])
+        return plan
+
+    def verdicts(self, plan: Plan, requester: str) -> Sequence[Verdict]:
+        """Return what the guards would say to a person's run of ``plan`` now; nothing is started."""
+        now = self.world.clock.now()
+        accepted = RunAccepted(now, plan.to_json(), requester, "", "person", "", 0.0, 0.0)
+        return self.judge(begin("plan", accepted), None, now)
+
+    # -- asking ----------------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: Request) -> Run:
+        """Make a run of ``request``; it is journaled even when a guard refuses it.
+
+        Returns the run, WAITING or under way. Raises RunRefused, PlaybookError, StateError (nothing was started).
+        """
+        async with self._submitting:
+            now = self.world.clock.now()
+            run_id = self._new_id(request, now)
+            plan = self.plan(request.playbook, request.system, run_id)
+            accepted = RunAccepted(
+                at=now,
+                plan=plan.to_json(),
+                requester=request.requester,
+                reason=request.reason,
+                origin=request.origin,
+                origin_ref=request.origin_ref,
+                service_lost_at=request.service_lost_at,
+                alarm_at=request.alarm_at,
+            )
+            await self.in_thread(lambda: self.journal.append(run_id, 0, (accepted,)))
+            run = begin(run_id, accepted)
+            self.changed(run, (accepted,))
+            runner = self._drive(run)
+            await runner.admitted.wait()
+        run = self._runs[run_id]
+        for note in run.guards:
+            if run.state.final and note.ruling == "refuse":
+                raise RunRefused(note.guard, note.sentence)
+        return run
+
+    async def command(self, run_id: str, command: Command) -> Run:
+        """Apply a person's command (see ``commands``) to the run. Raises RunRefused."""
+        run = self.run(run_id)
+        runner = self._runners.get(run.id)
+        if runner is None:
+            raise RunRefused("state", f"run {run.id} is {run.state}; nothing can be done to it")
+        return await runner.command(command)
+
+    async def pause(self, pause: Pause) -> None:
+        """Start nothing by itself for the pause's system. Raises StateError, RunRefused for an unknown system."""
+        if pause.system != "all" and pause.system not in self.world.inventory.systems:
+            raise RunRefused("system", _unknown("system", pause.system, self.world.inventory.systems))
+        await self.in_thread(lambda: self.journal.add_pause(pause))
+        self._pauses = (*self.pauses(), pause)
+
+    async def lift_pause(self, system: str, by: str) -> int:
+        """End the pauses of ``system``; return how many there were. Raises StateError."""
+        now = self.world.clock.now()
+        count = await self.in_thread(lambda: self.journal.lift_pause(system, by, now))
+        self._pauses = tuple(pause for pause in self.pauses() if pause.system != system)
+        return count
+
+    def subscribe(self, listener: Listener, lines: LineListener | None = None) -> None:
+        """Tell ``listener`` every change of a run, and ``lines`` every line that a step prints."""
+        self._listeners.append(listener)
+        if lines is not None:
+            self._line_listeners.append(lines)
+
+    # -- what runners need (runner.Surroundings) -------------------------------------------------------------------------
+
+    async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
+        """Make the events that follow ``run`` durable. Raises StateError."""
+        try:
+            await self.in_thread(lambda: self.journal.append(run.id, run.seq, events, output))
+        except StateError as error:
+            self.journal_error = str(error)
+            raise
+        self.journal_error = ""
+
+    def changed(self, run: Run, events: Sequence[Event]) -> None:
+        """Hold the run's new state and tell who listens."""
+        self._runs[run.id] = run
+        self._events.setdefault(run.id, []).extend(events)
+        for listener in self._listeners:
+            listener(run, events)
+
+    def judge(self, run: Run, step: str | None, now: float) -> Sequence[Verdict]:
+        """Ask every guard of the run, or of the step."""
+        facts = Facts(
+            runs=tuple(other for other in self._runs.values() if other.id != run.id),
+            pauses=tuple(self.pauses()),
+            placement=self.placement(),
+        )
+        guards = self.rules.run_guards if step is None else self.rules.step_guards
+        return [guard(run, facts, step, now) for guard in guards]
+
+    def next_token(self, run: Run) -> int:
+        """Return a fencing token above all that were handed out here or seen at the system's databases."""
+        return max([self._epoch_seen(run.system), *(other.token for other in self._runs.values())]) + 1
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Run a blocking call on the journal in its own thread, after those before it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    # -- inside ----------------------------------------------------------------------------------------------------------
+
+    def _drive(self, run: Run) -> Runner:
+        runner = Runner(run, self._performer, self, self.world.clock, self.approval_s)
+        task = asyncio.create_task(runner.drive(), name=run.id)
+        self._runners[run.id] = runner
+        self._drives[run.id] = task
+        task.add_done_callback(lambda done: self._driven(run.id, done))
+        return runner
+
+    def _driven(self, run_id: str, task: asyncio.Task[None]) -> None:
+        self._runners.pop(run_id, None)
+        self._drives.pop(run_id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.journal_error = f"run {run_id} stopped being driven: {error}"
+            log.error("run %s stopped being driven", run_id, exc_info=error)
+
+    def _heard(self, run_id: str, step: str, attempt: int, line: str) -> None:
+        for listener in self._line_listeners:
+            listener(run_id, step, attempt, line)
+
+    def _new_id(self, request: Request, now: float) -> str:
+        stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
+        base = f"{request.system}-{request.playbook}-{stamp}"
+        number = 1
+        while (candidate := base if number == 1 else f"{base}-{number}") in self._runs:
+            number += 1
+        return candidate
+
+
+def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
+    hint = did_you_mean(name, known)
+    return f"unknown {what} '{name}'" + (f"; {hint}" if hint else "")

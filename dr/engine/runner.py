@@ -1,0 +1,217 @@
+"""One run under way: asks ``decide``, writes the intent, lets the performer act, writes the outcome, asks again.
+
+No audit, no action: an event that cannot be written is written again until it can, and nothing is begun before.
+Commands of people and outcomes of steps come through one inbox, so the run changes in one place only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dr.engine.perform import Outcome
+from dr.engine.transition import Admit, Perform, Probe, Record, Undo, WakeAt, admit, decide, gate
+from dr.errors import RunRefused
+from dr.guard import Ruling, Verdict
+from dr.journal.event import Event, StepStarted, UndoStarted
+from dr.journal.fold import fold
+from dr.journal.run import Run, RunState
+from dr.journal.sqlite import StepOutput
+from monitor.clock import Clock
+from monitor.errors import StateError
+
+log = logging.getLogger(__name__)
+APPEND_RETRY_S = 1.0
+
+Command = Callable[[Run, float], Sequence[Event]]
+
+
+class Performing(Protocol):
+    """Who acts (dr.engine.perform.Performer, or a simulation)."""
+
+    async def run(self, run: Run, step_id: str) -> Outcome:
+        """Perform the step."""
+        ...
+
+    async def probe(self, run: Run, step_id: str) -> Outcome:
+        """Probe the step's effect."""
+        ...
+
+    async def undo(self, run: Run, step_id: str) -> Outcome:
+        """Undo the step."""
+        ...
+
+
+class Surroundings(Protocol):
+    """What a runner needs of the orchestrator."""
+
+    async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
+        """Write the events that follow ``run``. Raises StateError."""
+        ...
+
+    def changed(self, run: Run, events: Sequence[Event]) -> None:
+        """Take note of the run's new state."""
+        ...
+
+    def judge(self, run: Run, step: str | None, now: float) -> Sequence[Verdict]:
+        """Ask the guards of the run (None) or of a step."""
+        ...
+
+    def next_token(self, run: Run) -> int:
+        """Return a fencing token above every token handed out or seen."""
+        ...
+
+
+@dataclass(slots=True)
+class _Letter:
+    """Something for the inbox: a command with who waits for it, or an outcome."""
+
+    step: str = ""
+    command: Command | None = None
+    outcome: Outcome | None = None
+    reply: asyncio.Future[Run] | None = field(default=None)
+
+
+class Runner:
+    """Drives one run to its end."""
+
+    def __init__(
+        self, run: Run, performing: Performing, surroundings: Surroundings, clock: Clock, approval_s: float
+    ) -> None:
+        self.run = run
+        self.performing = performing
+        self.surroundings = surroundings
+        self.clock = clock
+        self.approval_s = approval_s
+        self.admitted = asyncio.Event()
+        self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def drive(self) -> None:
+        """Go on until the run is final. Cancelling it is like a crash: the next daemon probes what was under way."""
+        try:
+            while not self.run.state.final:
+                wake_at = await self._advance()
+                if self.run.state.final:
+                    break
+                await self._next_letter(wake_at)
+        finally:
+            self.admitted.set()
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            while not self._inbox.empty():
+                letter = self._inbox.get_nowait()
+                if letter.reply is not None and not letter.reply.done():
+                    letter.reply.set_exception(RunRefused("state", f"run {self.run.id} is {self.run.state}"))
+
+    async def command(self, command: Command) -> Run:
+        """Let a person's command change the run; return the run after it. Raises what the command raises."""
+        reply: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        await self._inbox.put(_Letter(command=command, reply=reply))
+        return await reply
+
+    async def _advance(self) -> float | None:
+        """Carry out intents until only waiting is left; return when to wake."""
+        while True:
+            wake_at: float | None = None
+            moved = False
+            for intent in decide(self.run, self.clock.now()):
+                if isinstance(intent, WakeAt):
+                    wake_at = intent.at if wake_at is None else min(wake_at, intent.at)
+                elif await self._carry_out(intent):
+                    moved = True
+                    break
+            if self.run.state is not RunState.ACCEPTED:
+                self.admitted.set()
+            if not moved:
+                return wake_at
+
+    async def _carry_out(self, intent: Record | Admit | Perform | Probe | Undo) -> bool:
+        """Carry out one intent; True when the run has changed by it."""
+        now = self.clock.now()
+        match intent:
+            case Record(event):
+                await self._write((event,))
+            case Admit():
+                verdicts = self.surroundings.judge(self.run, None, now)
+                token = self.surroundings.next_token(self.run)
+                await self._write(admit(self.run, verdicts, token, now, self.approval_s))
+            case Perform(step, attempt):
+                return await self._perform(step, attempt, now)
+            case Probe(step, _):
+                if step in self._tasks:
+                    return False
+                self._spawn(step, self.performing.probe(self.run, step))
+                return False
+            case Undo(step):
+                await self._write((UndoStarted(now, step, self.run.token),))
+                self._spawn(step, self.performing.undo(self.run, step))
+        return True
+
+    async def _perform(self, step: str, attempt: int, now: float) -> bool:
+        verdicts = self.surroundings.judge(self.run, step, now)
+        if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
+            await self._write(gate(verdicts, step, now))
+            return True
+        started = StepStarted(now, step, attempt, f"{self.run.id}/{step}", self.run.token)
+        await self._write((*gate(verdicts, step, now), started))
+        self._spawn(step, self.performing.run(self.run, step))
+        return True
+
+    def _spawn(self, step: str, work: Coroutine[Any, Any, Outcome]) -> None:
+        """Let ``work`` run beside us; the step counts as under way until its outcome is taken from the inbox."""
+
+        async def watch() -> None:
+            await self._inbox.put(_Letter(step=step, outcome=await work))
+
+        self._tasks[step] = asyncio.create_task(watch(), name=f"{self.run.id}/{step}")
+
+    async def _next_letter(self, wake_at: float | None) -> None:
+        """Wait for a command, an outcome or the time to wake."""
+        getting = asyncio.ensure_future(self._inbox.get())
+        waits: set[asyncio.Future[Any]] = {getting}
+        if wake_at is not None:
+            waits.add(asyncio.ensure_future(self.clock.sleep(max(0.0, wake_at - self.clock.now()))))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                if not wait.done():
+                    wait.cancel()
+        if getting.done() and not getting.cancelled():
+            await self._open(getting.result())
+
+    async def _open(self, letter: _Letter) -> None:
+        if letter.outcome is not None:
+            self._tasks.pop(letter.step, None)
+            await self._write((letter.outcome.event,), letter.outcome.output)
+            return
+        if letter.command is None or letter.reply is None:
+            return
+        try:
+            await self._write(letter.command(self.run, self.clock.now()))
+        except Exception as error:  # noqa: BLE001 - handed to whoever gave the command
+            if not letter.reply.done():
+                letter.reply.set_exception(error)
+        else:
+            if not letter.reply.done():
+                letter.reply.set_result(self.run)
+
+    async def _write(self, events: Sequence[Event], output: StepOutput | None = None) -> None:
+        """Make the events durable, then true. Tries for as long as the journal cannot be written."""
+        after = self.run
+        for event in events:
+            after = fold(after, event)
+        while True:
+            try:
+                await self.surroundings.append(self.run, events, output)
+                break
+            except StateError as error:
+                log.error("run %s waits for its journal: %s", self.run.id, error)  # noqa: TRY400 - expected, no trace
+                await self.clock.sleep(APPEND_RETRY_S)
+        self.run = after
+        self.surroundings.changed(after, events)

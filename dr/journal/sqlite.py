@@ -1,0 +1,267 @@
+"""The journal on disk: SQLite in WAL mode with ``synchronous=FULL``, one writer, events that are never changed.
+
+An ``append`` that returns is on the disk. One that raises StateError may still be there (measured: a commit can stand
+although the caller was told otherwise), so repeating the same append is safe: equal events at the same place
+count as written, different ones are an error. Only one process holds the journal; a second gets StateError.
+Methods block; the engine calls them in the journal's own thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dr.errors import IllegalEvent
+from dr.journal.event import Event, decode, encode
+from dr.journal.pause import Pause
+from monitor.errors import StateError
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL, seq INTEGER NOT NULL, at REAL NOT NULL, word TEXT NOT NULL, body TEXT NOT NULL,
+    UNIQUE (run_id, seq)
+) STRICT;
+CREATE TABLE outputs (
+    run_id TEXT NOT NULL, step TEXT NOT NULL, attempt INTEGER NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL,
+    PRIMARY KEY (run_id, step, attempt)
+) STRICT;
+CREATE TABLE jobs (job TEXT PRIMARY KEY, since REAL NOT NULL) STRICT;
+CREATE TABLE slots (
+    job TEXT NOT NULL, due REAL NOT NULL, state TEXT NOT NULL, at REAL NOT NULL,
+    run_id TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (job, due)
+) STRICT;
+CREATE TABLE pauses (
+    id INTEGER PRIMARY KEY, system TEXT NOT NULL, owner TEXT NOT NULL, reason TEXT NOT NULL,
+    since REAL NOT NULL, expires_at REAL NOT NULL, lifted_at REAL, lifted_by TEXT
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """The full redacted text that one attempt of a step printed."""
+
+    step: str
+    attempt: int
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash that the step's outcome event carries."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One due time of a scheduled job and what became of it.
+
+    ``state`` is ``claimed`` (nothing is known to have started yet), ``started``, ``refused`` or ``missed``.
+    """
+
+    job: str
+    due: float
+    state: str
+    at: float
+    run_id: str
+    reason: str
+
+
+class SqliteJournal:
+    """One journal file, held open and locked by one process."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create ``path``. Raises StateError when it is held, newer, damaged or cannot be written."""
+        self.path = path
+        self._lock = _hold(path.with_suffix(".lock"))
+        try:
+            self._db = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        with _translated(self.path):
+            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            elif version != SCHEMA_VERSION:
+                db.close()
+                raise StateError(
+                    f"{self.path} has schema version {version}, this Karaula knows {SCHEMA_VERSION}: "
+                    "run the version that wrote it, or a newer one"
+                )
+            return db
+
+    def close(self) -> None:
+        """Close the file and let it go."""
+        self._db.close()
+        os.close(self._lock)
+
+    # -- runs --------------------------------------------------------------------------------------------------------
+
+    def append(self, run_id: str, seq: int, events: Sequence[Event], output: StepOutput | None = None) -> None:
+        """Write ``events`` as numbers ``seq``, ``seq + 1``, … of the run, and ``output``, in one transaction.
+
+        Raises StateError (try again with the same arguments) and IllegalEvent when other events stand there.
+        """
+        rows = [(run_id, seq + index, event.at, *encode(event)) for index, event in enumerate(events)]
+        with self._writing():
+            for row in rows:
+                found = self._db.execute(
+                    "SELECT word, body FROM events WHERE run_id = ? AND seq = ?", row[:2]
+                ).fetchone()
+                if found is None:
+                    self._db.execute("INSERT INTO events (run_id, seq, at, word, body) VALUES (?, ?, ?, ?, ?)", row)
+                elif found != row[3:]:
+                    raise IllegalEvent(f"run {run_id} already has another event number {row[1]}")
+            if output is not None:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO outputs VALUES (?, ?, ?, ?, ?)",
+                    (run_id, output.step, output.attempt, output.text, output.sha256),
+                )
+
+    def load(self) -> dict[str, list[Event]]:
+        """Return the events of every run, runs and events in the order written. Raises StateError, IllegalEvent."""
+        runs: dict[str, list[Event]] = {}
+        with _translated(self.path):
+            rows = self._db.execute("SELECT run_id, seq, word, body FROM events ORDER BY id")
+            for run_id, seq, word, body in rows:
+                events = runs.setdefault(run_id, [])
+                if seq != len(events):
+                    raise IllegalEvent(f"run {run_id}: event number {len(events)} is missing from {self.path}")
+                events.append(decode(word, body))
+        return runs
+
+    def outputs(self, run_id: str) -> list[StepOutput]:
+        """Return the kept output of every attempt of the run's steps. Raises StateError."""
+        with _translated(self.path):
+            rows = self._db.execute(
+                "SELECT step, attempt, text FROM outputs WHERE run_id = ? ORDER BY rowid", (run_id,)
+            ).fetchall()
+        return [StepOutput(*row) for row in rows]
+
+    # -- the calendar's ledger -----------------------------------------------------------------------------------------
+
+    def job_since(self, job: str, now: float) -> float:
+        """Return from when on the job's slots count: the first time it was seen. Raises StateError."""
+        with self._writing():
+            self._db.execute("INSERT OR IGNORE INTO jobs VALUES (?, ?)", (job, now))
+            row = self._db.execute("SELECT since FROM jobs WHERE job = ?", (job,)).fetchone()
+        return float(row[0])
+
+    def last_slot(self, job: str) -> float | None:
+        """Return the newest due time in the job's ledger. Raises StateError."""
+        with _translated(self.path):
+            row = self._db.execute("SELECT max(due) FROM slots WHERE job = ?", (job,)).fetchone()
+        return None if row[0] is None else float(row[0])
+
+    def claim(self, job: str, due: float, state: str, now: float, reason: str = "") -> bool:
+        """Enter the slot; False when it was entered before. Raises StateError."""
+        with self._writing():
+            cursor = self._db.execute(
+                "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, '', ?)", (job, due, state, now, reason)
+            )
+            return cursor.rowcount == 1
+
+    def settle(self, slot: Slot) -> None:
+        """Write what became of a claimed slot. Raises StateError."""
+        with self._writing():
+            self._db.execute(
+                "UPDATE slots SET state = ?, run_id = ?, reason = ? WHERE job = ? AND due = ? AND state = 'claimed'",
+                (slot.state, slot.run_id, slot.reason, slot.job, slot.due),
+            )
+
+    def slots(self, limit: int = 1000) -> list[Slot]:
+        """Return the newest slots, newest first. Raises StateError."""
+        with _translated(self.path):
+            rows = self._db.execute(
+                "SELECT job, due, state, at, run_id, reason FROM slots ORDER BY due DESC, job LIMIT ?", (limit,)
+            ).fetchall()
+        return [Slot(*row) for row in rows]
+
+    # -- pauses ------------------------------------------------------------------------------------------------------
+
+    def add_pause(self, pause: Pause) -> None:
+        """Write a pause. Raises StateError."""
+        with self._writing():
+            self._db.execute(
+                "INSERT INTO pauses (system, owner, reason, since, expires_at) VALUES (?, ?, ?, ?, ?)",
+                (pause.system, pause.owner, pause.reason, pause.since, pause.expires_at),
+            )
+
+    def lift_pause(self, system: str, by: str, now: float) -> int:
+        """End the pauses of ``system`` that are in force; return how many there were. Raises StateError."""
+        with self._writing():
+            cursor = self._db.execute(
+                "UPDATE pauses SET lifted_at = ?, lifted_by = ?"
+                " WHERE system = ? AND lifted_at IS NULL AND expires_at > ?",
+                (now, by, system, now),
+            )
+            return cursor.rowcount
+
+    def pauses(self, now: float) -> list[Pause]:
+        """Return the pauses in force. Raises StateError."""
+        with _translated(self.path):
+            rows = self._db.execute(
+                "SELECT system, owner, reason, since, expires_at FROM pauses"
+                " WHERE lifted_at IS NULL AND expires_at > ?",
+                (now,),
+            ).fetchall()
+        return [Pause(*row) for row in rows]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction; whatever goes wrong in it leaves nothing half done on this connection."""
+        with _translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into StateError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StateError(f"the journal {path} cannot be used: {error}") from error
+
+
+def _hold(path: Path) -> int:
+    """Take the lock file of a journal and write our process id into it. Raises StateError when it is held."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"the lock file {path} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StateError(
+            f"the state in {path.parent} is held by another daemon (process {holder}); only one may run on it"
+        ) from error
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        os.close(descriptor)
+        raise StateError(f"the lock file {path} cannot be written: {error.strerror}") from error
+    return descriptor

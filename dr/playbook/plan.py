@@ -1,0 +1,357 @@
+"""From a playbook, a system and two sites to a plan: every reference resolved, every rule checked. Pure.
+
+References are paths (``${system.service.fqdn}``, ``${to.front.port}``, ``${run.id}``), never expressions;
+``${steps.ID.OUTPUT}`` stays as text and is filled in when the step starts, but that the step, the output and the
+order exist is checked here. Mistakes carry the path into the file, so that the reader can say line and column.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+
+from dr.playbook.model import ATTENDED, Plan, PlannedStep, Playbook, Step
+from monitor.inventory.model import Inventory
+from monitor.problem import did_you_mean
+
+REFERENCE = re.compile(r"\$\{([^}]*)\}")
+PATH = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)*")
+ROOTS = ("system", "from", "to", "run", "steps")
+
+
+class ActionShape(Protocol):
+    """What planning needs to know of an action (``dr.action.Action`` has it)."""
+
+    @property
+    def Args(self) -> type[BaseModel]:  # noqa: N802 - the name that actions give it
+        """The model of the arguments."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what the action yields."""
+        ...
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether the action has no effect."""
+        ...
+
+    @property
+    def undoable(self) -> bool:
+        """Whether the effect can be taken back."""
+        ...
+
+    def effects(self, args: Any) -> Iterable[Any]:
+        """Return effects with ``subject``, ``field`` and ``value``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake: the path into the playbook's data, what is wrong, what was probably meant."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a plan is made for."""
+
+    inventory: Inventory
+    inventory_hash: str
+    system: str
+    from_site: str
+    to_site: str
+    run_id: str
+
+
+def make_plan(
+    name: str, playbook: Playbook, subject: Subject, actions: Mapping[str, ActionShape]
+) -> tuple[Plan | None, list[Mistake]]:
+    """Return the plan, or None and every mistake found."""
+    planner = _Planner(playbook, subject, actions)
+    steps = tuple(planner.steps())
+    mistakes = planner.mistakes
+    if not mistakes:
+        mistakes.extend(_unsafe(playbook, steps, subject))
+    if mistakes:
+        return None, mistakes
+    system = subject.inventory.systems[subject.system]
+    plan = Plan(
+        playbook=name,
+        kind=playbook.kind,
+        summary=playbook.summary,
+        system=subject.system,
+        from_site=subject.from_site,
+        to_site=subject.to_site,
+        rto_s=system.rto_s,
+        rpo_s=system.rpo_s,
+        steps=steps,
+        inventory_hash=subject.inventory_hash,
+    )
+    return plan, []
+
+
+class _Planner:
+    """Walks a playbook's steps once and gathers mistakes."""
+
+    def __init__(self, playbook: Playbook, subject: Subject, actions: Mapping[str, ActionShape]) -> None:
+        self.playbook = playbook
+        self.subject = subject
+        self.actions = actions
+        self.mistakes: list[Mistake] = []
+        self.order = [*playbook.steps, *playbook.finally_steps]
+        self.by_id = {step.id: step for step in self.order}
+        self.final = {step.id for step in playbook.finally_steps}
+
+    def steps(self) -> Iterator[PlannedStep]:
+        """Yield every step that could be planned."""
+        self._check_graph()
+        for part, group in (("steps", self.playbook.steps), ("finally", self.playbook.finally_steps)):
+            for index, step in enumerate(group):
+                planned = self._step((part, index), step)
+                if planned is not None:
+                    yield planned
+
+    def _mistake(self, path: tuple[str | int, ...], message: str, hint: str = "") -> None:
+        self.mistakes.append(Mistake(path, message, hint))
+
+    def _check_graph(self) -> None:
+        seen: set[str] = set()
+        for part, group in (("steps", self.playbook.steps), ("finally", self.playbook.finally_steps)):
+            for index, step in enumerate(group):
+                if step.id in seen:
+                    self._mistake((part, index, "id"), f"there are two steps '{step.id}'")
+                seen.add(step.id)
+                for position, need in enumerate(step.needs):
+                    path = (part, index, "needs", position)
+                    if need not in self.by_id:
+                        self._mistake(path, f"unknown step '{need}'", did_you_mean(need, self.by_id))
+                    elif need in self.final and step.id not in self.final:
+                        self._mistake(path, f"'{need}' stands under finally; a step cannot wait for it")
+        for part, group in (("steps", self.playbook.steps), ("finally", self.playbook.finally_steps)):
+            for index, step in enumerate(group):
+                if step.id in ancestors(self.by_id, step.id):
+                    self._mistake((part, index, "needs"), f"step '{step.id}' waits for itself in a circle")
+
+    def _step(self, path: tuple[str | int, ...], step: Step) -> PlannedStep | None:
+        before = len(self.mistakes)
+        action = self.actions.get(step.action)
+        if action is None:
+            self._mistake((*path, "action"), f"unknown action '{step.action}'", did_you_mean(step.action, self.actions))
+            return None
+        site = self._site((*path, "site"), step.site)
+        args = {key: self._fill((*path, "args", key), value, step) for key, value in step.args.items()}
+        for key in ("system", "site"):
+            if key in args:
+                self._mistake((*path, "args", key), f"'{key}' is not given here; it comes from the run and the step")
+        args |= {"system": self.subject.system, "site": site}
+        args = self._validate((*path, "args"), action, args)
+        if step.on_failure == "undo" and not any(
+            self.actions[s.action].undoable for s in self.order if s.action in self.actions
+        ):
+            self._mistake((*path, "on_failure"), "nothing in this playbook can be undone", "use 'stop' or 'continue'")
+        if len(self.mistakes) > before:
+            return None
+        effects = tuple(
+            (effect.subject, effect.field, effect.value)
+            for effect in action.effects(action.Args.model_construct(**args))
+        )
+        return PlannedStep(
+            id=step.id,
+            action=step.action,
+            site=site,
+            description=step.description,
+            args=MappingProxyType(args),
+            needs=step.needs,
+            timeout_s=step.timeout_s,
+            retries=step.retries,
+            retry_wait_s=step.retry_wait_s,
+            on_failure=step.on_failure,
+            final=step.id in self.final,
+            reads_only=action.reads_only,
+            undoable=action.undoable,
+            effects=effects,
+        )
+
+    def _site(self, path: tuple[str | int, ...], site: str) -> str:
+        if site == "from":
+            return self.subject.from_site
+        if site == "to":
+            return self.subject.to_site
+        known = self.subject.inventory.systems[self.subject.system].sites
+        if site not in known:
+            self._mistake(path, f"unknown site '{site}'", did_you_mean(site, ["from", "to", *known]))
+        return site
+
+    def _validate(self, path: tuple[str | int, ...], action: ActionShape, args: dict[str, Any]) -> dict[str, Any]:
+        """Check ``args`` against the action's model; texts that wait for an earlier output are checked by name only."""
+        later = {key for key, value in args.items() if _waits(value)}
+        fields = action.Args.model_fields
+        for key in later - set(fields):
+            self._mistake((*path, key), f"unknown argument '{key}'", did_you_mean(key, fields))
+        try:
+            model = action.Args.model_validate({key: value for key, value in args.items() if key not in later})
+        except ValidationError as error:
+            for item in error.errors():
+                where = item["loc"]
+                if item["type"] == "missing" and where and where[0] in later:
+                    continue
+                if item["type"] == "extra_forbidden":
+                    name = str(where[0])
+                    self._mistake((*path, *where), f"unknown argument '{name}'", did_you_mean(name, fields))
+                elif item["type"] == "missing":
+                    self._mistake(path, f"argument '{where[0]}' is missing")
+                else:
+                    self._mistake((*path, *where), item["msg"].removeprefix("Value error, "))
+            return args
+        return {**model.model_dump(mode="json"), **{key: args[key] for key in later}}
+
+    def _fill(self, path: tuple[str | int, ...], value: Any, step: Step) -> Any:
+        if isinstance(value, str):
+            whole = REFERENCE.fullmatch(value)
+            if whole:
+                return self._look_up(path, whole[1], step, value)
+            return REFERENCE.sub(lambda match: str(self._look_up(path, match[1], step, match[0])), value)
+        if isinstance(value, Mapping):
+            return {key: self._fill((*path, key), item, step) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._fill((*path, index), item, step) for index, item in enumerate(value)]
+        return value
+
+    def _look_up(self, path: tuple[str | int, ...], reference: str, step: Step, text: str) -> Any:
+        if not PATH.fullmatch(reference):
+            self._mistake(path, f"'${{{reference}}}' is not a path", "write for example ${system.service.fqdn}")
+            return text
+        root, *rest = reference.split(".")
+        if root == "steps":
+            self._check_output(path, rest, step)
+            return text
+        if root == "run":
+            if rest == ["id"]:
+                return self.subject.run_id
+            self._mistake(path, f"unknown reference '{reference}'", "did you mean 'run.id'?")
+            return text
+        system = self.subject.inventory.systems[self.subject.system]
+        roots: dict[str, tuple[Any, str, str]] = {
+            "system": (system, "key", self.subject.system),
+            "from": (system.sites.get(self.subject.from_site), "site", self.subject.from_site),
+            "to": (system.sites.get(self.subject.to_site), "site", self.subject.to_site),
+        }
+        if root not in roots:
+            self._mistake(path, f"unknown reference '{reference}'", did_you_mean(root, ROOTS))
+            return text
+        value, own_name, own_value = roots[root]
+        return own_value if rest == [own_name] else self._walk(path, reference, value, rest)
+
+    def _walk(self, path: tuple[str | int, ...], reference: str, value: Any, rest: list[str]) -> Any:
+        walked: list[str] = []
+        for name in rest:
+            known = _members(value)
+            if name not in known:
+                where = ".".join([reference.split(".", maxsplit=1)[0], *walked])
+                self._mistake(path, f"'{where}' has no '{name}'", did_you_mean(name, known))
+                return None
+            value = known[name]
+            walked.append(name)
+        if isinstance(value, (BaseModel, Mapping)):
+            self._mistake(path, f"'{reference}' is a section, not a value", did_you_mean("", _members(value)))
+        return list(value) if isinstance(value, tuple) else value
+
+    def _check_output(self, path: tuple[str | int, ...], rest: list[str], step: Step) -> None:
+        if len(rest) != 2:  # noqa: PLR2004 - steps.ID.OUTPUT
+            self._mistake(path, "a step's output is written ${steps.ID.OUTPUT}")
+            return
+        other_id, output = rest
+        other = self.by_id.get(other_id)
+        if other is None:
+            self._mistake(path, f"unknown step '{other_id}'", did_you_mean(other_id, self.by_id))
+            return
+        if step.id not in self.final and other_id not in ancestors(self.by_id, step.id):
+            self._mistake(
+                path,
+                f"step '{step.id}' uses an output of '{other_id}' but does not need it",
+                f"add '{other_id}' to needs",
+            )
+        action = self.actions.get(other.action)
+        if action is not None and output not in action.outputs:
+            self._mistake(path, f"'{other.action}' has no output '{output}'", did_you_mean(output, action.outputs))
+
+
+def ancestors(steps: Mapping[str, Step] | Mapping[str, PlannedStep], step_id: str) -> set[str]:
+    """Return the ids that ``step_id`` waits for, directly or not; itself among them only in a circle."""
+    found: set[str] = set()
+    stack = list(steps[step_id].needs)
+    while stack:
+        need = stack.pop()
+        if need not in found and need in steps:
+            found.add(need)
+            stack.extend(steps[need].needs)
+    return found
+
+
+def _members(value: Any) -> dict[str, Any]:
+    if isinstance(value, BaseModel):
+        return {name: getattr(value, name) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    if isinstance(value, tuple):
+        return {str(index): item for index, item in enumerate(value)}
+    return {}
+
+
+def _waits(value: Any) -> bool:
+    """Tell whether ``value`` holds a reference to an earlier step's output."""
+    if isinstance(value, str):
+        return any(match[1].startswith("steps.") for match in REFERENCE.finditer(value))
+    if isinstance(value, Mapping):
+        return any(_waits(item) for item in value.values())
+    return isinstance(value, (list, tuple)) and any(_waits(item) for item in value)
+
+
+def _unsafe(playbook: Playbook, steps: tuple[PlannedStep, ...], subject: Subject) -> Iterator[Mistake]:
+    """Yield what would be dangerous to run, though it is well written.
+
+    Nothing is promoted before the other side is fenced, and a playbook that changes production proves at its end
+    that traffic arrives.
+    """
+    by_id = {step.id: step for step in steps}
+    places = {step.id: ("steps", index) for index, step in enumerate(playbook.steps)}
+    places |= {step.id: ("finally", index) for index, step in enumerate(playbook.finally_steps)}
+    other = {subject.from_site: subject.to_site, subject.to_site: subject.from_site}
+    promotions = [
+        step for step in steps if any(field == "role" and value == "primary" for _, field, value in step.effects)
+    ]
+    for step in promotions:
+        before = ancestors(by_id, step.id)
+        wanted = (f"system/{subject.system}/{other.get(step.site, '')}", "fence", "on")
+        if not any(wanted in by_id[need].effects for need in before):
+            yield Mistake(
+                places[step.id],
+                f"step '{step.id}' promotes {step.site} but does not wait for a fence of {other.get(step.site, '?')}",
+                "add a step with action 'fence' and name it in needs",
+            )
+        checks = [
+            check
+            for check in steps
+            if check.action == "http_check"
+            and check.args.get("where") == "service"
+            and step.id in ancestors(by_id, check.id)
+        ]
+        if playbook.kind in ATTENDED and not checks:
+            yield Mistake(
+                places[step.id],
+                f"nothing after step '{step.id}' checks that traffic reaches {step.site}",
+                "add a step with action 'http_check' and where: service",
+            )
+    if playbook.kind not in ATTENDED:
+        for step in promotions:
+            yield Mistake(places[step.id], f"a playbook of kind '{playbook.kind}' must not promote anything")

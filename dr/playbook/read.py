@@ -1,0 +1,109 @@
+"""Reading ``playbooks/``: every mistake at once with its place, and what the inventory says of playbooks.
+
+Shape is checked when a file is read; references and safety rules are checked against every system of the
+inventory, so that a playbook that passes ``karaula check`` can be planned for each of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dr.errors import PlaybookError
+from dr.playbook.model import DIRECTION, Playbook
+from dr.playbook.plan import ActionShape, Mistake, Subject, make_plan
+from monitor.errors import InventoryError
+from monitor.inventory.explain import explain
+from monitor.inventory.model import Inventory
+from monitor.problem import Problem, did_you_mean
+from monitor.yamlfile import Document, load
+
+NEVER_SCHEDULED = frozenset({"failover", "switchover", "failback", "reprotect"})
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookFile:
+    """A playbook with the file it was read from."""
+
+    name: str
+    playbook: Playbook
+    document: Document
+    sha256: str
+
+    def problem(self, mistake: Mistake) -> Problem:
+        """Return the mistake with its line and column."""
+        path = mistake.path
+        if len(path) == 2:  # noqa: PLR2004 - (steps, 3): a whole step is shown at its id
+            path = (*path, "id")
+        return self.document.problem(path, mistake.message, mistake.hint)
+
+
+def read_playbooks(folder: Path) -> dict[str, PlaybookFile]:
+    """Return every ``*.yaml`` of ``folder`` by its name. Raises PlaybookError with all mistakes of all files."""
+    if not folder.is_dir():
+        raise PlaybookError([Problem(str(folder), 1, 1, "", "there is no such folder of playbooks")])
+    problems: list[Problem] = []
+    files: dict[str, PlaybookFile] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            document = load(path)
+            playbook = Playbook.model_validate(document.data)
+        except InventoryError as error:
+            problems += error.problems
+        except ValidationError as error:
+            problems += explain(error, Playbook, document)
+        else:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            files[path.stem] = PlaybookFile(path.stem, playbook, document, digest)
+    if problems:
+        raise PlaybookError(sorted(problems))
+    if not files:
+        raise PlaybookError([Problem(str(folder), 1, 1, "", "holds no playbook (*.yaml)")])
+    return files
+
+
+def check(files: Mapping[str, PlaybookFile], inventory: Inventory, actions: Mapping[str, ActionShape]) -> list[Problem]:
+    """Return every mistake of the playbooks against the inventory, and of the inventory against the playbooks."""
+    found: set[Problem] = set()
+    for file in files.values():
+        for key, system in inventory.systems.items():
+            sites = {"protected": system.protected_site, "recovery": system.recovery_site}
+            from_site, to_site = (sites[word] for word in DIRECTION[file.playbook.kind])
+            subject = Subject(inventory, "", key, from_site, to_site, "check")
+            _, mistakes = make_plan(file.name, file.playbook, subject, actions)
+            found.update(file.problem(mistake) for mistake in mistakes)
+    return sorted(found) + _named_in_inventory(files, inventory)
+
+
+def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory) -> list[Problem]:
+    """Return schedules and responses that name a playbook which does not exist or may not stand there."""
+    problems = []
+    for key, schedule in inventory.schedules.items():
+        path = ("schedules", key, "playbook")
+        file = files.get(schedule.playbook)
+        if file is None:
+            problems.append(_unknown(inventory, path, schedule.playbook, files))
+        elif file.playbook.kind in NEVER_SCHEDULED:
+            text = f"'{schedule.playbook}' is a {file.playbook.kind}; it cannot be put on a clock"
+            problems.append(inventory.problem(path, text))
+    for key, response in inventory.responses.items():
+        path = ("responses", key, "playbook")
+        if response.playbook not in files:
+            problems.append(_unknown(inventory, path, response.playbook, files))
+        if response.mode == "automatic":
+            problems.append(
+                inventory.problem(
+                    ("responses", key, "mode"),
+                    "'automatic' is refused: this version has no quorum of witnesses to prove that a site is down",
+                    "use 'prepare': the run is made ready and a person approves it",
+                )
+            )
+    return sorted(problems)
+
+
+def _unknown(inventory: Inventory, path: tuple[str, str, str], name: str, files: Mapping[str, PlaybookFile]) -> Problem:
+    return inventory.problem(path, f"unknown playbook '{name}'", did_you_mean(name, files))

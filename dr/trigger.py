@@ -1,0 +1,104 @@
+"""From an alarm to a prepared run: which response fits, how long the alarm must have stood, and what withdraws it.
+
+``response: prepare`` makes a run that waits for a person; ``notify`` only leaves the alarm to the notifier. An alarm
+that clears withdraws the run that nobody has approved yet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from dr.engine import commands
+from dr.engine.orchestrator import Orchestrator, Request
+from dr.errors import PlaybookError, RunRefused
+from dr.journal.run import RunState
+from monitor.inventory.model import Response
+
+log = logging.getLogger(__name__)
+DAEMON = "karaula"
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmNote:
+    """What the trigger needs of an alarm. ``ref`` is unique for one raising of it.
+
+    ``service_lost_at`` is when the subject was last seen working (Unix seconds, 0: not known).
+    """
+
+    ref: str
+    name: str
+    subject: str
+    since: float
+    reason: str
+    service_lost_at: float
+
+
+class Trigger:
+    """Holds the alarms that some response waits on; ticked from outside."""
+
+    def __init__(self, responses: Mapping[str, Response], orchestrator: Orchestrator, now: Callable[[], float]) -> None:
+        self._responses = responses
+        self._orchestrator = orchestrator
+        self._now = now
+        self._standing: dict[str, AlarmNote] = {}
+        self._answered: set[tuple[str, str]] = set()
+        self.refusals: dict[str, str] = {}
+
+    def raised(self, alarm: AlarmNote) -> None:
+        """Take note of an alarm that rose, or that stood when the daemon started."""
+        self._standing[alarm.ref] = alarm
+
+    def cleared(self, ref: str) -> None:
+        """Take note that the alarm is over."""
+        self._standing.pop(ref, None)
+        self.refusals.pop(ref, None)
+
+    async def tick(self) -> None:
+        """Prepare what is due, withdraw what is no longer wanted. Raises StateError; the next tick tries again."""
+        for alarm in list(self._standing.values()):
+            for key, response in self._responses.items():
+                if response.mode == "notify" or (key, alarm.ref) in self._answered:
+                    continue
+                if alarm.name != response.alarm or alarm.subject != f"system/{response.system}":
+                    continue
+                if self._now() - alarm.since >= response.grace_s:
+                    await self._prepare(key, response, alarm)
+        await self._withdraw()
+
+    async def _prepare(self, key: str, response: Response, alarm: AlarmNote) -> None:
+        """Ask for the run, once for each raising of the alarm, also over a restart."""
+        origin_ref = f"{key}:{alarm.ref}"
+        if any(run.origin_ref == origin_ref for run in self._orchestrator.runs()):
+            self._answered.add((key, alarm.ref))
+            return
+        request = Request(
+            playbook=response.playbook,
+            system=response.system,
+            requester=DAEMON,
+            reason=f"{alarm.name}: {alarm.reason}",
+            origin="alarm",
+            origin_ref=origin_ref,
+            service_lost_at=alarm.service_lost_at,
+            alarm_at=alarm.since,
+        )
+        try:
+            await self._orchestrator.submit(request)
+        except (RunRefused, PlaybookError) as error:
+            self.refusals[alarm.ref] = str(error)
+            log.warning("response %s prepared nothing: %s", key, error)
+        self._answered.add((key, alarm.ref))
+
+    async def _withdraw(self) -> None:
+        """Cancel prepared runs whose alarm has cleared before anybody approved them."""
+        wanted = {f"{key}:{ref}" for key in self._responses for ref in self._standing}
+        for run in self._orchestrator.runs():
+            if run.origin != "alarm" or run.state is not RunState.WAITING or run.origin_ref in wanted:
+                continue
+            withdraw = partial(commands.cancel, by=DAEMON, reason="the alarm cleared before anybody approved")
+            try:
+                await self._orchestrator.command(run.id, lambda run, now, cancel=withdraw: cancel(run, now=now))  # type: ignore[misc]  # a lambda with a default
+            except RunRefused as error:
+                log.info("run %s is not withdrawn: %s", run.id, error)
