@@ -1,0 +1,180 @@
+"""An authoritative DNS server: reading an address, a zone's serial, and replacing an address by a signed update.
+
+Source: RFC 1035, RFC 2136 (UPDATE), RFC 8945 (TSIG, hmac-sha256). Queries go by UDP, and by TCP when truncated;
+updates go by TCP, so that a refused connection is known not to have been an update.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dns.asyncbackend
+import dns.asyncquery
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.tsig
+import dns.tsigkeyring
+import dns.update
+
+from monitor.errors import (
+    CredentialError,
+    DeadlineExceeded,
+    GarbledReply,
+    NotFound,
+    Refused,
+    SessionLost,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from monitor.credential import Secret
+
+T = TypeVar("T")
+
+
+async def query_a(address: str, port: int, fqdn: str, timeout_s: float) -> tuple[tuple[str, ...], int]:
+    """Return the IPv4 addresses of ``fqdn``, sorted, and their TTL in seconds, following CNAMEs in the answer.
+
+    Raises NotFound (no such name or no address), Refused, Unreachable, DeadlineExceeded, GarbledReply.
+    """
+    reply = await _ask(address, port, fqdn, dns.rdatatype.A, timeout_s)
+    if not isinstance(reply, dns.message.QueryMessage):
+        raise GarbledReply(f"DNS server {address}:{port} answered with another kind of message")
+    try:
+        answer = reply.resolve_chaining().answer
+    except dns.exception.DNSException as error:
+        raise GarbledReply(f"DNS server {address}:{port} answered with a broken chain of names") from error
+    if answer is None:
+        raise NotFound(f"DNS server {address}:{port} has no address of {fqdn}")
+    return tuple(sorted((item.address for item in answer), key=ipaddress.ip_address)), int(answer.ttl)
+
+
+async def soa_serial(address: str, port: int, zone: str, timeout_s: float) -> int:
+    """Return the serial number of ``zone``. Raises as ``query_a``."""
+    reply = await _ask(address, port, zone, dns.rdatatype.SOA, timeout_s)
+    for records in reply.answer:
+        if records.rdtype == dns.rdatatype.SOA:
+            return int(records[0].serial)
+    raise NotFound(f"DNS server {address}:{port} does not have the zone {zone}")
+
+
+async def replace_a(
+    address: str,
+    port: int,
+    zone: str,
+    fqdn: str,
+    ip: str,
+    ttl_s: int,
+    tsig_name: str,
+    tsig_secret: Secret,
+    timeout_s: float,
+) -> None:
+    """Make ``ip`` the only address of ``fqdn``. Repeating it changes nothing.
+
+    ``tsig_secret`` is the key in base64. Raises Refused (wrong key, wrong time, not its zone), Unreachable (not
+    done), DeadlineExceeded, SessionLost and GarbledReply (outcome not known), CredentialError (key is not base64).
+    """
+    where = f"DNS server {address}:{port}"
+    try:
+        keyring = dns.tsigkeyring.from_text({tsig_name: tsig_secret.reveal()})
+    except (binascii.Error, ValueError, dns.exception.DNSException) as error:
+        raise CredentialError(f"the TSIG key '{tsig_name}' is not base64") from error
+    try:
+        name, origin = dns.name.from_text(fqdn), dns.name.from_text(zone)
+        update = dns.update.UpdateMessage(origin, keyring=keyring, keyalgorithm=dns.tsig.HMAC_SHA256)
+        update.replace(name.relativize(origin), ttl_s, "A", str(ipaddress.IPv4Address(ip)))
+    except (ValueError, dns.exception.DNSException) as error:
+        raise Refused(f"{where} cannot be asked to point {fqdn} in {zone} to {ip}: {error}") from error
+    connection: Any = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            connection = await _connect(address, port, where)
+            async with connection:
+                reply = await _heard(dns.asyncquery.tcp(update, address, sock=connection), where)
+    except TimeoutError as error:
+        if connection is None:
+            raise Unreachable(f"{where} did not accept a connection in time") from error
+        raise DeadlineExceeded(f"{where} did not answer the update in time") from error
+    _check(reply, where, f"the update of {fqdn}")
+
+
+async def _connect(address: str, port: int, where: str) -> Any:
+    """Return a connected stream socket of dnspython's."""
+    numeric, family = await _numeric(address, port, where)
+    backend: Any = dns.asyncbackend.get_default_backend()  # its make_socket has no types
+    try:
+        return await backend.make_socket(family, socket.SOCK_STREAM, 0, None, (numeric, port), None)
+    except OSError as error:
+        raise Unreachable(f"{where} cannot be reached: {error.strerror or error}") from error
+
+
+async def _ask(
+    address: str, port: int, name: str, kind: dns.rdatatype.RdataType, timeout_s: float
+) -> dns.message.Message:
+    where = f"DNS server {address}:{port}"
+    try:
+        query = dns.message.make_query(name, kind, flags=0)  # no recursion desired: this server's own word
+    except dns.exception.DNSException as error:
+        raise Refused(f"{where} cannot be asked for '{name}': {error}") from error
+    try:
+        async with asyncio.timeout(timeout_s):
+            numeric, _ = await _numeric(address, port, where)
+            reply = await _heard(_both_ways(query, numeric, port), where)
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{where} did not answer in time") from error
+    _check(reply, where, name)
+    return reply
+
+
+async def _both_ways(query: dns.message.Message, address: str, port: int) -> dns.message.Message:
+    reply, _ = await dns.asyncquery.udp_with_fallback(query, address, port=port, ignore_unexpected=True)
+    return reply
+
+
+async def _heard(answering: Awaitable[T], where: str) -> T:
+    """Await an exchange and turn what goes wrong in it into our errors; time-outs pass."""
+    try:
+        return await answering
+    except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.tsig.BadTime, dns.tsig.BadKey) as error:
+        raise Refused(f"{where} and we do not agree on the TSIG key or the time: {error}") from error
+    except ConnectionRefusedError as error:
+        raise Unreachable(f"{where} cannot be reached: {error.strerror}") from error
+    except dns.exception.Timeout as error:
+        raise TimeoutError from error
+    except (dns.exception.DNSException, ValueError) as error:
+        raise GarbledReply(f"{where} answered what is not DNS: {type(error).__name__}") from error
+    except (OSError, EOFError) as error:
+        raise SessionLost(f"{where} broke the connection off: {type(error).__name__}") from error
+
+
+async def _numeric(address: str, port: int, where: str) -> tuple[str, int]:
+    """Return the address as a number, with its family."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(address, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise Unreachable(f"{where} cannot be found: {error.strerror or error}") from error
+    return str(found[0][4][0]), int(found[0][0])
+
+
+def _check(reply: dns.message.Message, where: str, what: str) -> None:
+    """Raise what a response code other than NOERROR means."""
+    code = reply.rcode()
+    if code == dns.rcode.NOERROR:
+        return
+    word = dns.rcode.to_text(code)
+    if code == dns.rcode.NXDOMAIN:
+        raise NotFound(f"{where} does not know {what}")
+    if code == dns.rcode.SERVFAIL:
+        raise Unreachable(f"{where} is not able to serve {what} (SERVFAIL)")
+    raise Refused(f"{where} refused {what} ({word})")
