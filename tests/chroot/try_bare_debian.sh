@@ -86,7 +86,7 @@ expect "nothing there, an ordinary user: one line to type" 3 someone "./do setup
 expect "nothing there, root: apt-get brings pip" 0 root "./do setup"
 expect "again: nothing to do" 0 root "./do setup"
 chroot "$root" chown -R someone: /home/someone
-expect "pip there, an ordinary user" 0 someone "./do clean && ./do setup && .venv/bin/karaula --help"
+expect "pip there, an ordinary user" 0 someone "./do clean && ./do setup && .venv/bin/karaula check"
 expect "the lock is changed: .venv is made anew" 0 someone "echo '# changed' >>requirements.lock && ./do setup"
 expect "wrong usage" 2 someone "./do nonsense"
 if [ $full = yes ]; then
