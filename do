@@ -50,6 +50,7 @@ CONSOLE = ("127.0.0.1", 8470)
 LAB_PAGE = "http://127.80.0.1:8900/"
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".hypothesis", "build", "dist")
 TEST_PACKAGES = (
+    "openssh-client",
     "openssh-server",
     "snmpd",
     "snmp",
