@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from deploy.environment import (
     LOCK_FILE,
+    NEEDS_ADMINISTRATOR,
     PYTHON,
     ROOT,
     USAGE,
@@ -233,7 +234,6 @@ def lock(option: str = "") -> int:
     """Resolve pyproject.toml into requirements.lock, for every platform, with hashes and without URLs."""
     if option not in ("", "--upgrade"):
         stop("usage: ./do lock [--upgrade]", USAGE)
-    setup()
     tools = WORK / "tools"
     uv = shutil.which("uv") or str(tools / "bin" / "uv")
     if not Path(uv).exists():
@@ -241,7 +241,7 @@ def lock(option: str = "") -> int:
         if not made or not succeeds(
             sys.executable, "-m", "pip", "--python", tools / "bin/python", "install", "-q", "uv"
         ):
-            stop("uv is needed to write the lock and could not be installed; with pip: pip install uv")
+            stop("uv is needed to write the lock. Type: pip install uv", NEEDS_ADMINISTRATOR)
     fresh = WORK / "requirements.lock.new"
     fresh.parent.mkdir(exist_ok=True)
     shutil.copyfile(LOCK_FILE, fresh)

@@ -204,6 +204,8 @@ def setup() -> None:
     with one_at_a_time():
         if STAMP.is_file() and STAMP.read_text() == wanted_stamp():
             return
+        if Path(sys.prefix) == VENV:
+            stop(".venv must be made anew and this Python is in it. Type: ./do setup", USAGE)
         refuse_while_running("make .venv anew")
         begun = time.monotonic()
         tried = False
