@@ -17,6 +17,9 @@ KaraulaError
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -94,3 +97,10 @@ class NotFound(TargetError):
 
 class Untrusted(TargetError):
     """The host key or certificate is not the one the inventory trusts; nothing was sent."""
+
+
+def in_words(error: OSError) -> str:
+    """Return what the operating system says of ``error`` (``Connection refused``); asyncio puts other text there."""
+    if error.errno is None or isinstance(error, ssl.SSLError | socket.gaierror):
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)

@@ -33,6 +33,7 @@ from monitor.errors import (
     Refused,
     SessionLost,
     Unreachable,
+    in_words,
 )
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ async def _connect(address: str, port: int, where: str) -> Any:
     try:
         return await backend.make_socket(family, socket.SOCK_STREAM, 0, None, (numeric, port), None)
     except OSError as error:
-        raise Unreachable(f"{where} cannot be reached: {error.strerror or error}") from error
+        raise Unreachable(f"{where} cannot be reached: {in_words(error)}") from error
 
 
 async def _ask(
@@ -149,7 +150,7 @@ async def _heard(answering: Awaitable[T], where: str) -> T:
     except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.tsig.BadTime, dns.tsig.BadKey) as error:
         raise Refused(f"{where} and we do not agree on the TSIG key or the time: {error}") from error
     except ConnectionRefusedError as error:
-        raise Unreachable(f"{where} cannot be reached: {error.strerror}") from error
+        raise Unreachable(f"{where} cannot be reached: {in_words(error)}") from error
     except dns.exception.Timeout as error:
         raise TimeoutError from error
     except (dns.exception.DNSException, ValueError) as error:
@@ -163,7 +164,7 @@ async def _numeric(address: str, port: int, where: str) -> tuple[str, int]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(address, port, type=socket.SOCK_DGRAM)
     except OSError as error:
-        raise Unreachable(f"{where} cannot be found: {error.strerror or error}") from error
+        raise Unreachable(f"{where} cannot be found: {in_words(error)}") from error
     return str(found[0][4][0]), int(found[0][0])
 
 

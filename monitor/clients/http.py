@@ -24,6 +24,7 @@ from monitor.errors import (
     TargetError,
     Unreachable,
     Untrusted,
+    in_words,
 )
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ class HttpClient:
         off), GarbledReply (not HTTP, or over 1 MiB), Refused (not a usable URL). ``timeout_s`` bounds the whole call.
         """
         started = self._clock.monotonic()
-        sent = _Sent()
+        trail = _Trail()
         try:
-            request = self._build(method, url, connect_to, json, sent)
+            request = self._build(method, url, connect_to, json, trail)
             credentials = httpx2.BasicAuth(auth[0], auth[1].reveal()) if auth else None
             async with asyncio.timeout(timeout_s):
                 response = await self._client.send(request, stream=True, auth=credentials)
@@ -99,25 +100,27 @@ class HttpClient:
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx2.TimeoutException) as error:
-            if sent.yes:
+            if trail.sent:
                 raise DeadlineExceeded(f"{_where(url)} did not answer in time") from error
             raise Unreachable(f"{_where(url)} did not accept a connection in time") from error
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
             raise Refused(f"{url} cannot be asked: {error}") from error
         except httpx2.TransportError as error:
-            raise _transport_error(error, _where(url), sent=sent.yes) from error
+            raise _transport_error(error, _where(url), sent=trail.sent) from error
+        finally:
+            await trail.close()
 
     async def close(self) -> None:
         """Break off what still runs."""
         await self._client.aclose()
 
     def _build(
-        self, method: str, url: str, connect_to: tuple[str, int] | None, json: object | None, sent: _Sent
+        self, method: str, url: str, connect_to: tuple[str, int] | None, json: object | None, trail: _Trail
     ) -> httpx2.Request:
         asked = httpx2.URL(url)
         if asked.scheme not in ("http", "https") or not asked.host:
             raise Refused(f"{url} cannot be asked: it is not an http or https URL")
-        extensions: dict[str, Any] = {"trace": sent.trace, "timeout": httpx2.Timeout(None).as_dict()}
+        extensions: dict[str, Any] = {"trace": trail.trace, "timeout": httpx2.Timeout(None).as_dict()}
         headers: dict[str, str] = {}
         if connect_to is not None:
             headers["Host"] = asked.netloc.decode("ascii")
@@ -126,15 +129,23 @@ class HttpClient:
         return self._client.build_request(method, asked, json=json, headers=headers, extensions=extensions)
 
 
-class _Sent:
-    """Notices when the request begins to be written: from then on the outcome of a failure is not known."""
+class _Trail:
+    """What a request has come to: whether it was written (then a failure's outcome is not known), and its socket."""
 
     def __init__(self) -> None:
-        self.yes = False
+        self.sent = False
+        self._stream: Any = None
 
-    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
         if event.endswith("send_request_headers.started"):
-            self.yes = True
+            self.sent = True
+
+    async def close(self) -> None:
+        """Close the socket whatever happened; httpcore2 forgets it when cancelled in the TLS handshake."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 async def _read(response: httpx2.Response, url: str) -> bytes:
@@ -168,7 +179,7 @@ def _transport_error(error: httpx2.TransportError, where: str, *, sent: bool) ->
             return Untrusted(f"{where} has a certificate that is not trusted: {cause.verify_message}")
     if isinstance(error, httpx2.RemoteProtocolError):
         return GarbledReply(f"{where} answered what is not HTTP: {error}")
-    said = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    said = [in_words(cause) for cause in causes if isinstance(cause, OSError) and cause.errno]
     if sent:
         return SessionLost(f"{where} broke the connection off: {said[0] if said else 'no reason given'}")
     why = said[0] if said else (str(error) or type(error).__name__)

@@ -31,6 +31,7 @@ from monitor.errors import (
     TargetError,
     Unreachable,
     Untrusted,
+    in_words,
 )
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Line(SoapAdapter.StubAdapterBase):
             if sent:
                 return DeadlineExceeded(f"{self.peer} did not answer in time")
             return Unreachable(f"{self.peer} did not accept a connection in time")
-        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        why = in_words(error) if isinstance(error, OSError) else type(error).__name__
         if not sent:
             return Unreachable(f"{self.peer} cannot be reached: {why}")
         if isinstance(error, HTTPException) and not isinstance(error, OSError):

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from monitor.errors import in_words
 from monitor.probe import Answer, Observation, each
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class TcpProbe:
         except TimeoutError:
             return self._failed(target, f"{where} did not accept a connection in time")
         except OSError as error:
-            return self._failed(target, f"{where} cannot be reached: {error.strerror or error}")
+            return self._failed(target, f"{where} cannot be reached: {in_words(error)}")
         rtt_s = _rtt_s(writer.get_extra_info("socket"))
         writer.close()
         with contextlib.suppress(OSError):
