@@ -5,17 +5,20 @@ Names that do not exist are left to ``references.py``; here they are passed over
 
 from __future__ import annotations
 
+import difflib
 import itertools
+import re
 from typing import TYPE_CHECKING
 
 from monitor.inventory import agreement_systems
-from monitor.problem import Problem, did_you_mean
-from monitor.yamlfile import dotted
+from monitor.inventory.values import KEY
+from monitor.yamlfile import dotted, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from monitor.inventory.model import Inventory, Source
+    from monitor.problem import Problem
     from monitor.yamlfile import Document, Path
 
 # What moves production is started by a person or prepared by an alarm, never by the calendar.
@@ -32,6 +35,7 @@ _UNITS = {
     "battery-charge": "percent",
     "load": "percent",
 }
+_MANY = 200  # orphans; comparing more of them with one another takes long and helps nobody
 _LADDER = ("valid_min", "alarm_below", "warn_below", "warn_above", "alarm_above", "valid_max")
 
 
@@ -59,33 +63,51 @@ def _polling(inventory: Inventory, document: Document) -> Iterator[Problem]:
 
 
 def _hosts(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    seen: dict[Hashable, Path] = {}
     for key, host in inventory.hosts.items():
         path = ("hosts", key)
         if host.vcenter is not None and host.vm is None:
             yield document.problem(path, "'vm' is missing", "a host with a vcenter also names its VM there", "key")
         if host.vm is not None and host.vcenter is None:
             yield document.problem(path, "'vcenter' is missing", "a host with a vm also names its vCenter", "key")
-        vcenter = inventory.vcenters.get(host.vcenter or "")
-        if vcenter is not None and vcenter.site != host.site:
+        if host.vm is None or host.vcenter is None:
+            continue
+        vcenter = inventory.vcenters.get(host.vcenter)
+        if vcenter is not None and vcenter.site != host.site and {vcenter.site, host.site} <= inventory.sites.keys():
             yield document.problem(
                 (*path, "vcenter"), f"'{host.vcenter}' is at {vcenter.site}, the host at {host.site}"
             )
+        first = seen.setdefault((host.vcenter, host.vm), path)
+        if first != path:
+            yield document.problem((*path, "vm"), f"the VM '{shorten(host.vm)}' already belongs to {dotted(first)}")
 
 
 def _crossings(inventory: Inventory, document: Document) -> Iterator[Problem]:
     crossings, links = document.data.get("crossings"), document.data.get("links")
     if isinstance(crossings, dict) and isinstance(links, dict):
-        for key in crossings.keys() - links.keys():
-            yield document.problem(("crossings", key), "this crossing has no links", f"add '{key}:' to links", "key")
-        for key in links.keys() - crossings.keys():
-            hint = did_you_mean(key, crossings.keys() - links.keys())
-            yield document.problem(("links", key), "links of a crossing that is not in crossings", hint, "key")
+        yield from _unpaired(list(crossings.keys() - links.keys()), list(links.keys() - crossings.keys()), document)
     for key, pair in inventory.links.items():
         if pair.primary.operator == pair.backup.operator and not pair.same_operator_accepted:
             yield document.problem(
                 ("links", key, "backup", "operator"),
                 f"primary and backup are both rented from '{pair.backup.operator}', which fails as one",
                 "choose another, or add 'same_operator_accepted: true'",
+            )
+
+
+def _unpaired(crossings: list[str], links: list[str], document: Document) -> Iterator[Problem]:
+    """Crossings without links and links without a crossing; one misspelling makes one of each, and is told once."""
+    lower = {crossing.lower(): crossing for crossing in sorted(crossings)}
+    for link in sorted(links):
+        close = difflib.get_close_matches(link.lower(), lower, n=1) if len(lower) <= _MANY else []
+        partner = lower.pop(close[0]) if close else ""
+        if all(re.fullmatch(KEY, key) for key in (link, partner) if key):  # else its form is the mistake
+            hint = f"did you mean '{partner}'?" if partner else ""
+            yield document.problem(("links", link), "links of a crossing that is not in crossings", hint, "key")
+    for crossing in lower.values():
+        if re.fullmatch(KEY, crossing):
+            yield document.problem(
+                ("crossings", crossing), "this crossing has no links", f"add '{crossing}:' to links", "key"
             )
 
 

@@ -64,7 +64,7 @@ def _deployment(
 ) -> Iterator[Problem]:
     host = inventory.hosts.get(deployment.database_host)
     named = (
-        ("vcenter", inventory.vcenters.get(deployment.vcenter), (*path, "vcenter"), deployment.vcenter),
+        ("vCenter", inventory.vcenters.get(deployment.vcenter), (*path, "vcenter"), deployment.vcenter),
         ("host", host, (*path, "database_host"), deployment.database_host),
         (
             "power controller",
@@ -74,9 +74,9 @@ def _deployment(
         ),
     )
     for noun, entry, where, name in named:
-        if entry is not None and entry.site != site:
+        if entry is not None and entry.site != site and entry.site in inventory.sites:
             yield document.problem(where, f"the {noun} '{name}' is at {entry.site}, not at {site}")
-    if host is None or host.vm is None:
+    if host is None or host.vm is None or host.vcenter not in inventory.vcenters:
         return
     if (host.vcenter, host.vm) not in {(deployment.vcenter, vm) for vm in deployment.vms.database}:
         message = f"the VM of host '{deployment.database_host}', '{host.vm}', is not a database VM here"
@@ -115,9 +115,11 @@ def _circles(inventory: Inventory, document: Document) -> Iterator[Problem]:
             begin = min(circle, key=list(graph).index)
             turn = circle.index(begin)
             circle = [*circle[turn:], *circle[:turn], begin]
-            message = f"systems that wait for one another: {' → '.join(circle)}"
-            yield document.problem(("systems", begin, "depends_on"), message, "remove one of them")
-            graph[begin].remove(circle[1])
+            message = f"systems that depend on one another: {' → '.join(circle)}"
+            itself = "a system cannot depend on itself"
+            where = ("systems", begin, "depends_on", graph[begin].index(circle[1]))
+            yield document.problem(where, message if circle[1] != begin else itself, "remove this one")
+            graph[begin] = [other for other in graph[begin] if other != circle[1]]
         else:
             return
 

@@ -5,6 +5,7 @@ A value that may be a secret is never repeated.
 
 from __future__ import annotations
 
+import difflib
 import re
 import types
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 
 from monitor.inventory.values import HOST, KEY, OID, PAGE, REFERENCE
 from monitor.problem import Problem, did_you_mean
-from monitor.yamlfile import describe, resolve
+from monitor.yamlfile import describe, resolve, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +61,19 @@ _FORMS: Mapping[str, str] = {
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
     """Return every mistake of ``error``, which validating the document's data as ``model`` raised."""
-    return [_problem(detail, model, document) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    misspelt: set[tuple[int | str, ...]] = set()
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            place, name = detail["loc"][:-1], str(detail["loc"][-1])[:100]
+            unused = _unused(_kind_at(model, place), document, path_of(place, document.data))
+            misspelt |= {(*place, close) for close in difflib.get_close_matches(name, sorted(unused), n=1)}
+    # A missing key that stands there misspelt is one mistake, not two.
+    return [
+        _problem(detail, model, document)
+        for detail in details
+        if not (detail["type"] == "missing" and detail["loc"] in misspelt)
+    ]
 
 
 def path_of(loc: tuple[int | str, ...], data: Any) -> Path:
@@ -80,8 +93,8 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document) -
     if kind == "missing":
         return _missing(str(loc[-1]), _kind_at(model, loc[:-1]), path, document)
     if kind == "extra_forbidden":
-        known = _names(_kind_at(model, loc[:-1])) - set(_value_at(document.data, path[:-1]))
-        return document.problem(path, "unknown key", did_you_mean(str(loc[-1]), known), "key")
+        unused = _unused(_kind_at(model, loc[:-1]), document, path[:-1])
+        return document.problem(path, "unknown key", did_you_mean(str(loc[-1])[:100], unused), "key")
     if loc and loc[-1] == "[key]":
         return document.problem(path, _FORMS[KEY], at="key")
     if kind in _CHOICES:
@@ -105,7 +118,7 @@ def _choice(detail: ErrorDetails, path: Path, document: Document) -> Problem:
             return document.problem(path, f"'{name}' is missing", f"add '{name}: …'", "key")
         path, found = (*path, name), ctx["tag"]
     options = re.findall(r"'([^']*)'", str(ctx.get("expected", ctx.get("expected_tags"))))
-    hint = did_you_mean(found, options) if isinstance(found, str) else ""
+    hint = did_you_mean(found[:100], options) if isinstance(found, str) else ""
     if len(options) > _FEW:
         return document.problem(path, f"unknown value {describe(found)}", hint)
     hint = hint if hint.startswith("did") else ""
@@ -138,11 +151,13 @@ def _wrong_value(detail: ErrorDetails, path: Path) -> tuple[str, str]:
 
 def _conversion(kind: str, found: object) -> str:
     if found is None:
-        return "write a value after the ':', or remove the key"
+        return "remove the key, or write something under it" if kind == "dict_type" else "write a value after the ':'"
     if kind == "string_type" and isinstance(found, (bool, int, float)):
         return "put it in quotes"
     if kind.startswith(("int", "float")) and isinstance(found, str) and isinstance(resolve(found), (int, float)):
         return "remove the quotes"
+    if kind.startswith("float") and isinstance(found, str) and re.fullmatch(r"-?[0-9]+,[0-9]+", found):
+        return f"write {shorten(found.replace(',', '.'))}"
     if kind in {"tuple_type", "list_type"} and isinstance(found, (str, int, float)):
         return f"write [{describe(found).strip(chr(39))}]"
     return ""
@@ -151,6 +166,10 @@ def _conversion(kind: str, found: object) -> str:
 def _or(options: Iterable[str]) -> str:
     *first, last = (f"'{option}'" for option in options)
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def _unused(kind: Any, document: Document, path: Path) -> set[str]:
+    return _names(kind) - set(_value_at(document.data, path))
 
 
 def _value_at(data: Any, path: Path) -> Any:

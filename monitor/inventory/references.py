@@ -32,7 +32,7 @@ def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: D
         if section in known and name not in known[section]:
             at: At = "key" if path[-1] == name else "value"
             message = f"unknown {_NOUNS[section]} '{shorten(name)}'"
-            yield document.problem(path, message, did_you_mean(name, known[section]), at)
+            yield document.problem(path, message, did_you_mean(name[:100], known[section]), at)
 
 
 def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
