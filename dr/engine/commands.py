@@ -5,7 +5,7 @@ Each raises RunRefused with a sentence that says what can be done instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dr.errors import RunRefused
 from dr.journal.event import (
@@ -71,6 +71,11 @@ def cancel(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     if run.state not in {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED}:
         raise RunRefused("state", f"run {run.id} is {run.state}; there is nothing to cancel")
     return (CancelAsked(now, by, reason or "no reason given"),)
+
+
+def unknown_decision(word: str, known: Iterable[str]) -> RunRefused:
+    """Return the refusal of a decision that does not exist."""
+    return RunRefused("decision", f"'{word}' is not a decision; known: {', '.join(known)}")
 
 
 def _waiting(run: Run) -> None:

@@ -97,7 +97,7 @@ class Orchestrator:
         self._line_listeners: list[LineListener] = []
         self._submitting = asyncio.Lock()
 
-    # -- life ------------------------------------------------------------------------------------------------------------
+    # -- life ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Load every run and go on with the unfinished ones. Raises StateError and IllegalEvent."""
@@ -123,7 +123,7 @@ class Orchestrator:
         self._thread.shutdown(wait=True)
         self.journal.close()
 
-    # -- looking ---------------------------------------------------------------------------------------------------------
+    # -- looking -------------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[Run]:
         """Return every run, newest first."""
@@ -199,7 +199,7 @@ class Orchestrator:
         accepted = RunAccepted(now, plan.to_json(), requester, "", "person", "", 0.0, 0.0)
         return self.judge(begin("plan", accepted), None, now)
 
-    # -- asking ----------------------------------------------------------------------------------------------------------
+    # -- asking --------------------------------------------------------------------------------------------------------
 
     async def submit(self, request: Request) -> Run:
         """Make a run of ``request``; it is journaled even when a guard refuses it.
@@ -253,13 +253,20 @@ class Orchestrator:
         self._pauses = tuple(pause for pause in self.pauses() if pause.system != system)
         return count
 
-    def subscribe(self, listener: Listener, lines: LineListener | None = None) -> None:
-        """Tell ``listener`` every change of a run, and ``lines`` every line that a step prints."""
+    def subscribe(self, listener: Listener, lines: LineListener | None = None) -> Callable[[], None]:
+        """Tell ``listener`` every change of a run, and ``lines`` every line a step prints; call the result to leave."""
         self._listeners.append(listener)
         if lines is not None:
             self._line_listeners.append(lines)
 
-    # -- what runners need (runner.Surroundings) -------------------------------------------------------------------------
+        def leave() -> None:
+            self._listeners.remove(listener)
+            if lines is not None:
+                self._line_listeners.remove(lines)
+
+        return leave
+
+    # -- what runners need (runner.Surroundings) -----------------------------------------------------------------------
 
     async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
         """Make the events that follow ``run`` durable. Raises StateError."""
@@ -274,7 +281,7 @@ class Orchestrator:
         """Hold the run's new state and tell who listens."""
         self._runs[run.id] = run
         self._events.setdefault(run.id, []).extend(events)
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(run, events)
 
     def judge(self, run: Run, step: str | None, now: float) -> Sequence[Verdict]:
@@ -295,7 +302,7 @@ class Orchestrator:
         """Run a blocking call on the journal in its own thread, after those before it."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    # -- inside ----------------------------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------------------------
 
     def _drive(self, run: Run) -> Runner:
         runner = Runner(run, self._performer, self, self.world.clock, self.approval_s)
@@ -313,7 +320,7 @@ class Orchestrator:
             log.error("run %s stopped being driven", run_id, exc_info=error)
 
     def _heard(self, run_id: str, step: str, attempt: int, line: str) -> None:
-        for listener in self._line_listeners:
+        for listener in tuple(self._line_listeners):
             listener(run_id, step, attempt, line)
 
     def _new_id(self, request: Request, now: float) -> str:

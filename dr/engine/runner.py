@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -145,11 +145,11 @@ class Runner:
             case Probe(step, _):
                 if step in self._tasks:
                     return False
-                self._spawn(step, self.performing.probe(self.run, step))
+                self._spawn(step, self.performing.probe)
                 return False
             case Undo(step):
                 await self._write((UndoStarted(now, step, self.run.token),))
-                self._spawn(step, self.performing.undo(self.run, step))
+                self._spawn(step, self.performing.undo)
         return True
 
     async def _perform(self, step: str, attempt: int, now: float) -> bool:
@@ -159,14 +159,15 @@ class Runner:
             return True
         started = StepStarted(now, step, attempt, f"{self.run.id}/{step}", self.run.token)
         await self._write((*gate(verdicts, step, now), started))
-        self._spawn(step, self.performing.run(self.run, step))
+        self._spawn(step, self.performing.run)
         return True
 
-    def _spawn(self, step: str, work: Coroutine[Any, Any, Outcome]) -> None:
-        """Let ``work`` run beside us; the step counts as under way until its outcome is taken from the inbox."""
+    def _spawn(self, step: str, act: Callable[[Run, str], Awaitable[Outcome]]) -> None:
+        """Let ``act`` run beside us; the step counts as under way until its outcome is taken from the inbox."""
+        run = self.run
 
         async def watch() -> None:
-            await self._inbox.put(_Letter(step=step, outcome=await work))
+            await self._inbox.put(_Letter(step=step, outcome=await act(run, step)))
 
         self._tasks[step] = asyncio.create_task(watch(), name=f"{self.run.id}/{step}")
 

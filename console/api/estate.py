@@ -1,0 +1,162 @@
+"""What is watched: statuses, alarms, flips, the calendar, backups."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from console.api.desk import Desk, desk_of
+from console.api.views import (
+    SCHEMA,
+    AlarmView,
+    FlipView,
+    SlotView,
+    SubjectView,
+    View,
+    flip_view,
+    slot_view,
+    subject_view,
+)
+from dr.backups.catalog import catalog, proven_at
+from dr.errors import RunRefused
+from monitor.problem import did_you_mean
+
+router = APIRouter(prefix="/api")
+
+
+class StatusReply(View):
+    """Everything watched, with the alarms that stand."""
+
+    schema_version: int = SCHEMA
+    at: float
+    estate: str
+    problems: list[str]
+    subjects: list[SubjectView]
+    alarms: list[AlarmView]
+
+
+class SubjectReply(View):
+    """One subject in full: its status, what was last seen, its newest flips."""
+
+    schema_version: int = SCHEMA
+    at: float
+    status: SubjectView
+    values: dict[str, float]
+    facts: dict[str, str]
+    observed_at: float | None
+    flips: list[FlipView]
+
+
+class BackupView(View):
+    """A backup and what its verification said."""
+
+    id: str
+    system: str
+    taken_at: float
+    records: int
+    size_bytes: int
+    sha256: str
+    run_id: str
+    verified_at: float | None
+    failed: str
+
+
+class BackupsReply(View):
+    """The catalogue, and per system when its newest proven backup was taken (null: none is proven)."""
+
+    schema_version: int = SCHEMA
+    at: float
+    backups: list[BackupView]
+    proven_at: dict[str, float | None]
+
+
+class CalendarReply(View):
+    """The calendar: next due times by job, and the newest slots."""
+
+    schema_version: int = SCHEMA
+    at: float
+    upcoming: dict[str, float]
+    slots: list[SlotView]
+
+
+@router.get("/status")
+async def status(request: Request) -> StatusReply:
+    """Return every subject and every alarm that stands."""
+    desk = desk_of(request)
+    return StatusReply(
+        at=desk.clock.now(),
+        estate=desk.inventory.estate.name,
+        problems=desk.problems(),
+        subjects=[subject_view(item) for _, item in sorted(desk.watch.statuses().items())],
+        alarms=alarm_views(desk, active_only=True),
+    )
+
+
+@router.get("/status/{subject:path}")
+async def subject(request: Request, subject: str) -> SubjectReply:
+    """Return one subject in full."""
+    desk = desk_of(request)
+    statuses = desk.watch.statuses()
+    if subject not in statuses:
+        hint = did_you_mean(subject, statuses)
+        raise RunRefused("system", f"nothing is watched under '{subject}'" + (f"; {hint}" if hint else ""))
+    seen = desk.watch.observation(subject)
+    return SubjectReply(
+        at=desk.clock.now(),
+        status=subject_view(statuses[subject]),
+        values=dict(seen.values) if seen else {},
+        facts=dict(seen.facts) if seen else {},
+        observed_at=seen.at if seen else None,
+        flips=[flip_view(flip) for flip in desk.watch.flips(subject, limit=20)],
+    )
+
+
+@router.get("/alarms")
+async def alarms(request: Request, history: Annotated[bool, Query()] = False) -> list[AlarmView]:  # noqa: FBT002 - a query flag
+    """Return the alarms that stand, or with ``history`` the newest of all."""
+    return alarm_views(desk_of(request), active_only=not history)
+
+
+@router.get("/backups")
+async def backups(request: Request) -> BackupsReply:
+    """Return the catalogue of backups."""
+    desk = desk_of(request)
+    runs = desk.orchestrator.runs()
+    entries = [entry for key in desk.inventory.systems for entry in catalog(runs, key)]
+    return BackupsReply(
+        at=desk.clock.now(),
+        backups=[
+            BackupView(**{name: getattr(entry, name) for name in BackupView.model_fields})
+            for entry in sorted(entries, key=lambda entry: entry.taken_at, reverse=True)
+        ],
+        proven_at={key: proven_at(runs, key) for key in desk.inventory.systems},
+    )
+
+
+@router.get("/calendar")
+async def calendar(request: Request) -> CalendarReply:
+    """Return what is due next and what became of the newest slots."""
+    desk = desk_of(request)
+    slots = await desk.orchestrator.in_thread(lambda: desk.orchestrator.journal.slots(100))
+    return CalendarReply(
+        at=desk.clock.now(), upcoming=desk.scheduler.upcoming(), slots=[slot_view(slot) for slot in slots]
+    )
+
+
+def alarm_views(desk: Desk, *, active_only: bool) -> list[AlarmView]:
+    """Return alarms, the newest first."""
+    found = desk.watch.alarms(active_only=active_only)
+    return [
+        AlarmView(
+            id=str(alarm.id),
+            name=alarm.name,
+            subject=alarm.subject,
+            severity=alarm.severity,
+            since=alarm.since,
+            reason=alarm.reason,
+            cleared_at=alarm.cleared_at,
+            cause=alarm.cause or "",
+        )
+        for alarm in sorted(found, key=lambda alarm: alarm.since, reverse=True)
+    ]

@@ -1,0 +1,68 @@
+"""Plans (what a run would do, changing nothing) and pauses."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from console.api.actor import actor_of
+from console.api.desk import desk_of
+from console.api.views import PauseView, PlanView, pause_view, plan_view
+from dr.journal.pause import Pause
+
+router = APIRouter(prefix="/api")
+Name = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class PlanAsk(BaseModel):
+    """Which playbook for which system."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    playbook: Name
+    system: Name
+
+
+class PauseAsk(BaseModel):
+    """What to pause (a system or ``all``), why, and for how long."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    system: Name
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    for_s: Annotated[float, Field(gt=0, le=7 * 86400)]
+
+
+@router.post("/plans")
+async def plan(request: Request, ask: PlanAsk) -> PlanView:
+    """Return the plan with every argument resolved and the guards' present answers; changes nothing."""
+    desk = desk_of(request)
+    made = desk.orchestrator.plan(ask.playbook, ask.system)
+    requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
+    return plan_view(made, desk.orchestrator.verdicts(made, requester), desk.clock.now())
+
+
+@router.get("/pauses")
+async def pauses(request: Request) -> list[PauseView]:
+    """Return the pauses in force."""
+    return [pause_view(pause) for pause in desk_of(request).orchestrator.pauses()]
+
+
+@router.post("/pauses", status_code=201)
+async def pause(request: Request, ask: PauseAsk) -> PauseView:
+    """Start nothing by itself for the system until the pause expires."""
+    desk = desk_of(request)
+    actor = actor_of(request)
+    now = desk.clock.now()
+    made = Pause(ask.system, actor.name, actor.said(ask.reason), now, now + ask.for_s)
+    await desk.orchestrator.pause(made)
+    return pause_view(made)
+
+
+@router.delete("/pauses/{system}")
+async def lift(request: Request, system: str) -> dict[str, int]:
+    """End the pauses of the system; says how many there were."""
+    desk = desk_of(request)
+    return {"lifted": await desk.orchestrator.lift_pause(system, actor_of(request).name)}

@@ -1,0 +1,166 @@
+"""Runs: ask for one, look at it, decide about it, watch it happen, read its report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Annotated, Any
+
+from dr.evidence.report import render_html, to_json
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from console.api.actor import Actor, actor_of
+from console.api.desk import desk_of
+from console.api.views import (
+    EventView,
+    OutputView,
+    RunDetailView,
+    RunView,
+    event_views,
+    output_view,
+    run_detail_view,
+    run_view,
+)
+from dr.engine import commands
+from dr.engine.orchestrator import Request as RunRequest
+from dr.journal.event import Event
+from dr.journal.run import Run
+
+router = APIRouter(prefix="/api/runs")
+Text = Annotated[str, Field(max_length=2000)]
+
+
+class RunAsk(BaseModel):
+    """Which playbook for which system, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    playbook: Annotated[str, Field(min_length=1, max_length=63)]
+    system: Annotated[str, Field(min_length=1, max_length=63)]
+    reason: Text = ""
+
+
+class Decision(BaseModel):
+    """A person's word on a run: ``step`` for retry and ignore, ``plan_hash`` for approve (what was looked at)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = ""
+    step: Annotated[str, Field(max_length=63)] = ""
+    plan_hash: Annotated[str, Field(max_length=64)] = ""
+
+
+@router.get("")
+async def runs(request: Request, limit: Annotated[int, Query(ge=1, le=10_000)] = 50) -> list[RunView]:
+    """Return the newest runs, newest first."""
+    return [run_view(run) for run in desk_of(request).orchestrator.runs()[:limit]]
+
+
+@router.post("", status_code=201)
+async def submit(request: Request, ask: RunAsk) -> RunDetailView:
+    """Ask for a run. It starts, or waits for an approval, or is refused (409) with the guard's sentence."""
+    actor = actor_of(request)
+    wanted = RunRequest(ask.playbook, ask.system, actor.name, actor.said(ask.reason))
+    return run_detail_view(await desk_of(request).orchestrator.submit(wanted))
+
+
+@router.get("/{run_id}")
+async def run(request: Request, run_id: str) -> RunDetailView:
+    """Return a run with its steps; a unique beginning of its id is enough."""
+    return run_detail_view(desk_of(request).orchestrator.run(run_id))
+
+
+@router.get("/{run_id}/journal")
+async def journal(request: Request, run_id: str) -> list[EventView]:
+    """Return the run's journal."""
+    return event_views(desk_of(request).orchestrator.events(run_id))
+
+
+@router.get("/{run_id}/outputs")
+async def outputs(request: Request, run_id: str) -> list[OutputView]:
+    """Return what the run's steps printed, secrets redacted."""
+    return [output_view(output) for output in await desk_of(request).orchestrator.outputs(run_id)]
+
+
+@router.get("/{run_id}/report.json")
+async def report_json(request: Request, run_id: str) -> dict[str, Any]:
+    """Return the run's report as JSON."""
+    return to_json(await desk_of(request).report(run_id))
+
+
+@router.get("/{run_id}/report.html", response_class=HTMLResponse)
+async def report_html(request: Request, run_id: str) -> HTMLResponse:
+    """Return the run's report as one self-contained page (its styles are inline, hence its own policy)."""
+    page = render_html(await desk_of(request).report(run_id))
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+    return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+
+@router.post("/{run_id}/{decision}")
+async def decide(request: Request, run_id: str, decision: str, word: Decision) -> RunDetailView:
+    """Approve, deny, resume, retry, ignore or cancel. 409 with a sentence when that cannot be done now."""
+    made = decision_command(decision, word, actor_of(request))
+    return run_detail_view(await desk_of(request).orchestrator.command(run_id, made))
+
+
+def decision_command(decision: str, word: Decision, actor: Actor) -> Callable[[Run, float], Sequence[Event]]:
+    """Return the engine's command for a person's decision. Raises RunRefused for an unknown one."""
+    said = actor.said(word.reason)
+    by = actor.name
+    made: dict[str, Callable[[Run, float], Sequence[Event]]] = {
+        "approve": lambda run, now: commands.approve(run, by, said, word.plan_hash, now),
+        "deny": lambda run, now: commands.deny(run, by, said, now),
+        "resume": lambda run, now: commands.resume(run, by, said, now),
+        "retry": lambda run, now: commands.retry(run, word.step, by, said, now),
+        "ignore": lambda run, now: commands.ignore(run, word.step, by, said if word.reason else "", now),
+        "cancel": lambda run, now: commands.cancel(run, by, said, now),
+    }
+    if decision not in made:
+        raise commands.unknown_decision(decision, made)
+    return made[decision]
+
+
+@router.get("/{run_id}/stream")
+async def stream(request: Request, run_id: str) -> StreamingResponse:
+    """Send the run's state and output as server-sent events until it is final (WHATWG HTML, 9.2)."""
+    desk = desk_of(request)
+    known = desk.orchestrator.run(run_id)
+    queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue(maxsize=1000)
+
+    def put(kind: str, body: Any) -> None:
+        if not queue.full():  # a reader this slow is sent the whole state again by the next event anyway
+            queue.put_nowait((kind, body))
+
+    def changed(run: Run, _events: Sequence[Event]) -> None:
+        if run.id == known.id:
+            put("run", run_detail_view(run).model_dump())
+
+    def heard(heard_id: str, step: str, attempt: int, line: str) -> None:
+        if heard_id == known.id:
+            put("line", {"step": step, "attempt": attempt, "line": line})
+
+    async def events() -> AsyncIterator[str]:
+        leave = desk.orchestrator.subscribe(changed, heard)
+        try:
+            now = desk.orchestrator.run(known.id)
+            yield _sse("run", run_detail_view(now).model_dump())
+            final = now.state.final
+            while not final:
+                try:
+                    kind, body = await asyncio.wait_for(queue.get(), 15)
+                except TimeoutError:
+                    yield ": still here\n\n"
+                    continue
+                yield _sse(kind, body)
+                final = kind == "run" and body["final"]
+        finally:
+            leave()
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+def _sse(kind: str, body: Any) -> str:
+    return f"event: {kind}\ndata: {json.dumps(body)}\n\n"

@@ -1,0 +1,348 @@
+"""The shapes that the HTTP API answers with: stable, versioned by ``schema``, times in Unix seconds (UTC).
+
+They are made here from the product's own types and from nothing else, so that what is public can be seen in one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from dr.guard import Verdict
+from dr.journal.event import Event, encode
+from dr.journal.pause import Pause
+from dr.journal.run import Run, StepRecord
+from dr.journal.sqlite import Slot, StepOutput
+from dr.playbook.model import Plan, PlannedStep
+from monitor.status.state import Flip, Status
+
+SCHEMA = 1
+
+
+class View(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class SubjectView(View):
+    """What is held true of one subject; ``seen_at`` is null when it was never seen."""
+
+    subject: str
+    health: str
+    detail: str
+    reason: str
+    since: float
+    seen_at: float | None
+
+
+class AlarmView(View):
+    """An alarm; ``cleared_at`` is null while it stands, ``cause`` names the alarm's subject that suppresses it."""
+
+    id: str
+    name: str
+    subject: str
+    severity: str
+    since: float
+    reason: str
+    cleared_at: float | None
+    cause: str
+
+
+class FlipView(View):
+    """One change of a subject's health."""
+
+    subject: str
+    old: str
+    new: str
+    detail: str
+    reason: str
+    at: float
+
+
+class StepView(View):
+    """A step of a run or plan."""
+
+    id: str
+    action: str
+    site: str
+    description: str
+    needs: list[str]
+    final: bool
+    args: dict[str, Any]
+    effects: list[list[str]]
+    timeout_s: float
+    on_failure: str
+    state: str
+    attempt: int
+    started_at: float | None
+    ended_at: float | None
+    reason: str
+    evidence: str
+    outputs: dict[str, Any]
+
+
+class VerdictView(View):
+    """A guard's answer."""
+
+    guard: str
+    ruling: str
+    reason: str
+    sentence: str
+    step: str
+    at: float
+
+
+class RunView(View):
+    """A run without its steps."""
+
+    id: str
+    playbook: str
+    kind: str
+    system: str
+    from_site: str
+    to_site: str
+    state: str
+    final: bool
+    requester: str
+    reason: str
+    origin: str
+    accepted_at: float
+    started_at: float | None
+    ended_at: float | None
+    end_reason: str
+    approval_expires_at: float | None
+    approved_by: str
+    approved_at: float | None
+    pause_reason: str
+    plan_hash: str
+    interruptions: int
+    steps_done: int
+    steps_total: int
+    now_doing: list[str]
+
+
+class RunDetailView(RunView):
+    """A run with its steps and guards."""
+
+    summary: str
+    rto_s: float
+    rpo_s: float
+    service_lost_at: float
+    alarm_at: float
+    token: int
+    steps: list[StepView]
+    guards: list[VerdictView]
+
+
+class PlanView(View):
+    """What a run would do and what the guards would say now."""
+
+    playbook: str
+    kind: str
+    summary: str
+    system: str
+    from_site: str
+    to_site: str
+    rto_s: float
+    rpo_s: float
+    plan_hash: str
+    steps: list[StepView]
+    guards: list[VerdictView]
+
+
+class PauseView(View):
+    """A pause in force."""
+
+    system: str
+    owner: str
+    reason: str
+    since: float
+    expires_at: float
+
+
+class SlotView(View):
+    """A due time of a scheduled job and what became of it."""
+
+    job: str
+    due: float
+    state: str
+    run_id: str
+    reason: str
+
+
+class EventView(View):
+    """One journal entry."""
+
+    seq: int
+    word: str
+    at: float
+    body: dict[str, Any]
+
+
+class OutputView(View):
+    """What one attempt of a step printed."""
+
+    step: str
+    attempt: int
+    text: str
+    sha256: str
+
+
+def subject_view(status: Status) -> SubjectView:
+    """Return the view of a status."""
+    return SubjectView(
+        subject=status.subject,
+        health=status.health.value,
+        detail=status.detail,
+        reason=status.reason,
+        since=status.since,
+        seen_at=status.seen_at,
+    )
+
+
+def flip_view(flip: Flip) -> FlipView:
+    """Return the view of a flip."""
+    return FlipView(
+        subject=flip.subject,
+        old=flip.old.value,
+        new=flip.new.value,
+        detail=flip.detail,
+        reason=flip.reason,
+        at=flip.at,
+    )
+
+
+def run_view(run: Run) -> RunView:
+    """Return the run without its steps."""
+    return RunView(**_run_fields(run))
+
+
+def run_detail_view(run: Run) -> RunDetailView:
+    """Return the run with its steps and guards."""
+    return RunDetailView(
+        **_run_fields(run),
+        summary=run.plan.summary,
+        rto_s=run.plan.rto_s,
+        rpo_s=run.plan.rpo_s,
+        service_lost_at=run.service_lost_at,
+        alarm_at=run.alarm_at,
+        token=run.token,
+        steps=[_step_view(run.steps[step.id].plan, run.steps[step.id]) for step in run.plan.steps],
+        guards=[
+            VerdictView(
+                guard=note.guard,
+                ruling=note.ruling,
+                reason=note.reason,
+                sentence=note.sentence,
+                step=note.step,
+                at=note.at,
+            )
+            for note in run.guards
+        ],
+    )
+
+
+def plan_view(plan: Plan, verdicts: Sequence[Verdict], now: float) -> PlanView:
+    """Return the plan with the guards' present answers."""
+    return PlanView(
+        playbook=plan.playbook,
+        kind=plan.kind,
+        summary=plan.summary,
+        system=plan.system,
+        from_site=plan.from_site,
+        to_site=plan.to_site,
+        rto_s=plan.rto_s,
+        rpo_s=plan.rpo_s,
+        plan_hash=plan.hash(),
+        steps=[_step_view(step, StepRecord(plan=step)) for step in plan.steps],
+        guards=[
+            VerdictView(
+                guard=verdict.guard,
+                ruling=verdict.ruling.value,
+                reason=verdict.reason,
+                sentence=verdict.sentence,
+                step="",
+                at=now,
+            )
+            for verdict in verdicts
+        ],
+    )
+
+
+def pause_view(pause: Pause) -> PauseView:
+    """Return the view of a pause."""
+    return PauseView(**{name: getattr(pause, name) for name in PauseView.model_fields})
+
+
+def slot_view(slot: Slot) -> SlotView:
+    """Return the view of a slot."""
+    return SlotView(**{name: getattr(slot, name) for name in SlotView.model_fields})
+
+
+def event_views(events: Iterable[Event]) -> list[EventView]:
+    """Return a journal, numbered."""
+    views = []
+    for seq, event in enumerate(events):
+        body = {name: getattr(event, name) for name in type(event).__dataclass_fields__ if name != "at"}
+        views.append(EventView(seq=seq, word=encode(event)[0], at=event.at, body=body))
+    return views
+
+
+def output_view(output: StepOutput) -> OutputView:
+    """Return the view of a step's output."""
+    return OutputView(step=output.step, attempt=output.attempt, text=output.text, sha256=output.sha256)
+
+
+def _run_fields(run: Run) -> Mapping[str, Any]:
+    records = list(run.steps.values())
+    return {
+        "id": run.id,
+        "playbook": run.plan.playbook,
+        "kind": run.plan.kind,
+        "system": run.system,
+        "from_site": run.plan.from_site,
+        "to_site": run.plan.to_site,
+        "state": run.state.value,
+        "final": run.state.final,
+        "requester": run.requester,
+        "reason": run.reason,
+        "origin": run.origin,
+        "accepted_at": run.accepted_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "end_reason": run.end_reason,
+        "approval_expires_at": run.approval_expires_at if run.state.value == "WAITING" else None,
+        "approved_by": run.approved_by,
+        "approved_at": run.approved_at,
+        "pause_reason": run.pause_reason,
+        "plan_hash": run.plan_hash,
+        "interruptions": run.interruptions,
+        "steps_done": sum(record.state.settled for record in records),
+        "steps_total": len(records),
+        "now_doing": [record.plan.id for record in records if record.state.value == "IN_PROGRESS"],
+    }
+
+
+def _step_view(step: PlannedStep, record: StepRecord) -> StepView:
+    return StepView(
+        id=step.id,
+        action=step.action,
+        site=step.site,
+        description=step.description,
+        needs=list(step.needs),
+        final=step.final,
+        args={key: value for key, value in step.args.items() if key not in {"system", "site"}},
+        effects=[list(effect) for effect in step.effects],
+        timeout_s=step.timeout_s,
+        on_failure=step.on_failure,
+        state=record.state.value,
+        attempt=record.attempt,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        reason=record.reason,
+        evidence=record.evidence,
+        outputs=dict(record.outputs),
+    )
