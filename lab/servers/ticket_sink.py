@@ -90,6 +90,8 @@ class TicketSink:
             fields = None
         if not isinstance(fields, dict):
             return error_response(HTTPStatus.BAD_REQUEST, "a ticket is a JSON object")
+        if number and number not in self._cases:
+            return error_response(HTTPStatus.NOT_FOUND, f"no ticket {number}")
         self._keep(Ticket(self._now(), request.method, request.path, request.body.decode()))
         return self._change(number, fields, replace=request.method == "PUT") if number else self._open(fields)
 
@@ -107,9 +109,7 @@ class TicketSink:
         return json_response(case.document(), HTTPStatus.CREATED, {"Location": f"/tickets/{number}"})
 
     def _change(self, number: str, fields: dict[str, Any], *, replace: bool) -> Response:
-        known = self._cases.get(number)
-        if known is None:
-            return error_response(HTTPStatus.NOT_FOUND, f"no ticket {number}")
+        known = self._cases[number]
         now_says = fields if replace else {**known.fields, **fields}
         case = Case(number, now_says, (*known.history, (self._now(), fields)))
         self._cases[number] = case
