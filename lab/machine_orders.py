@@ -11,12 +11,18 @@ if TYPE_CHECKING:
 
 
 class MachineError(Exception):
-    """A task that cannot be done; ``fault`` is the vim25 fault's type name."""
+    """A task that cannot be done.
 
-    def __init__(self, fault: str, message: str) -> None:
-        """Take the fault's type and a text for people."""
+    ``fault`` is the vim25 fault's type name; ``state`` what is there (a power state, the taken name), ``wanted`` the
+    power state asked for.
+    """
+
+    def __init__(self, fault: str, message: str, *, state: str = "", wanted: str = "") -> None:
+        """Take the fault's type, a text for people and what the fault's fields need."""
         super().__init__(message)
         self.fault = fault
+        self.state = state
+        self.wanted = wanted
 
 
 class MachineOrders:
@@ -29,7 +35,9 @@ class MachineOrders:
     def power(self, machine: Machine, *, on: bool) -> None:
         """Power a machine. Raises MachineError (InvalidPowerState when it is so already, HostNotConnected)."""
         if machine.powered == on:
-            raise MachineError("InvalidPowerState", "The attempted operation cannot be performed in the current state.")
+            same = "poweredOn" if on else "poweredOff"
+            text = f"The attempted operation cannot be performed in the current state ({same})."
+            raise MachineError("InvalidPowerState", text, state=same, wanted=same)
         if on and not self._estate.fed(machine):
             raise MachineError("HostNotConnected", "Unable to communicate with the remote host: it is disconnected.")
         with self._estate.changing():
@@ -40,7 +48,7 @@ class MachineOrders:
         """Clone a machine; a clone of a database machine holds a copy of its ledger. Raises MachineError."""
         inventory = self._estate.inventories[machine.vcenter]
         if inventory.by_name(name) is not None:
-            raise MachineError("DuplicateName", f"The name '{name}' already exists.")
+            raise MachineError("DuplicateName", f"The name '{name}' already exists.", state=name)
         if not self._estate.fed(machine):
             raise MachineError("HostNotConnected", "Unable to communicate with the remote host: it is disconnected.")
         with self._estate.changing():
@@ -54,7 +62,8 @@ class MachineOrders:
     def destroy(self, machine: Machine) -> None:
         """Delete a machine and its disks. Raises MachineError while it is powered on."""
         if machine.powered:
-            raise MachineError("InvalidPowerState", "The machine must be powered off first.")
+            text = "The attempted operation cannot be performed in the current state (poweredOn)."
+            raise MachineError("InvalidPowerState", text, state="poweredOn", wanted="poweredOff")
         with self._estate.changing():
             self.remove(machine)
             self._record("destroy", machine)

@@ -84,6 +84,7 @@ class Estate:
         plan: Plan,
         *,
         seed: int = 1,
+        rate_per_s: float = 4.0,
         replication_delay_s: float = 1.5,
         boot_s: float = 0.3,
         now: Callable[[], float] = time.time,
@@ -92,6 +93,8 @@ class Estate:
         self.plan = plan
         self.now = now
         self.seed = seed
+        self.rate_per_s = rate_per_s
+        self.born = int(now())  # so that a restarted lab never gives a declaration an old name
         self.random = random.Random(seed)
         self.replication_delay_s = replication_delay_s
         self.boot_s = boot_s

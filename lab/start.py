@@ -8,9 +8,36 @@ from collections.abc import Callable
 
 from lab.identity import Identity
 from lab.scenario import Estate, Server
+from lab.servers import (
+    dns,
+    front,
+    gateway,
+    mail_sink,
+    modbus_device,
+    power_controller,
+    snmp_agent,
+    ssh_host,
+    stamp_reflector,
+    ticket_sink,
+    ups,
+    vcenter,
+)
 
-# LAB: one line a file of lab/servers/ that has servers(estate, identity).
-SERVERS: tuple[Callable[[Estate, Identity], list[Server]], ...] = ()
+# One line a file of lab/servers/; clients of the estate come last.
+SERVERS: tuple[Callable[[Estate, Identity], list[Server]], ...] = (
+    vcenter.servers,
+    power_controller.servers,
+    dns.servers,
+    front.servers,
+    ssh_host.servers,
+    stamp_reflector.servers,
+    snmp_agent.servers,
+    modbus_device.servers,
+    ups.servers,
+    mail_sink.servers,
+    ticket_sink.servers,
+    gateway.servers,
+)
 TICK_S = 0.05
 
 

@@ -60,6 +60,15 @@ class Acknowledged:
     ids: list[str] = field(default_factory=list)
     newest_position: int = 0
     newest_at: float = 0.0
+    newest_site: str = ""
+    refused: int = 0
+
+    def acknowledge(self, declaration: str, site: str, position: int, at: float) -> None:
+        """Log an acknowledgement; answers of one site may overtake each other."""
+        self.ids.append(declaration)
+        overtaken = site == self.newest_site and position < self.newest_position
+        if not overtaken:
+            self.newest_site, self.newest_position, self.newest_at = site, position, at
 
 
 @dataclass(slots=True)
