@@ -1,4 +1,4 @@
-"""For tests of the lab's servers: an estate of the shipped inventory on addresses of its own, and its servers running."""
+"""For tests of the lab's servers: an estate of the shipped inventory on its own addresses, and its servers running."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class TcpListener:
         self._listening: socket.socket | None = None
         self._answering = asyncio.Event()
         self._conversations: set[asyncio.Task[None]] = set()
-        self._transports: set[asyncio.Transport] = set()
+        self._transports: dict[asyncio.Transport, socket.socket] = {}
 
     async def start(self) -> None:
         """Begin to follow the truth. Raises ``OSError`` when the address cannot be bound."""
@@ -129,17 +129,18 @@ class TcpListener:
                 raise
             return
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        self._transports.add(transport)
+        self._transports[transport] = connected
         if not self._answering.is_set():
             transport.pause_reading()
         try:
+            await self._answering.wait()  # it may have begun to hang during the handshake
             with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):  # the client went away
                 await self._serve(reader, writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
         finally:
-            self._transports.discard(transport)
+            del self._transports[transport]
             if not transport.is_closing():
                 transport.abort()
 
@@ -153,9 +154,9 @@ class TcpListener:
 
     def drop_connections(self) -> None:
         """Reset every open connection; new ones are still accepted."""
-        for transport in tuple(self._transports):
-            with contextlib.suppress(OSError):
-                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        for transport, connected in self._transports.items():
+            with contextlib.suppress(OSError):  # it is closed already
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             transport.abort()
         for task in tuple(self._conversations):
             task.cancel()

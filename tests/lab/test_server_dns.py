@@ -159,8 +159,8 @@ async def test_dead_is_silence_and_refusal_and_the_returned_server_has_the_newer
         lab.heal("cut-site", "dr")
         assert first(await ask(NAME, address=OTHER, tcp=True)) == f"{NETWORK}.9.9"
         lab.fault("hang-dns", "dns-dr")
+        query = dns.message.make_query(NAME, "A")
         with pytest.raises(dns.exception.Timeout):
-            query = dns.message.make_query(NAME, "A")
             await dns.asyncquery.tcp(query, OTHER, port=PORT, timeout=0.2)
 
 

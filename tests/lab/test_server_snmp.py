@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import subprocess
 
 import pytest
-from gufo.snmp import NoSuchInstance, SnmpError, SnmpVersion
+from gufo.snmp import NoSuchInstance, SnmpVersion
 from gufo.snmp.aio import SnmpSession
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,21 @@ def session(lab, key: str = SENSOR, community: str = "", timeout_s: float = 2.0)
         timeout=timeout_s,
         allow_bulk=True,
     )
+
+
+async def raw_reply(lab) -> bytes:
+    source = lab.estate.plan.sensors[SENSOR].source
+    binding = ber.encode(ber.SEQUENCE, ber.object_identifier(ber.parse_oid(f"{VALUES}.1")).encode() + b"\5\0")
+    numbers = b"".join(ber.integer(number).encode() for number in (77, 0, 0))
+    pdu = ber.encode(snmp_agent.GET, numbers + ber.encode(ber.SEQUENCE, binding))
+    community = ber.text(lab.identity.secret(source["community"])).encode()
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.setblocking(False)
+        await loop.sock_connect(asking, (source["address"], source["port"]))
+        await loop.sock_sendall(asking, ber.encode(ber.SEQUENCE, ber.integer(1).encode() + community + pdu))
+        async with asyncio.timeout(2):
+            return await loop.sock_recv(asking, 2048)
 
 
 async def test_get_get_next_and_get_bulk(tmp_path):
@@ -93,17 +110,25 @@ async def test_a_wrong_community_and_a_dead_site_are_met_with_silence(tmp_path):
             assert isinstance(await agent.get(f"{VALUES}.1"), int)
 
 
-async def test_a_faulty_sensor_is_missing_and_a_garbled_agent_answers_noise(tmp_path):
+async def test_a_faulty_sensor_is_missing_and_its_neighbour_is_not(tmp_path):
     async with running(tmp_path, snmp_agent.servers) as lab:
         lab.fault("fault-sensor", SENSOR)
         async with session(lab) as agent:
             with pytest.raises(NoSuchInstance):
                 await agent.get(f"{VALUES}.1")
             assert isinstance(await agent.get(f"{VALUES}.2"), int)
+
+
+async def test_a_garbled_agent_answers_noise(tmp_path):
+    # Not asked through gufo: its 0.13 panics (a BaseException) on some noise, and this test is about the agent.
+    async with running(tmp_path, snmp_agent.servers) as lab:
+        sound = await raw_reply(lab)
         lab.fault("garble-snmp", SENSOR)
-        async with session(lab, timeout_s=0.2) as agent:
-            with pytest.raises((SnmpError, TimeoutError)):
-                await agent.get(f"{VALUES}.2")
+        noise = await raw_reply(lab)
+        assert len(noise) == len(sound)
+        assert noise != sound
+        lab.heal("garble-snmp", SENSOR)
+        assert await raw_reply(lab) == sound
 
 
 @pytest.mark.real
@@ -132,7 +157,5 @@ def test_object_identifiers_come_back_from_ber(arcs, second):
 @given(st.binary(max_size=300))
 def test_no_datagram_breaks_the_agent(datagram):
     agent = snmp_agent.SnmpAgent("127.0.0.1", 0, "public", dict)
-    try:
+    with contextlib.suppress(ber.BadEncoding):
         agent._read(datagram)
-    except ber.BadEncoding:
-        pass
