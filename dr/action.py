@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from dr.errors import StepFailed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -118,3 +120,39 @@ class Action(Protocol):
     async def undo(self, args: Any, context: Context, outputs: Mapping[str, Output]) -> Done:
         """Take back what the attempt with these ``outputs`` did (only called where ``undoable``)."""
         ...
+
+
+class Reading:
+    """Base of actions that only look: no effects, nothing to probe, nothing to undo."""
+
+    name: ClassVar[str]
+    reads_only: ClassVar[bool] = True
+    undoable: ClassVar[bool] = False
+
+    def effects(self, args: Any) -> tuple[Effect, ...]:
+        """Declare none."""
+        del args
+        return ()
+
+    async def probe(self, args: Any, context: Context) -> Seen:
+        """Say that asking again is harmless."""
+        del args, context
+        return Seen(Holds.NO, "the step only reads; it can be run again")
+
+    async def undo(self, args: Any, context: Context, outputs: Mapping[str, Output]) -> Done:
+        """Do nothing: there is nothing to take back."""
+        del args, context, outputs
+        return Done()
+
+
+class Lasting:
+    """Base of actions whose effect cannot, or must not, be taken back by a machine."""
+
+    name: ClassVar[str]
+    reads_only: ClassVar[bool] = False
+    undoable: ClassVar[bool] = False
+
+    async def undo(self, args: Any, context: Context, outputs: Mapping[str, Output]) -> Done:
+        """Refuse. Raises StepFailed."""
+        del args, context, outputs
+        raise StepFailed(f"'{self.name}' cannot be undone")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dr.backups.catalog import Backup
-from monitor.clients.dns import DnsClient
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
 from monitor.clients.ssh import SshPool
@@ -30,7 +29,6 @@ class World:
     vcenters: Mapping[str, VcenterSession]
     http: HttpClient
     redfish: RedfishClient
-    dns: DnsClient
     newest_backup: Callable[[str], Backup | None]
 
     def system(self, key: str) -> System:

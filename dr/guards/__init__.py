@@ -23,5 +23,5 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "fencing": fencing,
     }
 )
-RUN_GUARDS: tuple[str, ...] = ("exclusive", "paused", "flapping", "placement", "approval")
-STEP_GUARDS: tuple[str, ...] = ("fencing",)
+RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, placement, approval)
+STEP_GUARDS: tuple[Guard, ...] = (fencing,)

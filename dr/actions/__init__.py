@@ -1,0 +1,42 @@
+"""Every action by the name that playbooks use."""
+
+from __future__ import annotations
+
+from dr.action import Action
+from dr.actions.backup import BackupCheck, BackupSelect, Discard, Restore, RestoreCheck, TakeBackup
+from dr.actions.bubble import BubbleCreate, BubbleRemove
+from dr.actions.dns_record import DnsRecord
+from dr.actions.fence import Fence, Unfence
+from dr.actions.http_check import HttpCheck
+from dr.actions.production import ProductionState, ProductionUnchanged
+from dr.actions.recovery_point import RecoveryPoint
+from dr.actions.role import Demote, Follow, Promote
+from dr.actions.ssh_run import SshRun
+from dr.actions.vm_power import VmPower
+from dr.actions.wait import CheckRole, WaitDatabase, WaitReplica
+
+ACTIONS: dict[str, Action] = {
+    "vm_power": VmPower(),
+    "ssh_run": SshRun(),
+    "http_check": HttpCheck(),
+    "dns_record": DnsRecord(),
+    "fence": Fence(),
+    "unfence": Unfence(),
+    "promote": Promote(),
+    "demote": Demote(),
+    "follow": Follow(),
+    "wait_database": WaitDatabase(),
+    "wait_replica": WaitReplica(),
+    "check_role": CheckRole(),
+    "recovery_point": RecoveryPoint(),
+    "production_state": ProductionState(),
+    "production_unchanged": ProductionUnchanged(),
+    "bubble_create": BubbleCreate(),
+    "bubble_remove": BubbleRemove(),
+    "backup": TakeBackup(),
+    "backup_select": BackupSelect(),
+    "backup_check": BackupCheck(),
+    "restore": Restore(),
+    "restore_check": RestoreCheck(),
+    "discard": Discard(),
+}

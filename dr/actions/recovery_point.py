@@ -1,0 +1,84 @@
+"""Say what a failover to a site would lose: its standby's newest record against what clients were told is accepted."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dr.action import Context, Done, Reading, StepArgs
+from dr.errors import StepFailed
+from dr.estate import database, front
+from dr.estate.waiting import ASK_LIMIT_S, Deadline
+from monitor.errors import TargetError
+
+UNKNOWN = -1
+PEER_LIMIT_S = 3.0
+
+
+class RecoveryPointArgs(StepArgs):
+    """Nothing beside system and site."""
+
+
+class RecoveryPoint(Reading):
+    """Must come after the fence: before it the old primary could still accept what then is lost.
+
+    ``lost`` counts acknowledged declarations that the standby does not have, -1 when nobody can say. ``lost_known``:
+    ``exact`` by the receipts; ``at-least`` by the old primary's own position, where there are no receipts and it still
+    answers; else ``unknown``. ``rpa_s`` is the time between the newest record that the standby received and the newest
+    one acknowledged; the replication's own delay before that is not in it.
+    """
+
+    name: ClassVar[str] = "recovery_point"
+    summary: ClassVar[str] = "say what is lost if the site's standby takes over as it is"
+    outputs: ClassVar[tuple[str, ...]] = (
+        "position",
+        "received_at",
+        "acknowledged",
+        "newest_at",
+        "lost",
+        "lost_known",
+        "rpa_s",
+    )
+    Args: ClassVar[type[StepArgs]] = RecoveryPointArgs
+
+    async def run(self, args: RecoveryPointArgs, context: Context) -> Done:
+        """Ask standby and receipts. Receipts that do not answer leave the loss unknown; the standby must answer."""
+        world, deadline = context.world, Deadline(context.world.clock, context.timeout_s)
+        status = await database.status(world, args.system, args.site, deadline.left(ASK_LIMIT_S))
+        acknowledged, newest_at, lost, known = UNKNOWN, 0.0, UNKNOWN, "unknown"
+        try:
+            receipts = await front.receipts(world, args.system, deadline.left(ASK_LIMIT_S) / 2)
+        except TargetError as error:
+            context.say(f"the receipts cannot be read: {error}")
+            receipts = None
+        if receipts is not None:
+            acknowledged, newest_at, known = receipts.acknowledged, receipts.newest_at, "exact"
+            lost = max(0, receipts.newest_position - status.position)
+            context.say(f"clients were told of {acknowledged} declarations, the newest at {receipts.newest_position}")
+        else:
+            peer_position = await _peer_position(args, context, deadline)
+            if peer_position is not None:
+                lost, known = max(0, peer_position - status.position), "at-least"
+        rpa_s = max(0.0, newest_at - status.received_at) if lost > 0 and newest_at else 0.0
+        said = "it is not known what is lost" if lost == UNKNOWN else f"{lost} lost ({known})"
+        context.say(f"the standby at {args.site} is at position {status.position}: {said}")
+        return Done(
+            {
+                "position": status.position,
+                "received_at": status.received_at,
+                "acknowledged": acknowledged,
+                "newest_at": newest_at,
+                "lost": lost,
+                "lost_known": known,
+                "rpa_s": rpa_s if lost != UNKNOWN else float(UNKNOWN),
+            }
+        )
+
+
+async def _peer_position(args: RecoveryPointArgs, context: Context, deadline: Deadline) -> int | None:
+    peer = context.world.peer(args.system, args.site)
+    try:
+        status = await database.status(context.world, args.system, peer, deadline.left(PEER_LIMIT_S))
+    except (TargetError, StepFailed) as error:
+        context.say(f"the old primary at {peer} does not answer: {error}")
+        return None
+    return status.position

@@ -1,0 +1,139 @@
+"""A system's database at a site, and its backups in the vault: what they are asked and told, as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dr.estate.commands import checked, filled, read, run, silent
+from dr.world import World
+from monitor.inventory.database import DatabaseCommands
+from monitor.inventory.model import SshHost
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=200)]
+Say = Callable[[str], None]
+
+
+class _Printed(BaseModel):
+    """Base of what commands print: strictly typed; more keys than we know are allowed."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class DatabaseStatus(_Printed):
+    """See ``DatabaseCommands``; ``discarded`` counts what the last ``follow`` threw away."""
+
+    role: Literal["primary", "standby", "stopped"]
+    position: Count
+    received_at: Moment
+    epoch: Count
+    discarded: Count = 0
+
+
+class Discarded(_Printed):
+    """What ``follow`` prints."""
+
+    discarded: Count
+
+
+class Restored(_Printed):
+    """What a restored copy holds."""
+
+    records: Count
+    position: Count
+    newest_id: Name
+
+
+class Manifest(_Printed):
+    """What a backup holds: ``records`` up to ``position``, ``bytes`` long; ``taken_at`` in Unix seconds."""
+
+    backup: Name
+    system: Name
+    records: Count
+    position: Count
+    newest_id: Name
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Count
+    taken_at: Moment
+
+    def outputs(self) -> dict[str, str | int | float | bool]:
+        """Return it as a step's outputs, under the same names."""
+        return {name: getattr(self, name) for name in MANIFEST if name != "system"}
+
+
+MANIFEST = ("backup", "system", "records", "position", "newest_id", "sha256", "bytes", "taken_at")
+
+
+def commands(world: World, system: str) -> DatabaseCommands:
+    """Return the commands of the system's kind of database."""
+    return world.system(system).database.commands
+
+
+def vault(world: World, system: str) -> SshHost:
+    """Return the host that keeps the system's backups."""
+    return world.inventory.hosts[world.system(system).backup.vault]
+
+
+async def status(world: World, system: str, site: str, timeout_s: float) -> DatabaseStatus:
+    """Ask the database at ``site``. Raises TargetError, and StepFailed when the command fails."""
+    host, argv = world.database_host(system, site), list(commands(world, system).status)
+    result = await run(world, host, argv, timeout_s)
+    return read(DatabaseStatus, checked(result, host, argv), host, argv)
+
+
+async def promote(world: World, system: str, site: str, epoch: int, timeout_s: float, say: Say) -> None:
+    """Make the standby at ``site`` primary under ``epoch``. Raises as ``status``."""
+    host, argv = world.database_host(system, site), filled(commands(world, system).promote, epoch=epoch)
+    checked(await run(world, host, argv, timeout_s, say), host, argv)
+
+
+async def demote(world: World, system: str, site: str, epoch: int, timeout_s: float, say: Say) -> None:
+    """Make the primary at ``site`` a standby of the other site. Raises as ``status``."""
+    argv = filled(commands(world, system).demote, peer=world.peer(system, site), epoch=epoch)
+    host = world.database_host(system, site)
+    checked(await run(world, host, argv, timeout_s, say), host, argv)
+
+
+async def follow(world: World, system: str, site: str, timeout_s: float, say: Say) -> int:
+    """Make ``site`` follow the other site; return how many records it threw away. Raises as ``status``."""
+    host, argv = (
+        world.database_host(system, site),
+        filled(commands(world, system).follow, peer=world.peer(system, site)),
+    )
+    result = checked(await run(world, host, argv, timeout_s, say), host, argv)
+    return read(Discarded, result, host, argv).discarded
+
+
+async def backup(world: World, system: str, site: str, name: str, timeout_s: float, say: Say) -> Manifest:
+    """Write backup ``name`` of the database at ``site``; return its manifest. Raises as ``status``."""
+    host, argv = world.database_host(system, site), filled(commands(world, system).backup, backup=name)
+    return read(Manifest, checked(await run(world, host, argv, timeout_s, say), host, argv), host, argv)
+
+
+async def check(world: World, system: str, name: str, timeout_s: float, say: Say = silent) -> Manifest:
+    """Let the vault read all of backup ``name``; return its manifest as found. Raises as ``status``."""
+    host, argv = vault(world, system), filled(commands(world, system).check, backup=name)
+    return read(Manifest, checked(await run(world, host, argv, timeout_s, say), host, argv), host, argv)
+
+
+async def restore(world: World, system: str, name: str, scratch: str, timeout_s: float, say: Say) -> None:
+    """Restore backup ``name`` into ``scratch`` at the vault. Raises as ``status``."""
+    host, argv = vault(world, system), filled(commands(world, system).restore, backup=name, scratch=scratch)
+    checked(await run(world, host, argv, timeout_s, say), host, argv)
+
+
+async def query(world: World, system: str, scratch: str, timeout_s: float, say: Say = silent) -> Restored | None:
+    """Return what the restored copy holds; None when the vault says that there is none. Raises as ``status``."""
+    host, argv = vault(world, system), filled(commands(world, system).query, scratch=scratch)
+    result = await run(world, host, argv, timeout_s, say)
+    return None if result.exit_status else read(Restored, result, host, argv)
+
+
+async def discard(world: World, system: str, scratch: str, timeout_s: float, say: Say) -> None:
+    """Remove ``scratch`` at the vault. Raises as ``status``."""
+    host, argv = vault(world, system), filled(commands(world, system).discard, scratch=scratch)
+    checked(await run(world, host, argv, timeout_s, say), host, argv)
