@@ -44,6 +44,8 @@ class Identity:
         for directory in (self.credentials, self._own):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._contexts: dict[str, ssl.SSLContext] = {}
+        # A front's certificate is also good for the name that clients come by.
+        self._names = {one.front_address: plan.systems[one.system].fqdn for one in plan.deployments}
         self._ca_key = _ec_key(_kept(self._own / "ca.key", _new_ec_key))
         self._ca = x509.load_pem_x509_certificate(_kept(self._own / "ca.pem", lambda: _authority(self._ca_key)))
         _write(self.credentials / plan.tls_ca, self._ca.public_bytes(Encoding.PEM))
@@ -86,7 +88,7 @@ class Identity:
         if address not in self._contexts:
             key = ec.generate_private_key(ec.SECP256R1())
             path = self._own / f"server-{address}.pem"
-            _write(path, _key_pem(key) + _certificate(self._ca, self._ca_key, key, address))
+            _write(path, _key_pem(key) + _certificate(self._ca, self._ca_key, key, address, self._names.get(address)))
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             context.load_cert_chain(path)
@@ -167,10 +169,16 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _certificate(
-    ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey, address: str
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey,
+    address: str,
+    name: str | None,
 ) -> bytes:
     now = dt.datetime.now(dt.UTC)
-    alternatives = [x509.IPAddress(ipaddress.ip_address(address))]
+    alternatives: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(address))]
+    if name is not None:
+        alternatives.append(x509.DNSName(name))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(_name(address))
