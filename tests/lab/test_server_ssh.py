@@ -226,6 +226,19 @@ async def test_many_commands_over_one_connection_side_by_side(tmp_path):
         client.close()
 
 
+async def test_clients_that_come_and_go_leave_nothing_behind(tmp_path):
+    async with running(tmp_path, ssh_host.servers, only="ncts"):
+        before = len(asyncio.all_tasks())
+        for _ in range(3):
+            client = await asyncio.to_thread(log_in, tmp_path, MAIN)
+            client.close()
+            _, writer = await asyncio.open_connection(MAIN, 2222)
+            writer.transport.abort()  # before any log-in
+        async with asyncio.timeout(5):
+            while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nobody tells when a task has ended
+                await asyncio.sleep(0.02)
+
+
 @pytest.mark.real
 async def test_debians_ssh_client_runs_a_command(tmp_path):
     async with running(tmp_path, ssh_host.servers, only="ncts"):
