@@ -55,6 +55,7 @@ TEST_PACKAGES = (
     "openssh-server",
     "snmpd",
     "snmp",
+    "nut-client",
     "bind9",
     "bind9-dnsutils",
     "prometheus",

@@ -1,3 +1,5 @@
+"""The lab's DNS servers, asked and updated by dnspython and by BIND's tools."""
+
 from __future__ import annotations
 
 import asyncio

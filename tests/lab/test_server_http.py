@@ -1,3 +1,5 @@
+"""The lab's HTTP framing and the life of its listeners."""
+
 from __future__ import annotations
 
 import asyncio

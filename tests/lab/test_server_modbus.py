@@ -1,3 +1,5 @@
+"""The lab's Modbus devices, read by pymodbus."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The lab's power controllers, asked over HTTPS by the standard library."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The lab's mail and ticket sinks, used by the standard library."""
+
 from __future__ import annotations
 
 import asyncio

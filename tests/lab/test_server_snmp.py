@@ -1,3 +1,5 @@
+"""The lab's SNMP agents, asked by gufo-snmp and net-snmp."""
+
 from __future__ import annotations
 
 import asyncio

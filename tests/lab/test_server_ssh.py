@@ -1,3 +1,5 @@
+"""The lab's SSH hosts, used by paramiko and OpenSSH."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The lab's STAMP reflectors, packet by packet."""
+
 from __future__ import annotations
 
 import asyncio

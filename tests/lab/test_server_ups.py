@@ -1,3 +1,5 @@
+"""The lab's upsd, read by aionut, by Debian's upsc and line by line."""
+
 from __future__ import annotations
 
 import asyncio
