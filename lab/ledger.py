@@ -129,6 +129,8 @@ class Database:
         for record in gone:
             del self._ids[record.id]
         del self.records[common:]
+        if gone and self.records:
+            self.received_at = self.records[-1].at
         if gone or self._role != "standby":
             self.discarded = len(gone)
         self._role, self.following = "standby", True

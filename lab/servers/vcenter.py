@@ -27,6 +27,8 @@ SERVICE_VERSIONS = (
     "<version>6.7</version><version>6.5</version><version>6.0</version><version>5.5</version></priorVersions>"
     "</namespace></namespaces>"
 )
+# WaitForUpdates is older and knows no options; pyVim.task still uses it.
+WAITS = frozenset({"WaitForUpdatesEx", "WaitForUpdates"})
 Answer = Value | list[Struct]
 
 
@@ -128,7 +130,7 @@ class Vcenter:
             return self._call_without_session(call)
         if call.method == "Login":
             return session.describe()
-        if call.method == "WaitForUpdatesEx":
+        if call.method in WAITS:
             return await self._wait_for_updates(call, session)
         method = self._methods.get(call.method)
         if method is not None:
@@ -140,9 +142,11 @@ class Vcenter:
             return self._service_content()
         if call.method == "CurrentTime":
             return stamp(self._estate.now())
+        if call.method == "Fetch" and call.this.type == "ServiceInstance":
+            return self._service_content()
         if call.method == "Fetch" and call.this.type == "SessionManager":
             return None  # currentSession is unset
-        if call.method in {*self._methods, "WaitForUpdatesEx"} or self._machines.knows(call.method):
+        if call.method in {*self._methods, *WAITS} or self._machines.knows(call.method):
             fields: dict[str, Value] = {"object": call.this, "privilegeId": "System.View"}
             raise VimFault("NotAuthenticated", "The session is not authenticated.", fields)
         raise VimFault("NotImplemented", f"{call.this.type} has no method {call.method} here")
@@ -182,6 +186,8 @@ class Vcenter:
 
     def _fetch(self, call: Call, session: Session) -> Answer:
         """Read one property, as pyvmomi's attribute access does (no documented method, but every vCenter has it)."""
+        if call.this.type == "ServiceInstance":
+            return self._service_content()
         properties = session.look(call.this)
         name = call.text("prop")
         if name not in properties:
