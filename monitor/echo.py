@@ -97,6 +97,32 @@ class Burst:
         steps = [abs(later - earlier) for earlier, later in pairwise(self.rtts_s)]
         return sum(steps) / len(steps) if steps else None
 
+    @property
+    def trouble(self) -> str:
+        """Say why nothing came back; empty when something did."""
+        if self.rtts_s:
+            return ""
+        if self.error and not self.sent:
+            return self.error
+        return f"{self.garbled} garbled replies and no good one" if self.garbled else f"no reply to {self.sent} probes"
+
+    def values(self) -> dict[str, float]:
+        """Return what was measured, by the names of an Observation's values."""
+        found = {
+            "loss_ratio": self.loss_ratio,
+            "probes_sent": float(self.sent),
+            "duplicates": float(self.duplicates),
+            "garbled": float(self.garbled),
+            "jitter_seconds": self.jitter_s,
+            "forward_seconds": self.forward_s,
+            "backward_seconds": self.backward_s,
+            "reply_ttl": None if self.ttl is None else float(self.ttl),
+        }
+        if self.rtts_s:
+            found["rtt_seconds"] = sum(self.rtts_s) / len(self.rtts_s)
+            found["rtt_min_seconds"], found["rtt_max_seconds"] = min(self.rtts_s), max(self.rtts_s)
+        return {name: value for name, value in found.items() if value is not None}
+
 
 @dataclass(slots=True, eq=False)
 class _Round:

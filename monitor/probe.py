@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from monitor.errors import KaraulaError, TargetError, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -70,20 +72,34 @@ class Probe(Protocol):
         ...
 
 
-async def each(
-    targets: Iterable[Target], ask: Callable[[Target], Awaitable[Observation]], limit: int
-) -> AsyncIterator[Observation]:
-    """Run ``ask`` for every target, at most ``limit`` at a time, and yield each result as it comes.
+def failed(target: Target, at: float, error: KaraulaError) -> Observation:
+    """Return the observation of a target that could not be asked well.
 
-    For probes that ask one target at a time. A cancelled iteration cancels what still runs.
+    What the target did is FAILED, with the fact ``error: untrusted`` when it is not who it should be; a mistake on
+    our side (a missing credential) is UNKNOWN.
+    """
+    answer = Answer.FAILED if isinstance(error, TargetError) else Answer.UNKNOWN
+    facts = {"error": "untrusted"} if isinstance(error, Untrusted) else {}
+    return Observation(target.subject, target.probe, at, answer, str(error), facts=facts)
+
+
+Asked = TypeVar("Asked")
+Found = TypeVar("Found")
+
+
+async def each(items: Iterable[Asked], ask: Callable[[Asked], Awaitable[Found]], limit: int) -> AsyncIterator[Found]:
+    """Run ``ask`` for every item, at most ``limit`` at a time, and yield each result as it comes.
+
+    For probes that ask one target (or one device with several targets) at a time. A cancelled iteration cancels
+    what still runs.
     """
     gate = asyncio.Semaphore(limit)
 
-    async def bounded(target: Target) -> Observation:
+    async def bounded(item: Asked) -> Found:
         async with gate:
-            return await ask(target)
+            return await ask(item)
 
-    tasks = [asyncio.ensure_future(bounded(target)) for target in targets]
+    tasks = [asyncio.ensure_future(bounded(item)) for item in items]
     try:
         for done in asyncio.as_completed(tasks):
             yield await done

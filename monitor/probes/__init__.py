@@ -1,0 +1,39 @@
+"""Every kind of question that can be asked, by the name that targets and the inventory use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from monitor.probes.http import HttpProbe
+from monitor.probes.icmp import IcmpProbe
+from monitor.probes.modbus import ModbusProbe
+from monitor.probes.nut import NutProbe
+from monitor.probes.snmp import SnmpProbe
+from monitor.probes.ssh import SshProbe
+from monitor.probes.stamp import StampProbe
+from monitor.probes.tcp import TcpProbe
+from monitor.probes.vsphere import VsphereProbe
+
+if TYPE_CHECKING:
+    from monitor.clock import Clock
+    from monitor.credential import Credentials
+    from monitor.inventory.model import Inventory, Trust
+    from monitor.probe import Probe
+
+PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
+    "http": HttpProbe,
+    "icmp": IcmpProbe,
+    "modbus": ModbusProbe,
+    "nut": NutProbe,
+    "snmp": SnmpProbe,
+    "ssh": SshProbe,
+    "stamp": StampProbe,
+    "tcp": TcpProbe,
+    "vsphere": VsphereProbe,
+}
+
+
+def make_probes(inventory: Inventory, credentials: Credentials, clock: Clock) -> dict[str, Probe]:
+    """Return one probe of each kind; whoever made them closes them. Raises CredentialError (CA, known hosts)."""
+    return {name: make(credentials, inventory.trust, clock) for name, make in PROBES.items()}

@@ -1,0 +1,126 @@
+"""Everything that the inventory says is to be watched, as targets with their probes' parameters.
+
+Subjects: ``vcenter/<key>``, ``host/<key>``, ``front/<system>/<site>``, ``database/<system>/<site>``,
+``link/<crossing>/<primary|backup>``, ``sensor/<key>``, ``dns/<key>``, ``power/<key>``, ``check/<key>``. A VM's subject
+comes from its vCenter's answer. Secrets stay references here; a probe resolves them when it asks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from monitor.inventory.model import ModbusSource, NutSource, SnmpSource
+from monitor.probe import Target
+from monitor.probes.http import HttpParams
+from monitor.probes.icmp import IcmpParams
+from monitor.probes.modbus import ModbusParams
+from monitor.probes.nut import NutParams
+from monitor.probes.snmp import SnmpParams
+from monitor.probes.ssh import DatabaseParams, HostParams
+from monitor.probes.stamp import StampParams
+from monitor.probes.tcp import TcpParams
+from monitor.probes.vsphere import VsphereParams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from monitor.inventory.model import Check, Endpoint, Inventory, Link, Sensor
+
+Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval where it differs
+
+
+def targets(inventory: Inventory) -> list[Target]:
+    """Return every target, in the inventory's order. Subjects are unique."""
+    polling = inventory.polling
+    parts = (_equipment, _systems, _links, _sensors, _checks)
+    return [
+        Target(subject, probe, params, interval_s or polling.interval_s, polling.deadline_s)
+        for part in parts
+        for subject, probe, params, interval_s in part(inventory)
+    ]
+
+
+def url(endpoint: Endpoint, path: str) -> str:
+    """Return an HTTPS URL at an endpoint; an IPv6 address is put in brackets (RFC 3986, section 3.2.2)."""
+    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"https://{address}:{endpoint.port}{path}"
+
+
+def _equipment(inventory: Inventory) -> Iterator[Asked]:
+    for key, vcenter in inventory.vcenters.items():
+        params = VsphereParams(
+            key=key,
+            address=vcenter.address,
+            port=vcenter.port,
+            user=vcenter.user,
+            credential=vcenter.credential,
+            datacenter=vcenter.datacenter,
+            vms=_vms(inventory, key),
+        )
+        yield f"vcenter/{key}", "vsphere", params, None
+    for key, host in inventory.hosts.items():
+        yield f"host/{key}", "ssh", HostParams(host), None
+    for key, server in inventory.dns_servers.items():
+        yield f"dns/{key}", "tcp", TcpParams(server.address, server.port), None
+    for key, controller in inventory.power_controllers.items():
+        yield f"power/{key}", "tcp", TcpParams(controller.address, controller.port), None
+
+
+def _vms(inventory: Inventory, vcenter: str) -> tuple[str, ...]:
+    """Return the names of the VMs that systems and hosts expect in a vCenter, sorted."""
+    names = {host.vm for host in inventory.hosts.values() if host.vcenter == vcenter and host.vm is not None}
+    for system in inventory.systems.values():
+        for deployment in system.sites.values():
+            if deployment.vcenter == vcenter:
+                names.update(deployment.vms.database, deployment.vms.application, deployment.vms.web)
+    return tuple(sorted(names))
+
+
+def _systems(inventory: Inventory) -> Iterator[Asked]:
+    for key, system in inventory.systems.items():
+        for site, deployment in system.sites.items():
+            page = HttpParams(url(deployment.front, deployment.front.health_path))
+            yield f"front/{key}/{site}", "http", page, None
+            status = DatabaseParams(inventory.hosts[deployment.database_host], system.database.commands.status)
+            yield f"database/{key}/{site}", "ssh", status, None
+
+
+def _links(inventory: Inventory) -> Iterator[Asked]:
+    for crossing, links in inventory.links.items():
+        for name, link in (("primary", links.primary), ("backup", links.backup)):
+            yield f"link/{crossing}/{name}", *_link(link), None
+
+
+def _link(link: Link) -> tuple[str, StampParams | IcmpParams]:
+    if link.probe == "icmp":
+        return "icmp", IcmpParams(link.far_end)
+    return "stamp", StampParams(link.far_end, link.port)
+
+
+def _sensors(inventory: Inventory) -> Iterator[Asked]:
+    for key, sensor in inventory.sensors.items():
+        yield f"sensor/{key}", *_source(sensor), sensor.interval_s
+
+
+def _source(sensor: Sensor) -> tuple[str, SnmpParams | ModbusParams | NutParams]:
+    match sensor.source:
+        case SnmpSource() as snmp:
+            return "snmp", SnmpParams(snmp.address, snmp.port, snmp.community, snmp.oid, snmp.scale)
+        case ModbusSource() as modbus:
+            place = (modbus.address, modbus.port, modbus.unit_id, modbus.register_address)
+            return "modbus", ModbusParams(*place, signed=modbus.signed, scale=modbus.scale)
+        case NutSource() as nut:
+            return "nut", NutParams(nut.address, nut.port, nut.ups, nut.variable)
+
+
+def _checks(inventory: Inventory) -> Iterator[Asked]:
+    for key, check in inventory.checks.items():
+        yield f"check/{key}", check.probe, _check(check), None
+
+
+def _check(check: Check) -> TcpParams | HttpParams | IcmpParams:
+    if check.probe == "http" and check.url is not None:
+        return HttpParams(check.url, check.address, check.port)
+    if check.probe == "tcp" and check.port is not None:
+        return TcpParams(check.address, check.port)
+    return IcmpParams(check.address)

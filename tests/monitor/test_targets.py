@@ -1,0 +1,132 @@
+"""The shipped inventory becomes one target for everything that is to be watched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from monitor.clock import RealClock
+from monitor.credential import Credentials
+from monitor.errors import CredentialError
+from monitor.inventory.model import Check, Inventory, SshHost
+from monitor.inventory.read import read
+from monitor.probes import PROBES, make_probes
+from monitor.probes.http import HttpParams
+from monitor.probes.icmp import IcmpParams
+from monitor.probes.modbus import ModbusParams
+from monitor.probes.nut import NutParams
+from monitor.probes.snmp import SnmpParams
+from monitor.probes.ssh import DatabaseParams
+from monitor.probes.stamp import StampParams
+from monitor.probes.tcp import TcpParams
+from monitor.probes.vsphere import VsphereParams
+from monitor.targets import targets
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def inventory() -> Inventory:
+    return read(ROOT / "inventory.yaml")
+
+
+def test_everything_has_exactly_one_target(inventory: Inventory) -> None:
+    found = Counter(target.subject for target in targets(inventory))
+    expected = {f"vcenter/{key}" for key in inventory.vcenters}
+    expected |= {f"host/{key}" for key in inventory.hosts}
+    expected |= {f"dns/{key}" for key in inventory.dns_servers}
+    expected |= {f"power/{key}" for key in inventory.power_controllers}
+    expected |= {
+        f"{what}/{key}/{site}"
+        for key in inventory.systems
+        for site in inventory.sites
+        for what in ("front", "database")
+    }
+    expected |= {f"link/{key}/{which}" for key in inventory.crossings for which in ("primary", "backup")}
+    expected |= {f"sensor/{key}" for key in inventory.sensors}
+    expected |= {f"check/{key}" for key in inventory.checks}
+    assert set(found) == expected
+    assert set(found.values()) == {1}
+    assert len([subject for subject in found if subject.startswith("link/")]) == 38
+
+
+def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) -> None:
+    kinds = {
+        "http": HttpParams,
+        "icmp": IcmpParams,
+        "modbus": ModbusParams,
+        "nut": NutParams,
+        "snmp": SnmpParams,
+        "stamp": StampParams,
+        "tcp": TcpParams,
+        "vsphere": VsphereParams,
+    }
+    for target in targets(inventory):
+        assert target.probe in PROBES
+        assert is_dataclass(target.params)
+        assert target.probe == "ssh" or type(target.params) is kinds[target.probe]
+        assert target.deadline_s == inventory.polling.deadline_s
+
+
+def test_what_is_asked_of_a_system(inventory: Inventory) -> None:
+    by_subject = {target.subject: target for target in targets(inventory)}
+    assert by_subject["front/ncts/dr"].params == HttpParams("https://127.80.2.12:8443/health")
+    database = by_subject["database/ncts/main"].params
+    assert isinstance(database, DatabaseParams)
+    assert database.host == inventory.hosts["ncts-db-main"]
+    assert database.argv == inventory.systems["ncts"].database.commands.status
+    vcenter = by_subject["vcenter/vc-dr"].params
+    assert {"cdeps-db-1", "ncts-app-1", "exim-web-2"} <= set(vcenter.vms)
+
+
+def test_a_sensor_may_have_its_own_interval(inventory: Inventory) -> None:
+    key, sensor = next(iter(inventory.sensors.items()))
+    slow = inventory.model_copy(update={"sensors": {key: sensor.model_copy(update={"interval_s": 77.0})}})
+    assert [target.interval_s for target in targets(slow) if target.subject == f"sensor/{key}"] == [77.0]
+
+
+def test_an_icmp_link_and_every_kind_of_check(inventory: Inventory) -> None:
+    link = inventory.links["blace"]
+    by_icmp = link.model_copy(update={"backup": link.backup.model_copy(update={"probe": "icmp"})})
+    page = Check(probe="http", site="main", address="127.80.1.40", port=8443, url="https://intranet.customs.example/")
+    port = Check(probe="tcp", site="main", address="127.80.1.40", port=25)
+    made = {"page": page, "port": port, "ping": Check(probe="icmp", site="main", address="127.80.1.40")}
+    changed = inventory.model_copy(update={"links": {"blace": by_icmp}, "checks": made})
+    found = {target.subject: target.params for target in targets(changed)}
+    assert found["link/blace/backup"] == IcmpParams(link.backup.far_end)
+    assert found["check/page"] == HttpParams("https://intranet.customs.example/", "127.80.1.40", 8443)
+    assert found["check/port"] == TcpParams("127.80.1.40", 25)
+    assert found["check/ping"] == IcmpParams("127.80.1.40")
+
+
+def test_no_secret_is_in_a_target(inventory: Inventory, tmp_path: Path) -> None:
+    # Nothing is resolved: there is no credentials directory at all.
+    for target in targets(inventory):
+        values = [getattr(target.params, field.name) for field in fields(target.params)]
+        assert all(isinstance(value, str | int | float | tuple | SshHost | None) for value in values)
+
+
+@pytest.mark.anyio
+async def test_one_probe_of_each_kind_is_made_and_closed(inventory: Inventory, tmp_path: Path, throwaway_ca) -> None:
+    (tmp_path / inventory.trust.known_hosts).write_text("")
+    (tmp_path / inventory.trust.tls_ca).write_bytes(throwaway_ca)
+    probes = make_probes(inventory, Credentials(tmp_path), RealClock())
+    assert sorted(probes) == sorted(PROBES)
+    for probe in probes.values():
+        assert [one async for one in probe.observe([])] == []
+        await probe.close()
+
+
+def test_a_missing_known_hosts_file_is_told(inventory: Inventory, tmp_path: Path, throwaway_ca) -> None:
+    (tmp_path / inventory.trust.tls_ca).write_bytes(throwaway_ca)
+    with pytest.raises(CredentialError, match=inventory.trust.known_hosts):
+        PROBES["ssh"](Credentials(tmp_path), inventory.trust, RealClock())
+
+
+@pytest.fixture
+def throwaway_ca() -> bytes:
+    # The system's own bundle is as good as any: nothing is asked here.
+    return Path("/etc/ssl/certs/ca-certificates.crt").read_bytes()
