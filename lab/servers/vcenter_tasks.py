@@ -136,6 +136,8 @@ def meaning(error: MachineError, entity: Ref) -> VimFault:
             fields["requestedState"] = Word("VirtualMachinePowerState", error.wanted)
     elif error.fault == "DuplicateName":
         fields = {"name": error.state, "object": entity}
+    elif error.fault == "ManagedObjectNotFound":
+        fields = {"obj": entity}
     elif error.fault == "SystemError":
         fields = {"reason": str(error)}
     return VimFault(error.fault, str(error), fields)

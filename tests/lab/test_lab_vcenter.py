@@ -353,7 +353,7 @@ def test_a_fenced_machine_is_disconnected_and_stays_off_when_told(lab: RunningLa
     assert app.runtime.powerState == "poweredOn"
     assert app.runtime.host.runtime.connectionState == "notResponding"
     WaitForTask(app.PowerOffVM_Task(), si=service)
-    with pytest.raises(vim.fault.HostNotConnected):
+    with pytest.raises(vmodl.fault.HostNotConnected):
         WaitForTask(app.PowerOnVM_Task(None), si=service)
     switch_outlets(lab, "On")
     until(lambda: bool(web.guestHeartbeatStatus == "green"))
