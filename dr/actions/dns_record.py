@@ -12,6 +12,8 @@ from dr.estate.waiting import ASK_LIMIT_S, Deadline, together
 from monitor.clients import dns
 from monitor.errors import TargetError
 
+BEFORE_LIMIT_S = 1.0  # only for undo; not worth more of an interruption
+
 
 class DnsRecordArgs(StepArgs):
     """Nothing beside system and site."""
@@ -37,8 +39,8 @@ class DnsRecord:
     async def run(self, args: DnsRecordArgs, context: Context) -> Done:
         """Update all servers side by side. Raises a TargetError when none took it."""
         deadline = Deadline(context.world.clock, context.timeout_s)
-        limit_s = deadline.left(ASK_LIMIT_S)
-        before = {a.addresses[0] for a in await front.answers(context.world, args.system, limit_s) if a.addresses}
+        found = await front.answers(context.world, args.system, deadline.left(BEFORE_LIMIT_S))
+        before = {answer.addresses[0] for answer in found if answer.addresses}
         address = context.world.deployment(args.system, args.site).front.address
         updated, missed = await _point(args.system, address, context, deadline)
         return Done(
@@ -77,7 +79,9 @@ async def _point(system: str, address: str, context: Context, deadline: Deadline
     """Return the servers that took the update and those that did not."""
     world, service = context.world, context.world.system(system).service
 
-    async def one(key: str) -> TargetError | None:
+    errors: list[TargetError] = []
+
+    async def one(key: str) -> bool:
         server = world.inventory.dns_servers[key]
         secret = world.credentials.secret(server.tsig_credential)
         try:
@@ -94,12 +98,12 @@ async def _point(system: str, address: str, context: Context, deadline: Deadline
             )
         except TargetError as error:
             context.say(f"{key}: {error}")
-            return error
+            errors.append(error)
+            return False
         context.say(f"{key}: {service.fqdn} now points to {address}")
-        return None
+        return True
 
-    errors = dict(zip(service.dns, await together(*(one(key) for key in service.dns)), strict=True))
-    failed = [error for error in errors.values() if error is not None]
-    if len(failed) == len(errors):
-        raise next((error for error in failed if not error.outcome_known), failed[0])
-    return [key for key, error in errors.items() if error is None], [key for key, error in errors.items() if error]
+    taken = dict(zip(service.dns, await together(*(one(key) for key in service.dns)), strict=True))
+    if not any(taken.values()):
+        raise next((error for error in errors if not error.outcome_known), errors[0])
+    return [key for key, took in taken.items() if took], [key for key, took in taken.items() if not took]

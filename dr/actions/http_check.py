@@ -43,8 +43,8 @@ class HttpCheck(Reading):
             if args.where != "service":
                 bubble = args.where == "bubble"
                 return await front.health(world, args.system, args.site, limit_s, bubble=bubble), []
-            answers = await front.answers(world, args.system, limit_s / 2)
-            return await front.service_health(world, args.system, _address(answers), limit_s / 2), answers
+            answers = await front.answers(world, args.system, limit_s)
+            return await front.service_health(world, args.system, _address(answers), limit_s), answers
 
         (health, answers) = await until(ask, lambda seen: _lacks(args, seen[0]), deadline, context.say)
         missed = ", ".join(answer.server for answer in answers if answer.problem)

@@ -16,6 +16,7 @@ from monitor.inventory.model import Front
 
 M = TypeVar("M", bound=BaseModel)
 HTTP_OK = 200
+NAME_LIMIT_S = 2.0  # a dead name server is silent, and every second of waiting for it is one of interruption
 
 
 class Health(BaseModel):
@@ -76,11 +77,12 @@ async def receipts(world: World, system: str, timeout_s: float) -> Receipts | No
 async def answers(world: World, system: str, timeout_s: float) -> list[Answer]:
     """Ask every DNS server of the service for its address, side by side. Raises nothing of a target's."""
     service = world.system(system).service
+    limit_s = min(timeout_s, NAME_LIMIT_S)
 
     async def one(key: str) -> Answer:
         server = world.inventory.dns_servers[key]
         try:
-            addresses, _ = await dns.query_a(server.address, server.port, service.fqdn, timeout_s)
+            addresses, _ = await dns.query_a(server.address, server.port, service.fqdn, limit_s)
         except TargetError as error:
             return Answer(key, (), str(error))
         return Answer(key, addresses)
