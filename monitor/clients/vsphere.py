@@ -71,6 +71,7 @@ class VcenterSession:
         self._errand_threads = ThreadPoolExecutor(ERRAND_THREADS, thread_name_prefix=f"vcenter-errand-{address}")
         self._polling: asyncio.Future[VcenterSnapshot] | None = None
         self._errands: set[_Abortable] = set()
+        self._closed = False
 
     async def refresh(self) -> VcenterSnapshot:
         """Return the inventory as it is now: read in full the first time and after any trouble, else by increments.
@@ -109,7 +110,11 @@ class VcenterSession:
 
     async def close(self) -> None:
         """Break off what runs, log out as far as the vCenter lets us, give the threads back."""
-        self._collector.abort()
+        if self._closed:
+            return
+        self._closed = True
+        if self._polling is not None and not self._polling.done():
+            self._collector.abort()
         for errand in tuple(self._errands):
             errand.abort()
         expires = self._clock.monotonic() + self._deadline_s

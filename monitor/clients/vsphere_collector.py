@@ -60,9 +60,11 @@ class Collector:
         """End the session. Raises TargetError."""
         line, self._line = self._line, None
         if line is not None:
-            line.expires = expires
-            line.log_out()
-            line.hang_up()
+            try:
+                line.expires = expires
+                line.log_out()
+            finally:
+                line.hang_up()
 
     def _drop(self) -> None:
         line, self._line = self._line, None

@@ -57,10 +57,12 @@ class Desk:
             session, self._session = self._session, None
         if session is not None:
             line = Line(self.peer, self.clock, expires)
-            line.open()
-            line.resume(session)
-            line.log_out()
-            line.hang_up()
+            try:
+                line.open()
+                line.resume(session)
+                line.log_out()
+            finally:
+                line.hang_up()
 
 
 class Errand:
