@@ -7,7 +7,6 @@ passed over, because overlooking ``@revoked`` would trust a key that somebody wi
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def _key(fields: list[str]) -> KnownKey | None:
         return None
     try:
         blob = base64.b64decode(fields[2], validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     kind = fields[1].encode()
     if blob[: 4 + len(kind)] != len(kind).to_bytes(4, "big") + kind:

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
+from tls_kit import ThrowawayCa
 
 from monitor.clock import RealClock
 from monitor.credential import Credentials
@@ -110,9 +111,9 @@ def test_no_secret_is_in_a_target(inventory: Inventory, tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_one_probe_of_each_kind_is_made_and_closed(inventory: Inventory, tmp_path: Path, throwaway_ca) -> None:
+async def test_one_probe_of_each_kind_is_made_and_closed(inventory: Inventory, tmp_path: Path) -> None:
     (tmp_path / inventory.trust.known_hosts).write_text("")
-    (tmp_path / inventory.trust.tls_ca).write_bytes(throwaway_ca)
+    (tmp_path / inventory.trust.tls_ca).write_bytes(ThrowawayCa(tmp_path / "ca").bundle.read_bytes())
     probes = make_probes(inventory, Credentials(tmp_path), RealClock())
     assert sorted(probes) == sorted(PROBES)
     for probe in probes.values():
@@ -120,13 +121,7 @@ async def test_one_probe_of_each_kind_is_made_and_closed(inventory: Inventory, t
         await probe.close()
 
 
-def test_a_missing_known_hosts_file_is_told(inventory: Inventory, tmp_path: Path, throwaway_ca) -> None:
-    (tmp_path / inventory.trust.tls_ca).write_bytes(throwaway_ca)
+def test_a_missing_known_hosts_file_is_told(inventory: Inventory, tmp_path: Path) -> None:
+    (tmp_path / inventory.trust.tls_ca).write_bytes(ThrowawayCa(tmp_path / "ca").bundle.read_bytes())
     with pytest.raises(CredentialError, match=inventory.trust.known_hosts):
         PROBES["ssh"](Credentials(tmp_path), inventory.trust, RealClock())
-
-
-@pytest.fixture
-def throwaway_ca() -> bytes:
-    # The system's own bundle is as good as any: nothing is asked here.
-    return Path("/etc/ssl/certs/ca-certificates.crt").read_bytes()

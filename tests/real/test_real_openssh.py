@@ -17,7 +17,9 @@ from monitor.clients.ssh import SshPool
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import CredentialError, DeadlineExceeded, Refused, SessionLost, Unreachable, Untrusted
-from monitor.inventory.model import SshHost
+from monitor.inventory.model import SshHost, Trust
+from monitor.probe import Answer, Observation, Target
+from monitor.probes.ssh import DatabaseParams, HostParams, SshProbe
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
 
@@ -49,6 +51,9 @@ class Sshd:
     def trust(self, name: str = "host") -> None:
         public = (self.folder / f"{name}.pub").read_text()
         self.known_hosts.write_text(f"# made by a test\n[{ADDRESS}]:{self.port} {public}")
+
+    def hash_names(self) -> None:
+        subprocess.run([self.keygen, "-q", "-H", "-f", self.known_hosts], check=True, capture_output=True)
 
     def fingerprint(self, name: str) -> str:
         shown = subprocess.run(
@@ -297,3 +302,39 @@ async def test_a_forced_command_is_what_runs(sshd: Sshd, pool: SshPool) -> None:
     authorized.write_text(f'restrict,command="echo forced: $SSH_ORIGINAL_COMMAND" {authorized.read_text()}')
     result = await pool.run(sshd.host(), ["rm", "-rf", "/nothing"], timeout_s=LONG_S)
     assert result.stdout == "forced: rm -rf /nothing\n"
+
+
+async def test_a_hashed_name_is_known(sshd: Sshd, pool: SshPool) -> None:
+    sshd.hash_names()
+    assert ADDRESS not in sshd.known_hosts.read_text()
+    assert (await pool.run(sshd.host(), ["true"], timeout_s=LONG_S)).exit_status == 0
+
+
+@pytest.fixture
+async def probe(sshd: Sshd):
+    made = SshProbe(Credentials(sshd.folder), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
+    yield made
+    await made.close()
+
+
+async def observe(probe: SshProbe, *params: HostParams | DatabaseParams) -> list[Observation]:
+    targets = [Target(str(n), "ssh", one, 10, LONG_S) for n, one in enumerate(params)]
+    return sorted([one async for one in probe.observe(targets)], key=lambda one: one.subject)
+
+
+async def test_the_probe_sees_a_host_and_its_database(sshd: Sshd, probe: SshProbe) -> None:
+    status = '{"role": "standby", "position": 41, "received_at": 1790000000.25, "epoch": 2}'
+    database = DatabaseParams(sshd.host(), ("echo", status))
+    host, good, bad = await observe(probe, HostParams(sshd.host()), database, DatabaseParams(sshd.host(), ("false",)))
+    assert (host.answer, good.answer, bad.answer) == (Answer.OK, Answer.OK, Answer.FAILED)
+    assert (good.facts, good.values["position"], good.values["epoch"]) == ({"role": "standby"}, 41, 2)
+    assert bad.reason == "'false' ended with 1"
+
+
+async def test_the_probe_calls_a_host_with_a_changed_key_untrusted(sshd: Sshd, probe: SshProbe) -> None:
+    (before,) = await observe(probe, HostParams(sshd.host()))
+    sshd.stop()
+    sshd.new_key("host")
+    sshd.start()
+    (after,) = await observe(probe, HostParams(sshd.host()))
+    assert (before.answer, after.answer, after.facts) == (Answer.OK, Answer.FAILED, {"error": "untrusted"})
