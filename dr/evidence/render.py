@@ -1,0 +1,92 @@
+"""A report as JSON with a stable schema, and as one self-contained HTML page that reads on a phone and on paper."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dr.evidence.collect import Measure
+from dr.evidence.report import Report
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+
+
+def to_data(report: Report) -> dict[str, Any]:
+    """Return the report as JSON data. ``schema`` grows with every change that a reader could trip over."""
+    return asdict(report)
+
+
+def to_json(report: Report) -> str:
+    """Return the report as JSON text, keys sorted."""
+    return json.dumps(to_data(report), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def to_html(report: Report) -> str:
+    """Return one HTML page without scripts or external parts; everything of the run is escaped."""
+    zone = _zone(report.timezone)
+
+    def when(at: float | None) -> str:
+        return "" if at is None else datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+    last = report.ended_at if report.ended_at is not None else report.made_at
+    one_day = datetime.fromtimestamp(report.accepted_at, zone).date() == datetime.fromtimestamp(last, zone).date()
+
+    def clock(at: float) -> str:
+        return datetime.fromtimestamp(at, zone).strftime("%H:%M:%S.%f" if one_day else "%m-%d %H:%M:%S.%f")[:-3]
+
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(report=report, when=when, clock=clock, value=shown_value, span=span, verdict=_verdict)
+    )
+
+
+def span(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < 0:
+        return f"-{span(-seconds)}"
+    if seconds < MINUTE_S:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR_S:
+        return f"{seconds // MINUTE_S:.0f} min {seconds % MINUTE_S:.0f} s"
+    if seconds < DAY_S:
+        return f"{seconds // HOUR_S:.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"
+    return f"{seconds / DAY_S:.1f} d"
+
+
+def shown_value(measure: Measure) -> str:
+    """Return a measure's value with its bound and unit."""
+    if measure.value is None:
+        return "not known"
+    text = span(measure.value) if measure.unit == "s" else f"{measure.value:g} {measure.unit}"
+    return f"{measure.bound} {text}".strip()
+
+
+def _verdict(measure: Measure) -> str:
+    if measure.objective is None:
+        return ""
+    return {True: "met", False: "missed", None: "cannot be said"}[measure.met]
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("dr.evidence"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

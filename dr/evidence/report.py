@@ -1,0 +1,251 @@
+"""What a run's report says, and making it from the run's journal. Every figure comes from events, none from memory.
+
+``collect`` measures and finds, ``words`` puts events into sentences, ``render`` writes HTML and JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
+from dr.evidence.words import sentence
+from dr.journal.event import (
+    Approved,
+    CancelAsked,
+    Denied,
+    Event,
+    Paused,
+    Resumed,
+    RetryAsked,
+    Scalar,
+    StepFailed,
+    StepIgnored,
+    StepProbed,
+    StepStarted,
+    StepSucceeded,
+    StepUnknown,
+)
+from dr.journal.run import GuardNote, Run, StepRecord
+from monitor.inventory.model import Inventory
+
+SCHEMA = 1
+DAEMON = "karaula"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a step. ``output_intact`` tells whether the kept output has the hash that was journaled."""
+
+    number: int
+    started_at: float
+    ended_at: float | None
+    result: str
+    reason: str
+    probe: str
+    output: str
+    output_sha256: str
+    output_intact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step: what it was to do, what became of it, and the proof. ``effects`` are subject, field, value."""
+
+    id: str
+    action: str
+    site: str
+    description: str
+    state: str
+    final: bool
+    effects: tuple[tuple[str, str, str], ...]
+    evidence: str
+    outputs: Mapping[str, Scalar]
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonsAct:
+    """Something that a person decided in this run."""
+
+    at: float
+    by: str
+    what: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event in words; ``step`` is empty when the whole run is meant."""
+
+    at: float
+    step: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The report of one run. Times are Unix seconds, to be shown in ``timezone``."""
+
+    schema: int
+    run_id: str
+    playbook: str
+    kind: str
+    summary: str
+    system: str
+    system_name: str
+    system_owner: str
+    from_site: str
+    to_site: str
+    site_names: Mapping[str, str]
+    estate: str
+    timezone: str
+    state: str
+    end_reason: str
+    requester: str
+    reason: str
+    origin: str
+    origin_ref: str
+    approved_by: str
+    plan_hash: str
+    inventory_hash: str
+    token: int
+    accepted_at: float
+    started_at: float | None
+    ended_at: float | None
+    made_at: float
+    measures: tuple[Measure, ...]
+    findings: tuple[Finding, ...]
+    not_known: tuple[str, ...]
+    people: tuple[PersonsAct, ...]
+    guards: tuple[GuardNote, ...]
+    steps: tuple[StepReport, ...]
+    timeline: tuple[Moment, ...]
+
+
+def report(
+    run: Run, events: Sequence[Event], outputs: Mapping[tuple[str, int], str], inventory: Inventory, now: float
+) -> Report:
+    """Return the report of ``run``, whose journal is ``events``; ``outputs`` maps (step, attempt) to what it printed.
+
+    A run that is not over has a report too: it says how far it came.
+    """
+    system = inventory.systems.get(run.system)
+    steps = tuple(_step(record, events, outputs) for record in run.steps.values())
+    damaged = tuple(
+        f"{step.id}, attempt {attempt.number}"
+        for step in steps
+        for attempt in step.attempts
+        if not attempt.output_intact
+    )
+    measured = measures(run, events)
+    return Report(
+        schema=SCHEMA,
+        run_id=run.id,
+        playbook=run.plan.playbook,
+        kind=run.plan.kind,
+        summary=run.plan.summary,
+        system=run.system,
+        system_name=system.name if system else run.system,
+        system_owner=system.owner if system else "",
+        from_site=run.plan.from_site,
+        to_site=run.plan.to_site,
+        site_names={key: site.name for key, site in inventory.sites.items()},
+        estate=inventory.estate.name,
+        timezone=inventory.estate.timezone,
+        state=run.state.value,
+        end_reason=run.end_reason,
+        requester=run.requester,
+        reason=run.reason,
+        origin=run.origin,
+        origin_ref=run.origin_ref,
+        approved_by=run.approved_by,
+        plan_hash=run.plan_hash,
+        inventory_hash=run.plan.inventory_hash,
+        token=run.token,
+        accepted_at=run.accepted_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        made_at=now,
+        measures=measured,
+        findings=findings(run, measured, damaged),
+        not_known=unknowns(run, measured),
+        people=tuple(_acts(events)),
+        guards=tuple(note for note in run.guards if not note.step or note.ruling != "allow" or _matters(note)),
+        steps=steps,
+        timeline=tuple(
+            Moment(event.at, str(getattr(event, "step", "")), text) for event in events if (text := sentence(event))
+        ),
+    )
+
+
+def _matters(note: GuardNote) -> bool:
+    """Tell whether a guard had something to judge at a step (a fence that was proven), not just nothing against it."""
+    return note.reason != "no-promotion"
+
+
+def _step(record: StepRecord, events: Sequence[Event], outputs: Mapping[tuple[str, int], str]) -> StepReport:
+    mine = [event for event in events if getattr(event, "step", None) == record.plan.id]
+    attempts = [
+        _attempt(event, [other for other in mine if getattr(other, "attempt", 0) == event.attempt], outputs)
+        for event in mine
+        if isinstance(event, StepStarted)
+    ]
+    return StepReport(
+        id=record.plan.id,
+        action=record.plan.action,
+        site=record.plan.site,
+        description=record.plan.description,
+        state=record.state.value,
+        final=record.plan.final,
+        effects=record.plan.effects,
+        evidence=record.evidence,
+        outputs=dict(record.outputs),
+        attempts=tuple(attempts),
+    )
+
+
+def _attempt(started: StepStarted, events: Sequence[Event], outputs: Mapping[tuple[str, int], str]) -> Attempt:
+    ended_at, result, reason, probe, sha256 = None, "under way", "", "", ""
+    for event in events:
+        match event:
+            case StepSucceeded():
+                ended_at, result, sha256 = event.at, "succeeded", event.output_sha256
+            case StepFailed():
+                result = "timed out" if event.timed_out else "failed"
+                ended_at, reason, sha256 = event.at, event.reason, event.output_sha256
+            case StepUnknown():
+                ended_at, result, reason, sha256 = event.at, "unknown", event.reason, event.output_sha256
+            case StepProbed():
+                ended_at = event.at
+                probe = f"effect holds: {event.holds}; {event.evidence}"
+                result = {"yes": "succeeded (seen by a probe)", "no": "did not happen"}.get(event.holds, "unknown")
+            case _:
+                pass
+    output = outputs.get((started.step, started.attempt), "")
+    intact = not sha256 or hashlib.sha256(output.encode()).hexdigest() == sha256
+    return Attempt(started.attempt, started.at, ended_at, result, reason, probe, output, sha256, intact)
+
+
+def _acts(events: Sequence[Event]) -> list[PersonsAct]:
+    acts = []
+    for event in events:
+        match event:
+            case Approved(at, by, comment, _):
+                acts.append(PersonsAct(at, by, "approved the plan", comment))
+            case Denied(at, by, reason):
+                acts.append(PersonsAct(at, by, "refused", reason))
+            case RetryAsked(at, step, by, reason):
+                acts.append(PersonsAct(at, by, f"asked for step '{step}' to be run again", reason))
+            case StepIgnored(at, step, by, reason):
+                acts.append(PersonsAct(at, by, f"passed over step '{step}'", reason))
+            case Paused(at, by, reason):
+                acts.append(PersonsAct(at, by, "paused the run", reason))
+            case Resumed(at, by, reason):
+                acts.append(PersonsAct(at, by, "let the run go on", reason))
+            case CancelAsked(at, by, reason):
+                acts.append(PersonsAct(at, by, "canceled the run", reason))
+            case _:
+                pass
+    return [act for act in acts if act.by != DAEMON]

@@ -1,0 +1,97 @@
+"""A journal's events in words, for a timeline that a person reads in the morning."""
+
+from __future__ import annotations
+
+from dr.journal.event import (
+    ApprovalAsked,
+    Approved,
+    CancelAsked,
+    Denied,
+    Event,
+    GuardRuled,
+    Interrupted,
+    Paused,
+    Recovered,
+    Resumed,
+    RetryAsked,
+    RunAccepted,
+    RunEnded,
+    RunStarted,
+    StepFailed,
+    StepIgnored,
+    StepProbed,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    StepUnknown,
+    UndoFailed,
+    UndoStarted,
+    UndoSucceeded,
+)
+
+HOLDS = {"yes": "it happened", "no": "it did not happen", "cannot-tell": "it cannot be told"}
+NOTHING_TO_JUDGE = "no-promotion"
+
+
+def sentence(event: Event) -> str:
+    """Return the event in one sentence; empty for what is of no interest (a step's guard that had nothing to judge)."""
+    return _of_run(event) or _of_step(event)
+
+
+def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one case for each word
+    match event:
+        case RunAccepted(requester=requester, reason=reason, origin=origin, origin_ref=ref):
+            by = {"alarm": f"alarm {ref}", "schedule": f"the schedule ({ref})"}.get(origin, requester)
+            return f"asked for by {by}" + (f": {reason}" if reason else "")
+        case GuardRuled(guard=guard, ruling=ruling, reason=reason, sentence=said):
+            return "" if reason == NOTHING_TO_JUDGE else f"guard '{guard}': {ruling}; {said}"
+        case ApprovalAsked(plan_hash=plan_hash):
+            return f"waits for a second person to approve plan {plan_hash[:12]}"
+        case Approved(by=by, comment=comment):
+            return f"approved by {by}" + (f": {comment}" if comment else "")
+        case Denied(by=by, reason=reason):
+            return f"refused by {by}: {reason}"
+        case RunStarted(token=token):
+            return f"begun, with fencing token {token}"
+        case Paused(by=by, reason=reason):
+            return f"paused by {by}: {reason}"
+        case Resumed(by=by, reason=reason):
+            return f"resumed by {by}: {reason}"
+        case CancelAsked(by=by, reason=reason):
+            return f"canceled by {by}: {reason}"
+        case Interrupted():
+            return "Karaula itself was down; what was under way is asked of the world again"
+        case Recovered():
+            return "Karaula is back and goes on"
+        case RunEnded(state=state, reason=reason):
+            return f"ended: {state}" + (f"; {reason}" if reason else "")
+        case _:
+            return ""
+
+
+def _of_step(event: Event) -> str:  # noqa: C901, PLR0911 - likewise
+    match event:
+        case StepStarted(step=step, attempt=attempt):
+            return f"{step}: begun" + (f", attempt {attempt}" if attempt > 1 else "")
+        case StepSucceeded(step=step, evidence=evidence):
+            return f"{step}: done" + (f"; seen: {evidence}" if evidence else "")
+        case StepFailed(step=step, reason=reason, timed_out=timed_out):
+            return f"{step}: {'timed out' if timed_out else 'failed'}: {reason}"
+        case StepUnknown(step=step, reason=reason):
+            return f"{step}: whether it happened is not known: {reason}"
+        case StepProbed(step=step, holds=holds, evidence=evidence):
+            return f"{step}: looked whether it happened: {HOLDS.get(holds, holds)}; {evidence}"
+        case StepSkipped(step=step, reason=reason):
+            return f"{step}: left out: {reason}"
+        case StepIgnored(step=step, by=by, reason=reason):
+            return f"{step}: passed over by {by}: {reason}"
+        case RetryAsked(step=step, by=by, reason=reason):
+            return f"{step}: to be run again, says {by}: {reason}"
+        case UndoStarted(step=step):
+            return f"{step}: being taken back"
+        case UndoSucceeded(step=step):
+            return f"{step}: taken back"
+        case UndoFailed(step=step, reason=reason):
+            return f"{step}: could not be taken back: {reason}"
+        case _:
+            return ""
