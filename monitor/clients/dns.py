@@ -7,6 +7,7 @@ updates go by TCP, so that a refused connection is known not to have been an upd
 from __future__ import annotations
 
 import asyncio
+import base64
 import binascii
 import ipaddress
 import socket
@@ -22,7 +23,6 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.tsig
-import dns.tsigkeyring
 import dns.update
 
 from monitor.errors import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from monitor.credential import Secret
 
 T = TypeVar("T")
+SENDS = 3  # how often a query is sent by UDP within its deadline
 
 
 async def query_a(address: str, port: int, fqdn: str, timeout_s: float) -> tuple[tuple[str, ...], int]:
@@ -88,12 +89,12 @@ async def replace_a(
     """
     where = f"DNS server {address}:{port}"
     try:
-        keyring = dns.tsigkeyring.from_text({tsig_name: tsig_secret.reveal()})
+        key = dns.tsig.Key(tsig_name, base64.b64decode(tsig_secret.reveal(), validate=True), dns.tsig.HMAC_SHA256)
     except (binascii.Error, ValueError, dns.exception.DNSException) as error:
         raise CredentialError(f"the TSIG key '{tsig_name}' is not base64") from error
     try:
         name, origin = dns.name.from_text(fqdn), dns.name.from_text(zone)
-        update = dns.update.UpdateMessage(origin, keyring=keyring, keyalgorithm=dns.tsig.HMAC_SHA256)
+        update = dns.update.UpdateMessage(origin, keyring=key)
         update.replace(name.relativize(origin), ttl_s, "A", str(ipaddress.IPv4Address(ip)))
     except (ValueError, dns.exception.DNSException) as error:
         raise Refused(f"{where} cannot be asked to point {fqdn} in {zone} to {ip}: {error}") from error
@@ -108,6 +109,8 @@ async def replace_a(
             raise Unreachable(f"{where} did not accept a connection in time") from error
         raise DeadlineExceeded(f"{where} did not answer the update in time") from error
     _check(reply, where, f"the update of {fqdn}")
+    if not reply.had_tsig:  # RFC 8945 5.3.1: anybody could have said yes
+        raise GarbledReply(f"{where} did not sign its answer to the update of {fqdn}")
 
 
 async def _connect(address: str, port: int, where: str) -> Any:
@@ -131,16 +134,23 @@ async def _ask(
     try:
         async with asyncio.timeout(timeout_s):
             numeric, _ = await _numeric(address, port, where)
-            reply = await _heard(_both_ways(query, numeric, port), where)
+            reply = await _heard(_both_ways(query, numeric, port, timeout_s / SENDS), where)
     except TimeoutError as error:
         raise DeadlineExceeded(f"{where} did not answer in time") from error
     _check(reply, where, name)
     return reply
 
 
-async def _both_ways(query: dns.message.Message, address: str, port: int) -> dns.message.Message:
-    reply, _ = await dns.asyncquery.udp_with_fallback(query, address, port=port, ignore_unexpected=True)
-    return reply
+async def _both_ways(query: dns.message.Message, address: str, port: int, patience_s: float) -> dns.message.Message:
+    """Ask by UDP, again when a datagram was lost, and by TCP when the answer is too long; the caller ends it."""
+    while True:
+        try:
+            reply, _ = await dns.asyncquery.udp_with_fallback(
+                query, address, port=port, timeout=patience_s, ignore_unexpected=True
+            )
+        except dns.exception.Timeout:
+            continue
+        return reply
 
 
 async def _heard(answering: Awaitable[T], where: str) -> T:

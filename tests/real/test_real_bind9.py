@@ -1,0 +1,143 @@
+"""The DNS client against BIND 9: signed updates, refusals, truncation, restart."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import subprocess
+import time
+
+import pytest
+from real_kit import free_port, need
+
+from monitor.clients.dns import query_a, replace_a, soa_serial
+from monitor.credential import Secret
+from monitor.errors import CredentialError, DeadlineExceeded, NotFound, Refused, Unreachable
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
+HOST = "127.0.0.1"  # BIND listens on addresses that an interface has, not on all of 127/8
+ZONE = "customs.example"
+NCTS = "ncts.customs.example"
+KEY = Secret(base64.b64encode(b"0123456789abcdef0123456789abcdef").decode())
+WRONG = Secret(base64.b64encode(b"another key of thirty-two bytes!").decode())
+
+NAMED = """
+options {{
+  directory "{folder}"; pid-file "{folder}/named.pid"; session-keyfile "{folder}/session.key";
+  listen-on port {port} {{ {host}; }}; listen-on-v6 {{ none; }};
+  recursion no; dnssec-validation no; allow-transfer {{ none; }}; managed-keys-directory "{folder}";
+}};
+controls {{ }};
+key "karaula" {{ algorithm hmac-sha256; secret "{key}"; }};
+zone "customs.example" {{ type primary; file "{folder}/zone"; update-policy {{ grant karaula zonesub A; }}; }};
+"""
+RECORDS = """$TTL 60
+@ IN SOA ns.customs.example. hostmaster.customs.example. 100 3600 600 86400 30
+@ IN NS ns
+ns IN A 127.0.0.53
+ncts IN A 127.80.1.12
+alias IN CNAME ncts
+text IN TXT "no address"
+"""
+
+
+class Bind:
+    def __init__(self, binary, folder, port):
+        self.binary, self.folder, self.port, self.process = binary, folder, port, None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.binary, "-g", "-4", "-n", "1", "-c", self.folder / "named.conf"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PATH": os.environ["PATH"]},
+        )
+        lines = []
+        for line in self.process.stderr:
+            lines.append(line)
+            if line.rstrip().endswith("running"):
+                return
+        pytest.fail("named did not start:\n" + "".join(lines))
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def bind(tmp_path_factory):
+    binary = need("named", "bind9")
+    folder = tmp_path_factory.mktemp("bind9")
+    port = free_port(HOST)
+    (folder / "named.conf").write_text(NAMED.format(folder=folder, port=port, host=HOST, key=KEY.reveal()))
+    many = "".join(f"many IN A 127.0.1.{number}\n" for number in range(1, 91))
+    (folder / "zone").write_text(RECORDS + many)
+    server = Bind(binary, folder, port)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def replace(bind, ip, *, fqdn=NCTS, zone=ZONE, name="karaula", secret=KEY):
+    await replace_a(HOST, bind.port, zone, fqdn, ip, 30, name, secret, 10)
+
+
+async def test_an_update_replaces_the_address_and_raises_the_serial(bind):
+    before = await soa_serial(HOST, bind.port, ZONE, 10)
+    await replace(bind, "127.80.2.12")
+    assert await query_a(HOST, bind.port, NCTS, 10) == (("127.80.2.12",), 30)
+    after = await soa_serial(HOST, bind.port, ZONE, 10)
+    assert after > before
+    await replace(bind, "127.80.2.12")
+    assert await query_a(HOST, bind.port, NCTS, 10) == (("127.80.2.12",), 30)
+    assert await soa_serial(HOST, bind.port, ZONE, 10) == after  # the same again changes nothing
+
+
+async def test_reading(bind):
+    addresses, ttl = await query_a(HOST, bind.port, "alias.customs.example", 10)
+    assert len(addresses) == 1
+    assert ttl > 0
+    addresses, _ = await query_a(HOST, bind.port, "many.customs.example", 10)
+    assert len(addresses) == 90  # does not fit into UDP: asked again by TCP
+    for name in ("nobody.customs.example", "text.customs.example"):
+        with pytest.raises(NotFound):
+            await query_a(HOST, bind.port, name, 10)
+    with pytest.raises(Refused, match="REFUSED"):
+        await query_a(HOST, bind.port, "www.somewhere-else.example", 10)
+    with pytest.raises(Refused):
+        await soa_serial(HOST, bind.port, "somewhere-else.example", 10)
+
+
+async def test_what_the_server_refuses(bind):
+    before = await query_a(HOST, bind.port, NCTS, 10)
+    with pytest.raises(Refused, match="TSIG"):
+        await replace(bind, "127.80.9.9", secret=WRONG)
+    with pytest.raises(Refused, match="TSIG"):
+        await replace(bind, "127.80.9.9", name="stranger")
+    with pytest.raises(Refused):
+        await replace(bind, "127.80.9.9", fqdn="www.other.example", zone="other.example")
+    with pytest.raises(Refused, match="cannot be asked"):
+        await replace(bind, "not an address")
+    with pytest.raises(CredentialError, match="base64"):
+        await replace(bind, "127.80.9.9", secret=Secret("?"))
+    assert await query_a(HOST, bind.port, NCTS, 10) == before
+
+
+async def test_an_update_survives_the_servers_death(bind):
+    await replace(bind, "127.80.1.77")
+    bind.stop()
+    with pytest.raises(Unreachable):
+        await replace(bind, "127.80.1.78")
+    with pytest.raises(DeadlineExceeded):
+        await query_a(HOST, bind.port, NCTS, 0.3)
+    bind.start()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Unreachable):
+            assert (await query_a(HOST, bind.port, NCTS, 10))[0] == ("127.80.1.77",)
+            return
+    pytest.fail("named did not answer again")
