@@ -1,0 +1,81 @@
+"""Which status asks for which alarm.
+
+What is UNKNOWN proves nothing: alarms that stand are kept until the subject is known to be better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitor.status.evaluate import SENSOR_FAULT, UNTRUSTED
+from monitor.status.reachability import CUT_OFF, ON_BACKUP, REDUNDANCY_LOST, SPLIT_BRAIN
+from monitor.status.state import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from monitor.status.alarm import Severity
+    from monitor.status.state import Status
+
+NOT_KNOWN = "unknown"
+PARTS_TELL = ("crossing", "site")  # their parts alarm when they are not known; one alarm is enough
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An alarm that a status asks for."""
+
+    name: str
+    severity: Severity
+
+
+# kind of subject -> (health, detail) -> alarm; the empty detail stands for every other one
+RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
+    "system": {
+        (Health.DOWN, SPLIT_BRAIN): Call("split-brain", "critical"),
+        (Health.DOWN, ""): Call("system-down", "critical"),
+        (Health.DEGRADED, ""): Call("system-degraded", "warning"),
+    },
+    "site": {(Health.DOWN, ""): Call("site-down", "critical")},
+    "crossing": {
+        (Health.DOWN, CUT_OFF): Call("crossing-cut-off", "critical"),
+        (Health.DEGRADED, ON_BACKUP): Call("crossing-on-backup", "warning"),
+        (Health.DEGRADED, REDUNDANCY_LOST): Call("redundancy-lost", "warning"),
+    },
+    "link": {
+        (Health.DOWN, ""): Call("link-down", "warning"),
+        (Health.DEGRADED, ""): Call("link-degraded", "warning"),
+    },
+    "vcenter": {(Health.DOWN, ""): Call("vcenter-down", "critical")},
+    "vm": {(Health.DOWN, ""): Call("vm-down", "warning")},
+    "host": {
+        (Health.DOWN, UNTRUSTED): Call("host-untrusted", "critical"),
+        (Health.DOWN, ""): Call("host-down", "warning"),
+    },
+    "database": {(Health.DOWN, ""): Call("database-down", "critical")},
+    "front": {(Health.DOWN, ""): Call("front-down", "critical")},
+    "sensor": {
+        (Health.DOWN, ""): Call("sensor-alarm", "critical"),
+        (Health.DEGRADED, ""): Call("sensor-warning", "warning"),
+        (Health.UNKNOWN, SENSOR_FAULT): Call("sensor-fault", "warning"),
+    },
+    "check": {(Health.DOWN, ""): Call("check-down", "warning")},
+    "dns": {(Health.DOWN, ""): Call("dns-down", "critical")},
+    "power": {(Health.DOWN, ""): Call("power-controller-down", "critical")},
+}
+
+
+def called_for(status: Status, now: float, unknown_after_s: float) -> Call | None:
+    """Return the alarm that ``status`` asks for at ``now``."""
+    kind = status.subject.partition("/")[0]
+    rules = RULES.get(kind, {})
+    call = rules.get((status.health, status.detail)) or rules.get((status.health, ""))
+    if call is None and status.health is Health.UNKNOWN and kind not in PARTS_TELL:
+        return Call(NOT_KNOWN, "warning") if now - status.since >= unknown_after_s else None
+    return call
+
+
+def keeps(status: Status, name: str) -> bool:
+    """Return whether a standing alarm ``name``, which is not asked for any more, stands on because nothing is known."""
+    return status.health is Health.UNKNOWN and name not in (NOT_KNOWN, "sensor-fault")

@@ -1,0 +1,195 @@
+"""Every metric's name, once, and what it means; ``docs/metrics.md`` is written from this.
+
+Names begin with ``karaula_`` and end in their base unit; counters end in ``_total``. Labels are keys of the inventory
+or words of closed lists, never free text. A value that is not known is left out, not zero.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAME = re.compile(r"karaula_[a-z][a-z0-9_]*[a-z0-9]")
+# Prometheus, its exporters and Grafana's usual variables use these for themselves
+LABELS_TO_AVOID = frozenset({"type", "dc", "zone", "service", "env", "instance", "job", "le", "quantile"})
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. ``unit`` is the last word of the name (before ``_total``), empty where there is none."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name, label or text that breaks the rules above."""
+        stem = self.name.removesuffix("_total")
+        if not NAME.fullmatch(self.name) or (self.kind == "counter") != self.name.endswith("_total"):
+            raise ValueError(f"{self.name}: not a good name for a {self.kind}")
+        if self.unit and not stem.endswith(f"_{self.unit}"):
+            raise ValueError(f"{self.name}: does not end in its unit '{self.unit}'")
+        if bad := LABELS_TO_AVOID.intersection(self.labels):
+            raise ValueError(f"{self.name}: label {sorted(bad)} is used by others")
+        if set(self.help) & set('\\\n"') or not self.help:
+            raise ValueError(f"{self.name}: the help text must be one plain line")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric with its samples: label values in the order of ``metric.labels``, and the value."""
+
+    metric: Metric
+    samples: tuple[tuple[tuple[str, ...], float], ...]
+
+
+def _gauge(name: str, unit: str, labels: str, text: str) -> Metric:
+    return Metric(name, "gauge", unit, tuple(labels.split()), text)
+
+
+def _counter(name: str, unit: str, labels: str, text: str) -> Metric:
+    return Metric(name, "counter", unit, tuple(labels.split()), text)
+
+
+# -- every subject
+SUBJECT_STATUS = _gauge(
+    "karaula_subject_status", "", "subject state", "1 for the state that the subject is in: ok, degraded, down, unknown"
+)
+SUBJECT_SEEN = _gauge(
+    "karaula_subject_seen_timestamp_seconds", "seconds", "subject", "When the subject's state was last confirmed"
+)
+
+# -- key systems
+SYSTEM_STATE = _gauge(
+    "karaula_system_state",
+    "",
+    "system state",
+    "1 for the system's state: ok, degraded, down, split-brain, unknown",
+)
+SYSTEM_UP = _gauge("karaula_system_up", "", "system site", "1 if the system's front end works at the site, else 0")
+SYSTEM_ACTIVE = _gauge(
+    "karaula_system_active", "", "system site", "1 if the system is active at the site, 0 if it stands by or is down"
+)
+SYSTEM_RESPONSE = _gauge(
+    "karaula_system_response_seconds", "seconds", "system site", "How long the front's health page took to answer"
+)
+SYSTEM_RTO = _gauge("karaula_system_rto_objective_seconds", "seconds", "system", "Recovery time objective")
+SYSTEM_RPO = _gauge("karaula_system_rpo_objective_seconds", "seconds", "system", "Recovery point objective")
+DATABASE_UP = _gauge("karaula_database_up", "", "system site", "1 if the database answers and runs, else 0")
+DATABASE_PRIMARY = _gauge("karaula_database_primary", "", "system site", "1 if the database is primary, 0 if standby")
+DATABASE_POSITION = _gauge("karaula_database_position", "", "system site", "Replication position, in records")
+DATABASE_EPOCH = _gauge("karaula_database_epoch", "", "system site", "Epoch (fencing token) that the database follows")
+DATABASE_NEWEST = _gauge(
+    "karaula_database_newest_record_timestamp_seconds", "seconds", "system site", "When the newest record was received"
+)
+DATABASE_LAG = _gauge(
+    "karaula_database_replication_lag_seconds",
+    "seconds",
+    "system",
+    "How much older the standby's newest record is than the primary's",
+)
+
+# -- border crossings
+CROSSING_STATE = _gauge(
+    "karaula_crossing_state",
+    "",
+    "crossing state",
+    "1 for the state of the crossing: primary, on-backup, redundancy-lost, cut-off, unknown",
+)
+LINK_UP = _gauge("karaula_link_up", "", "crossing link operator", "1 if the link carries traffic, else 0")
+LINK_RTT = _gauge("karaula_link_rtt_seconds", "seconds", "crossing link operator", "Mean round trip to the far end")
+LINK_JITTER = _gauge("karaula_link_jitter_seconds", "seconds", "crossing link operator", "Variation of the round trip")
+LINK_LOSS = _gauge("karaula_link_loss_ratio", "ratio", "crossing link operator", "Part of the probes that was lost")
+LINK_SLA_RTT = _gauge("karaula_link_sla_rtt_seconds", "seconds", "crossing link operator", "Agreed round trip")
+LINK_SLA_LOSS = _gauge("karaula_link_sla_loss_ratio", "ratio", "crossing link operator", "Agreed loss")
+LINK_SLA_AVAILABILITY = _gauge(
+    "karaula_link_sla_availability_ratio", "ratio", "crossing link operator", "Agreed availability in a calendar month"
+)
+
+# -- data centres
+SITE_STATE = _gauge("karaula_site_state", "", "site state", "1 for the state of the site: ok, degraded, down, unknown")
+VCENTER_UP = _gauge("karaula_vcenter_up", "", "vcenter site", "1 if the vCenter answers, else 0")
+VCENTER_VMS = _gauge("karaula_vcenter_vms", "", "vcenter site", "VMs in the vCenter's inventory")
+VCENTER_HOSTS = _gauge("karaula_vcenter_hosts", "", "vcenter site", "ESXi hosts in the vCenter's inventory")
+VM_UP = _gauge("karaula_vm_up", "", "vcenter vm site", "1 if the VM is as it should be, else 0")
+VM_POWER = _gauge("karaula_vm_power_on", "", "vcenter vm site", "1 if the VM is powered on, else 0")
+HOST_UP = _gauge("karaula_host_up", "", "host site", "1 if logging in by SSH works, else 0")
+DNS_UP = _gauge("karaula_dns_up", "", "server site", "1 if the DNS server answers, else 0")
+POWER_CONTROLLER_UP = _gauge("karaula_power_controller_up", "", "controller site", "1 if it answers, else 0")
+CHECK_UP = _gauge("karaula_check_up", "", "check site", "1 if the check succeeds, else 0")
+TLS_NOT_AFTER = _gauge(
+    "karaula_tls_not_after_timestamp_seconds", "seconds", "subject", "When the server's certificate ends"
+)
+
+# -- sensors
+SENSOR_STATE = _gauge(
+    "karaula_sensor_state", "", "sensor site state", "1 for the state of the sensor: ok, warning, alarm, fault, unknown"
+)
+SENSOR_TEMPERATURE = _gauge("karaula_sensor_temperature_celsius", "celsius", "sensor site", "Temperature")
+SENSOR_HUMIDITY = _gauge("karaula_sensor_humidity_ratio", "ratio", "sensor site", "Relative humidity, 0 to 1")
+SENSOR_SMOKE = _gauge("karaula_sensor_smoke_detected", "", "sensor site", "1 if smoke is reported, else 0")
+SENSOR_WATER = _gauge("karaula_sensor_water_detected", "", "sensor site", "1 if water is reported, else 0")
+SENSOR_DOOR = _gauge("karaula_sensor_door_open", "", "sensor site", "1 if the door is open, else 0")
+SENSOR_DUST = _gauge("karaula_sensor_dust_grams_per_cubic_meter", "", "sensor site", "Dust in the air")
+SENSOR_POWER = _gauge("karaula_sensor_power_watts", "watts", "sensor site", "Electrical power drawn")
+SENSOR_CHARGE = _gauge("karaula_sensor_battery_charge_ratio", "ratio", "sensor site", "Charge of the battery, 0 to 1")
+SENSOR_LOAD = _gauge("karaula_sensor_load_ratio", "ratio", "sensor site", "Load of the UPS, 1 is its rated power")
+
+# -- alarms
+ALARM_ACTIVE = _gauge("karaula_alarm_active", "", "alarm subject severity", "1 while the alarm stands")
+ALARM_HELD_BACK = _gauge(
+    "karaula_alarm_held_back", "", "alarm subject severity", "1 while the standing alarm is explained by another one"
+)
+ALARM_SINCE = _gauge(
+    "karaula_alarm_raised_timestamp_seconds", "seconds", "alarm subject severity", "When the standing alarm was raised"
+)
+ALARMS_RAISED = _counter("karaula_alarms_raised_total", "", "alarm", "Alarms raised since the daemon's start")
+
+# -- Karaula itself
+SOURCE_TARGETS = _gauge("karaula_source_targets", "", "source", "Targets asked by this kind of probe")
+SOURCE_ATTEMPTS = _counter("karaula_source_attempts_total", "", "source", "Asks made")
+SOURCE_FAILURES = _counter("karaula_source_failures_total", "", "source", "Asks that were not answered with OK")
+SOURCE_SKIPPED = _counter(
+    "karaula_source_skipped_total", "", "source", "Asks not made because the target's previous one still ran"
+)
+SOURCE_ERRORS = _counter("karaula_source_errors_total", "", "source", "Mistakes of the probe itself, not of a target")
+SOURCE_ATTEMPT = _gauge(
+    "karaula_source_last_attempt_timestamp_seconds", "seconds", "source", "When targets were last asked"
+)
+SOURCE_SUCCESS = _gauge(
+    "karaula_source_last_success_timestamp_seconds", "seconds", "source", "When a target last answered with OK"
+)
+SOURCE_DURATION = _gauge("karaula_source_duration_seconds", "seconds", "source", "How long the newest round took")
+EVALUATED = _gauge("karaula_evaluation_timestamp_seconds", "seconds", "", "When states and alarms were last worked out")
+HISTORY_FAILING = _gauge("karaula_history_failing", "", "", "1 while flips and alarms cannot be written to disk")
+HISTORY_PENDING = _gauge("karaula_history_pending", "", "", "Flips and alarms held in memory, not yet on disk")
+NOTICES_SENT = _counter("karaula_notices_sent_total", "", "channel", "Messages delivered to people")
+NOTICES_FAILED = _counter("karaula_notices_failed_total", "", "channel", "Deliveries that failed and are tried again")
+NOTICES_DROPPED = _counter("karaula_notices_dropped_total", "", "channel", "Messages given up, or too many to keep")
+NOTICES_PENDING = _gauge("karaula_notices_pending", "", "channel", "Messages not delivered yet")
+
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+
+def document(sections: Iterable[tuple[str, Iterable[Metric]]]) -> str:
+    """Return ``docs/metrics.md``: a table of metrics for each named section."""
+    lines = [
+        "# Metrics",
+        "",
+        "What `/metrics` shows. Names carry their base unit; a value that is not known is left out, not zero, and its",
+        "age is in `karaula_subject_seen_timestamp_seconds`. Nothing is collected during a scrape",
+        "([0010](decisions/0010-status-from-observations-only.md)). This page is written from the code; a test",
+        "says how to write it anew.",
+    ]
+    for title, metrics in sections:
+        lines += ["", f"## {title}", "", "| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+        for metric in metrics:
+            labels = " ".join(f"`{label}`" for label in metric.labels)
+            lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |")
+    return "\n".join(lines) + "\n"

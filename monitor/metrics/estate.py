@@ -1,0 +1,237 @@
+"""What is known of the estate at one moment, as metric families.
+
+Values of a subject that is UNKNOWN are left out, so that no graph shows an old number as if it were new; states and
+times stay. Everything here is arithmetic over what was observed before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitor.metrics import catalog as m
+from monitor.metrics.catalog import Family
+from monitor.status.evaluate import SENSOR_FAULT, sla_of
+from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
+from monitor.status.state import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from monitor.inventory.model import Inventory
+    from monitor.metrics.catalog import Metric
+    from monitor.notify import ChannelStats
+    from monitor.probe import Observation
+    from monitor.status.alarm import Alarm
+    from monitor.status.source import SourceStats
+    from monitor.status.state import Status
+
+HEALTHS = tuple(health.value for health in Health)
+SYSTEM_STATES = ("ok", "degraded", "down", SPLIT_BRAIN, "unknown")
+SENSOR_STATES = {Health.OK: "ok", Health.DEGRADED: "warning", Health.DOWN: "alarm", Health.UNKNOWN: "unknown"}
+SENSOR_WORDS = ("ok", "warning", "alarm", "fault", "unknown")
+QUANTITIES: Mapping[str, tuple[Metric, float]] = {  # and what to multiply the inventory's unit by
+    "temperature": (m.SENSOR_TEMPERATURE, 1.0),
+    "humidity": (m.SENSOR_HUMIDITY, 0.01),
+    "smoke": (m.SENSOR_SMOKE, 1.0),
+    "water": (m.SENSOR_WATER, 1.0),
+    "door": (m.SENSOR_DOOR, 1.0),
+    "dust": (m.SENSOR_DUST, 1e-6),
+    "power": (m.SENSOR_POWER, 1.0),
+    "battery-charge": (m.SENSOR_CHARGE, 0.01),
+    "load": (m.SENSOR_LOAD, 0.01),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that ``families`` shows; ``good`` holds the newest OK observation of each subject."""
+
+    inventory: Inventory
+    statuses: Mapping[str, Status]
+    good: Mapping[str, Observation]
+    alarms: tuple[Alarm, ...]
+    raised_total: Mapping[str, int]
+    sources: tuple[SourceStats, ...]
+    channels: tuple[ChannelStats, ...]
+    evaluated_at: float
+    history_failing: bool
+    history_pending: int
+
+
+class _Sheet:
+    """Samples by metric, while they are gathered."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._samples: dict[Metric, list[tuple[tuple[str, ...], float]]] = defaultdict(list)
+
+    def add(self, metric: Metric, labels: tuple[str, ...], value: float | None) -> None:
+        if value is not None:
+            self._samples[metric].append((labels, float(value)))
+
+    def states(self, metric: Metric, labels: tuple[str, ...], words: Iterable[str], present: str) -> None:
+        samples = self._samples[metric]
+        for word in words:
+            samples.append(((*labels, word), 1.0 if word == present else 0.0))
+
+    def up(self, metric: Metric, labels: tuple[str, ...], subject: str) -> bool:
+        """Add 1 or 0 unless it is not known; return whether the subject is up."""
+        status = self.view.statuses.get(subject)
+        if status is None or status.health is Health.UNKNOWN:
+            return False
+        is_up = status.health in UP
+        self.add(metric, labels, 1.0 if is_up else 0.0)
+        return is_up
+
+    def value(self, metric: Metric, labels: tuple[str, ...], subject: str, name: str, scale: float = 1.0) -> None:
+        """Add a value of the newest OK observation."""
+        observation = self.view.good.get(subject)
+        found = observation.values.get(name) if observation is not None else None
+        self.add(metric, labels, None if found is None else found * scale)
+
+    def families(self) -> list[Family]:
+        order = {metric: place for place, metric in enumerate(m.METRICS)}
+        return [Family(metric, tuple(self._samples[metric])) for metric in sorted(self._samples, key=order.__getitem__)]
+
+
+def families(view: View) -> list[Family]:
+    """Return every family that has samples, in the catalogue's order."""
+    sheet = _Sheet(view)
+    _subjects(sheet)
+    _systems(sheet)
+    _crossings(sheet)
+    _places(sheet)
+    _vms(sheet)
+    _sensors(sheet)
+    _alarms(sheet)
+    _itself(sheet)
+    return sheet.families()
+
+
+def _subjects(sheet: _Sheet) -> None:
+    for subject, status in sheet.view.statuses.items():
+        sheet.states(m.SUBJECT_STATUS, (subject,), HEALTHS, status.health.value)
+        sheet.add(m.SUBJECT_SEEN, (subject,), status.seen_at)
+        if subject.startswith(("front/", "check/")) and status.health in UP:
+            sheet.value(m.TLS_NOT_AFTER, (subject,), subject, "tls_not_after_seconds")
+
+
+def _systems(sheet: _Sheet) -> None:
+    view = sheet.view
+    seen = Seen(view.statuses, view.good)
+    for key, system in view.inventory.systems.items():
+        status = view.statuses[f"system/{key}"]
+        split = status.detail == SPLIT_BRAIN
+        sheet.states(m.SYSTEM_STATE, (key,), SYSTEM_STATES, SPLIT_BRAIN if split else status.health.value)
+        sheet.add(m.SYSTEM_RTO, (key,), system.rto_s)
+        sheet.add(m.SYSTEM_RPO, (key,), system.rpo_s)
+        for site in system.sites:
+            labels, front, database = (key, site), f"front/{key}/{site}", f"database/{key}/{site}"
+            if sheet.up(m.SYSTEM_UP, labels, front):
+                sheet.value(m.SYSTEM_RESPONSE, labels, front, "duration_seconds")
+            if seen.health(front) is not Health.UNKNOWN:
+                sheet.add(m.SYSTEM_ACTIVE, labels, seen.fact(front, "role") == "active")
+            if sheet.up(m.DATABASE_UP, labels, database):
+                sheet.add(m.DATABASE_PRIMARY, labels, seen.fact(database, "role") == "primary")
+                sheet.value(m.DATABASE_POSITION, labels, database, "position")
+                sheet.value(m.DATABASE_EPOCH, labels, database, "epoch")
+                sheet.value(m.DATABASE_NEWEST, labels, database, "received_at")
+        if status.detail in system.sites:
+            sheet.add(m.DATABASE_LAG, (key,), lag(key, system, status.detail, seen))
+
+
+def _crossings(sheet: _Sheet) -> None:
+    view = sheet.view
+    for key, pair in view.inventory.links.items():
+        detail = view.statuses[f"crossing/{key}"].detail or UNKNOWN
+        sheet.states(m.CROSSING_STATE, (key,), CROSSING_STATES, detail)
+        for which, link in (("primary", pair.primary), ("backup", pair.backup)):
+            labels, subject = (key, which, link.operator), f"link/{key}/{which}"
+            if sheet.up(m.LINK_UP, labels, subject):
+                sheet.value(m.LINK_RTT, labels, subject, "rtt_seconds")
+                sheet.value(m.LINK_JITTER, labels, subject, "jitter_seconds")
+                sheet.value(m.LINK_LOSS, labels, subject, "loss_ratio")
+            elif view.statuses[subject].health is Health.DOWN:
+                sheet.add(m.LINK_LOSS, labels, 1.0)
+            sla = sla_of(view.inventory, key, which)
+            sheet.add(m.LINK_SLA_RTT, labels, sla.rtt_ms / 1000)
+            sheet.add(m.LINK_SLA_LOSS, labels, sla.loss_percent / 100)
+            sheet.add(m.LINK_SLA_AVAILABILITY, labels, sla.availability_percent / 100)
+
+
+def _places(sheet: _Sheet) -> None:
+    view = sheet.view
+    inventory = view.inventory
+    for key in inventory.sites:
+        sheet.states(m.SITE_STATE, (key,), HEALTHS, view.statuses[f"site/{key}"].health.value)
+    for key, vcenter in inventory.vcenters.items():
+        labels, subject = (key, vcenter.site), f"vcenter/{key}"
+        if sheet.up(m.VCENTER_UP, labels, subject):
+            sheet.value(m.VCENTER_VMS, labels, subject, "vms")
+            sheet.value(m.VCENTER_HOSTS, labels, subject, "hosts")
+    for key, host in inventory.hosts.items():
+        sheet.up(m.HOST_UP, (key, host.site), f"host/{key}")
+    for key, server in inventory.dns_servers.items():
+        sheet.up(m.DNS_UP, (key, server.site), f"dns/{key}")
+    for key, controller in inventory.power_controllers.items():
+        sheet.up(m.POWER_CONTROLLER_UP, (key, controller.site), f"power/{key}")
+    for key, check in inventory.checks.items():
+        sheet.up(m.CHECK_UP, (key, check.site), f"check/{key}")
+
+
+def _vms(sheet: _Sheet) -> None:
+    sites = {key: vcenter.site for key, vcenter in sheet.view.inventory.vcenters.items()}
+    for subject in sheet.view.statuses:
+        if not subject.startswith("vm/"):
+            continue
+        _, vcenter, vm = subject.split("/", 2)
+        labels = (vcenter, vm, sites.get(vcenter, ""))
+        if sheet.up(m.VM_UP, labels, subject):
+            sheet.value(m.VM_POWER, labels, subject, "powered_on")
+
+
+def _sensors(sheet: _Sheet) -> None:
+    view = sheet.view
+    for key, sensor in view.inventory.sensors.items():
+        subject = f"sensor/{key}"
+        status = view.statuses[subject]
+        word = "fault" if status.detail == SENSOR_FAULT else SENSOR_STATES[status.health]
+        sheet.states(m.SENSOR_STATE, (key, sensor.site), SENSOR_WORDS, word)
+        if status.health is not Health.UNKNOWN:
+            metric, scale = QUANTITIES[sensor.quantity]
+            sheet.value(metric, (key, sensor.site), subject, "value", scale)
+
+
+def _alarms(sheet: _Sheet) -> None:
+    for alarm in sheet.view.alarms:
+        labels = (alarm.name, alarm.subject, alarm.severity)
+        sheet.add(m.ALARM_ACTIVE, labels, 1.0)
+        sheet.add(m.ALARM_HELD_BACK, labels, 1.0 if alarm.cause else 0.0)
+        sheet.add(m.ALARM_SINCE, labels, alarm.since)
+    for name, count in sorted(sheet.view.raised_total.items()):
+        sheet.add(m.ALARMS_RAISED, (name,), count)
+
+
+def _itself(sheet: _Sheet) -> None:
+    view = sheet.view
+    for source in view.sources:
+        labels = (source.source,)
+        sheet.add(m.SOURCE_TARGETS, labels, source.targets)
+        sheet.add(m.SOURCE_ATTEMPTS, labels, source.attempts)
+        sheet.add(m.SOURCE_FAILURES, labels, source.failures)
+        sheet.add(m.SOURCE_SKIPPED, labels, source.skipped)
+        sheet.add(m.SOURCE_ERRORS, labels, source.errors)
+        sheet.add(m.SOURCE_ATTEMPT, labels, source.last_attempt_at)
+        sheet.add(m.SOURCE_SUCCESS, labels, source.last_success_at)
+        sheet.add(m.SOURCE_DURATION, labels, source.duration_s)
+    sheet.add(m.EVALUATED, (), view.evaluated_at)
+    sheet.add(m.HISTORY_FAILING, (), view.history_failing)
+    sheet.add(m.HISTORY_PENDING, (), view.history_pending)
+    for channel in view.channels:
+        labels = (channel.channel,)
+        sheet.add(m.NOTICES_SENT, labels, channel.sent)
+        sheet.add(m.NOTICES_FAILED, labels, channel.failed)
+        sheet.add(m.NOTICES_DROPPED, labels, channel.dropped)
+        sheet.add(m.NOTICES_PENDING, labels, channel.pending)

@@ -1,0 +1,219 @@
+"""Telling people: a mail for each alarm raised and cleared, and one ticket that is opened and closed with its alarm.
+
+What is owed is written down before it is sent (``Outbox``), so a restart loses nothing; a delivery that fails is tried
+again with growing pauses and shows as a metric. Every channel has its own task: none waits for another, and polling
+waits for none. An alarm is told after it has stood for ``hold_s``, unless another alarm explains it by then; a critical
+one of a system, site or crossing at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from monitor.errors import TargetError
+from monitor.history import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from monitor.clock import Clock
+    from monitor.history import Event
+    from monitor.status.alarm import Alarm
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 300.0
+MOST_PENDING = 2000
+AT_ONCE = ("system/", "site/", "crossing/", "karaula/")
+
+
+class Channel(Protocol):
+    """One way of telling people."""
+
+    name: str
+
+    async def send(self, alarm: Alarm, event: Event, reference: str) -> str:
+        """Deliver; return what the channel calls it. ``reference`` is what ``raised`` returned, for ``cleared``.
+
+        Raises TargetError. Delivering the same alarm and event again must do no harm.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back connections and threads."""
+        ...
+
+
+class Outbox(Protocol):
+    """Where it is written down what is owed and what was sent; it sees to it by itself that this reaches the disk."""
+
+    def owe(self, notices: Sequence[Notice]) -> None:
+        """Write down what is to be told."""
+        ...
+
+    def sent(self, notice: Notice) -> None:
+        """Write down that it was told."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """Deliveries of a channel since the daemon's start."""
+
+    channel: str
+    sent: int = 0
+    failed: int = 0
+    dropped: int = 0
+    pending: int = 0
+    last_error: str = ""
+
+
+class Notifier:
+    """Decides what is to be told and sees to it that it is."""
+
+    def __init__(self, channels: Iterable[Channel], clock: Clock, hold_s: float = 15.0) -> None:
+        """Prepare; an alarm that is not told at once must stand for ``hold_s`` first."""
+        self._clock = clock
+        self._hold_s = hold_s
+        self._lines = [_Line(channel, clock) for channel in channels]
+        self._announced: set[str] = set()
+        self._outbox: Outbox | None = None
+
+    async def start(self, outbox: Outbox, notices: Iterable[Notice], alarms: Mapping[str, Alarm]) -> None:
+        """Begin, with what an earlier daemon left: its notices, and the alarms that they are about."""
+        self._outbox = outbox
+        for notice in notices:
+            self._announced.add(notice.alarm_id)
+            for line in self._lines:
+                if line.channel.name == notice.channel:
+                    line.resume(notice, alarms.get(notice.alarm_id))
+        for line in self._lines:
+            for alarm in alarms.values():
+                if not alarm.active and line.knows(alarm.id):
+                    line.owe(alarm, "cleared")
+            line.start(outbox)
+
+    async def stop(self) -> None:
+        """End the deliveries; what is owed stays written down."""
+        for line in self._lines:
+            await line.stop()
+
+    def consider(self, standing: Iterable[Alarm], cleared: Iterable[Alarm], now: float) -> None:
+        """Look at all standing alarms and at those just cleared, and owe what people must be told."""
+        owed = []
+        for alarm in standing:
+            if alarm.id not in self._announced and not alarm.cause and self._ripe(alarm, now):
+                self._announced.add(alarm.id)
+                owed += [notice for line in self._lines if (notice := line.owe(alarm, "raised"))]
+        for alarm in cleared:
+            if alarm.id in self._announced:
+                self._announced.discard(alarm.id)
+                owed += [notice for line in self._lines if (notice := line.owe(alarm, "cleared"))]
+        if owed and self._outbox is not None:
+            self._outbox.owe(owed)
+
+    def stats(self) -> list[ChannelStats]:
+        """Return the counters of every channel."""
+        return [line.stats() for line in self._lines]
+
+    def _ripe(self, alarm: Alarm, now: float) -> bool:
+        at_once = alarm.severity == "critical" and alarm.subject.startswith(AT_ONCE)
+        return at_once or now - alarm.since >= self._hold_s
+
+
+class _Line:
+    """One channel's queue, in the order owed, and the task that works it off."""
+
+    def __init__(self, channel: Channel, clock: Clock) -> None:
+        self.channel = channel
+        self._clock = clock
+        self._queue: list[tuple[Alarm, Event]] = []
+        self._references: dict[str, str] = {}
+        self._told: set[tuple[str, Event]] = set()
+        self._work = asyncio.Event()
+        self._stats = ChannelStats(channel.name)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, outbox: Outbox) -> None:
+        self._task = asyncio.create_task(self._run(outbox), name=f"tell by {self.channel.name}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.channel.close()
+
+    def resume(self, notice: Notice, alarm: Alarm | None) -> None:
+        if notice.sent_at is not None:
+            self._told.add((notice.alarm_id, notice.event))
+            if notice.event == "raised":
+                self._references[notice.alarm_id] = notice.reference
+        elif alarm is not None:
+            self.owe(alarm, notice.event)
+
+    def owe(self, alarm: Alarm, event: Event) -> Notice | None:
+        """Put it into the queue; None when it was told already, waits already, or there is no room."""
+        if (alarm.id, event) in self._told or any((a.id, e) == (alarm.id, event) for a, e in self._queue):
+            return None
+        if len(self._queue) >= MOST_PENDING:
+            self._stats = replace(self._stats, dropped=self._stats.dropped + 1)
+            log.error("%s is so far behind that alarm %s is not told", self.channel.name, alarm.key)
+            return None
+        self._queue.append((alarm, event))
+        self._work.set()
+        return Notice(alarm.id, self.channel.name, event)
+
+    def knows(self, alarm_id: str) -> bool:
+        """Return whether people were, or are about to be, told that it was raised."""
+        return (alarm_id, "raised") in self._told or any((a.id, e) == (alarm_id, "raised") for a, e in self._queue)
+
+    def stats(self) -> ChannelStats:
+        return replace(self._stats, pending=len(self._queue))
+
+    async def _run(self, outbox: Outbox) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            if not self._queue:
+                self._work.clear()
+                await self._work.wait()
+            alarm, event = self._queue[0]
+            reference = await self._try(alarm, event)
+            if reference is None:
+                await self._clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            pause_s = FIRST_PAUSE_S
+            self._done(alarm, event, reference)
+            outbox.sent(Notice(alarm.id, self.channel.name, event, self._clock.now(), reference))
+
+    async def _try(self, alarm: Alarm, event: Event) -> str | None:
+        """Return the channel's reference (empty when it refused for good), None when it is to be tried again."""
+        try:
+            reference = await self.channel.send(alarm, event, self._references.get(alarm.id, ""))
+        except TargetError as error:
+            return self._failed(alarm, str(error), for_good=not error.retry_helps)
+        except Exception as error:  # a channel's own mistake must not end the telling: the task's outermost border
+            log.exception("channel %s failed", self.channel.name)
+            return self._failed(alarm, type(error).__name__, for_good=False)
+        self._stats = replace(self._stats, sent=self._stats.sent + 1, last_error="")
+        return reference
+
+    def _failed(self, alarm: Alarm, why: str, *, for_good: bool) -> str | None:
+        stats = self._stats
+        dropped = stats.dropped + 1 if for_good else stats.dropped
+        self._stats = replace(stats, failed=stats.failed + 1, dropped=dropped, last_error=why)
+        log.warning("alarm %s could not be told by %s: %s", alarm.key, self.channel.name, why)
+        return "" if for_good else None
+
+    def _done(self, alarm: Alarm, event: Event, reference: str) -> None:
+        self._queue.pop(0)
+        if event == "raised":
+            self._told.add((alarm.id, event))
+            self._references[alarm.id] = reference
+        else:
+            self._told.discard((alarm.id, "raised"))
+            self._references.pop(alarm.id, None)

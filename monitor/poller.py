@@ -1,0 +1,228 @@
+"""Asks every target when it is due, and nobody waits for anybody else.
+
+One loop for each kind of probe and interval, not one timer a target. A target whose previous ask still runs is passed
+over (and counted), the others are asked all the same. A probe keeps each target's ``deadline_s`` itself; the poller
+stands behind it with a little grace, so that a probe that hangs costs its target an answer and nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from monitor.probe import Answer, Observation
+from monitor.status.source import SourceStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+
+    from monitor.clock import Clock
+    from monitor.probe import Probe, Target
+
+log = logging.getLogger(__name__)
+
+MOST_GRACE_S = 1.0
+MOST_JITTER_S = 2.0
+LONGEST_STOP_S = 5.0
+ASKS_OF_REACHABILITY = frozenset({"vsphere", "http", "tcp", "icmp", "stamp", "ssh", "dns", "tls"})
+
+
+@dataclass(slots=True)
+class _Ask:
+    """One call of a probe: who has not answered yet, and of whom nothing is expected any more and why."""
+
+    waiting: dict[str, Target]
+    given_up: dict[str, str] = field(default_factory=dict)
+
+
+class Poller:
+    """Polls ``targets`` with ``probes`` and hands each observation to ``sink`` on the event loop."""
+
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        probes: Mapping[str, Probe],
+        sink: Callable[[Observation], None],
+        clock: Clock,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepare. Raises KeyError when a target asks for a probe that is not there.
+
+        ``jitter`` gives numbers from 0 to 1 by which the first poll of each loop is put off (at most 2 s).
+        """
+        self._probes = probes
+        self._sink = sink
+        self._clock = clock
+        self._jitter = jitter
+        self._loops: dict[tuple[str, float], asyncio.Task[None]] = {}
+        self._asks: set[asyncio.Task[None]] = set()
+        self._busy: dict[str, _Ask] = {}  # by subject
+        self._running = False
+        self._groups = self._grouped(targets)
+        self._stats = {source: SourceStats(source) for source, _ in self._groups}
+        self._count_targets()
+
+    async def start(self) -> None:
+        """Begin to poll."""
+        self._running = True
+        self._match_loops()
+
+    async def stop(self) -> None:
+        """End every loop and every ask."""
+        self._running = False
+        tasks = {*self._loops.values(), *self._asks}
+        self._loops.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LONGEST_STOP_S)
+
+    def retarget(self, targets: Iterable[Target]) -> None:
+        """Change what is polled; asks that run are left to end. Raises KeyError as at the start."""
+        self._groups = self._grouped(targets)
+        for source, _ in self._groups:
+            self._stats.setdefault(source, SourceStats(source))
+        self._count_targets()
+        if self._running:
+            self._match_loops()
+
+    def stats(self) -> list[SourceStats]:
+        """Return the counters of every kind of probe."""
+        return list(self._stats.values())
+
+    def _grouped(self, targets: Iterable[Target]) -> dict[tuple[str, float], list[Target]]:
+        groups: dict[tuple[str, float], list[Target]] = defaultdict(list)
+        for target in targets:
+            if target.probe not in self._probes:
+                raise KeyError(f"{target.subject} asks for probe '{target.probe}', which is not there")
+            groups[target.probe, target.interval_s].append(target)
+        return dict(groups)
+
+    def _count_targets(self) -> None:
+        counts: dict[str, int] = defaultdict(int)
+        for (source, _), group in self._groups.items():
+            counts[source] += len(group)
+        for source, stats in self._stats.items():
+            self._stats[source] = replace(stats, targets=counts[source])
+
+    def _match_loops(self) -> None:
+        for key in self._loops.keys() - self._groups.keys():
+            self._loops.pop(key).cancel()
+        for key in self._groups.keys() - self._loops.keys():
+            self._loops[key] = asyncio.create_task(self._loop(key), name=f"poll {key[0]} every {key[1]:g} s")
+
+    async def _loop(self, key: tuple[str, float]) -> None:
+        source, interval_s = key
+        await self._clock.sleep(self._jitter() * min(interval_s, MOST_JITTER_S))
+        due = self._clock.monotonic()
+        while True:
+            self._round(source, self._groups[key])
+            due += interval_s
+            now = self._clock.monotonic()
+            if due <= now:  # the machine slept: what was missed is not made up for
+                due = now + interval_s
+            await self._clock.sleep(due - now)
+
+    def _round(self, source: str, group: Sequence[Target]) -> None:
+        idle = []
+        skipped = 0
+        for target in group:
+            ask = self._busy.get(target.subject)
+            if ask is None:
+                idle.append(target)
+                continue
+            skipped += 1
+            if target.subject in ask.given_up:
+                self._report(self._unanswered(target, ask.given_up[target.subject]))
+        if skipped:
+            self._stats[source] = replace(self._stats[source], skipped=self._stats[source].skipped + skipped)
+        if idle:
+            self._spawn(self._ask(source, idle))
+
+    async def _ask(self, source: str, batch: Sequence[Target]) -> None:
+        started = self._clock.monotonic()
+        stats = self._stats[source]
+        self._stats[source] = replace(stats, attempts=stats.attempts + len(batch), last_attempt_at=self._clock.now())
+        ask = _Ask({target.subject: target for target in batch})
+        self._busy.update(dict.fromkeys(ask.waiting, ask))
+        listening = self._spawn(self._listen(source, batch, ask))
+        try:
+            for patience_s in sorted({_patience_s(target) for target in batch}):
+                await self._first(listening, started + patience_s - self._clock.monotonic())
+                if listening.done():
+                    break
+                self._give_up(ask, patience_s)
+        finally:
+            listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        self._give_up(ask, None)
+        for subject in ask.given_up:
+            if self._busy.get(subject) is ask:
+                del self._busy[subject]
+        self._stats[source] = replace(self._stats[source], duration_s=self._clock.monotonic() - started)
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self._asks.add(task)
+        task.add_done_callback(self._asks.discard)
+        return task
+
+    async def _listen(self, source: str, batch: Sequence[Target], ask: _Ask) -> None:
+        try:
+            async for observation in self._probes[source].observe(batch):
+                if ask.waiting.pop(observation.subject, None) is not None:
+                    self._busy.pop(observation.subject, None)
+                    self._settle(source, ok=observation.answer is Answer.OK)
+                self._report(observation)
+        except Exception as error:  # a probe's own mistake must not end the poller: the outermost border of an ask
+            log.exception("probe %s failed", source)
+            self._stats[source] = replace(self._stats[source], errors=self._stats[source].errors + 1)
+            self._give_up(ask, None, f"the {source} probe itself failed: {type(error).__name__}")
+
+    async def _first(self, listening: asyncio.Task[None], patience_s: float) -> None:
+        """Wait until the probe is done or patience is at its end."""
+        timer = asyncio.ensure_future(self._clock.sleep(max(0.0, patience_s)))
+        try:
+            await asyncio.wait({listening, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+
+    def _give_up(self, ask: _Ask, patience_s: float | None, reason: str = "the probe gave no answer") -> None:
+        """Say of who still has not answered that nothing is expected any more; None: of everybody."""
+        for target in list(ask.waiting.values()):
+            if patience_s is not None:
+                if _patience_s(target) > patience_s:
+                    continue
+                reason = f"no answer within {patience_s:g} s"
+            del ask.waiting[target.subject]
+            ask.given_up[target.subject] = reason
+            self._settle(target.probe, ok=False)
+            self._report(self._unanswered(target, reason))
+
+    def _unanswered(self, target: Target, reason: str) -> Observation:
+        asked = target.probe in ASKS_OF_REACHABILITY
+        answer = Answer.FAILED if asked and reason.startswith("no answer") else Answer.UNKNOWN
+        return Observation(target.subject, target.probe, self._clock.now(), answer, reason)
+
+    def _settle(self, source: str, *, ok: bool) -> None:
+        stats = self._stats[source]
+        if ok:
+            self._stats[source] = replace(stats, last_success_at=self._clock.now())
+        else:
+            self._stats[source] = replace(stats, failures=stats.failures + 1)
+
+    def _report(self, observation: Observation) -> None:
+        try:
+            self._sink(observation)
+        except (
+            Exception
+        ):  # what one subject breaks in the evaluation must not stop the others: the border of the poller
+            log.exception("observation of %s could not be taken in", observation.subject)
+
+
+def _patience_s(target: Target) -> float:
+    return target.deadline_s + min(MOST_GRACE_S, target.deadline_s / 2)

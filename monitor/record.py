@@ -1,0 +1,176 @@
+"""The watch's hand that writes: flips, alarms and notices go to the history in a thread, in order, and never get lost.
+
+While the disk fails everything is kept in memory and tried again; ``error`` says so. What waits is limited; beyond that
+the oldest flips are given up, which is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from monitor.errors import StateError
+from monitor.history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from monitor.clock import Clock
+    from monitor.history import Notice
+    from monitor.status.alarm import Alarm
+    from monitor.status.state import Flip
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+SLOW_S = 10.0
+MOST_PENDING = 100_000
+MOST_RECENT = 1000
+ALARMS_SHOWN = 1000
+LONGEST_LAST_WRITE_S = 3.0
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Batch:
+    flips: list[Flip] = field(default_factory=list)
+    raised: list[Alarm] = field(default_factory=list)
+    cleared: list[Alarm] = field(default_factory=list)
+    owed: list[Notice] = field(default_factory=list)
+    sent: list[Notice] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.flips) + len(self.raised) + len(self.cleared) + len(self.owed) + len(self.sent)
+
+
+class Record:
+    """Keeps what changed; owns the history file."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Open the history. Raises StateError."""
+        self.history = History(path)
+        self.error = ""
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
+        self._batch = _Batch()
+        self._writing_since: float | None = None
+        self._recent: deque[Flip] = deque(maxlen=MOST_RECENT)
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._write_for_ever(), name="history")
+
+    async def stop(self) -> None:
+        """Write what waits, if the disk lets us, and close the file."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(LONGEST_LAST_WRITE_S):
+                await loop.run_in_executor(self._thread, self._write, self._batch)
+        except (StateError, TimeoutError) as error:
+            log.error("%d changes could not be written at the end: %s", len(self._batch), error)  # noqa: TRY400 - known, and said in one line
+        self._thread.submit(self.history.close)
+        self._thread.shutdown(wait=not self.error)
+
+    @property
+    def pending(self) -> int:
+        """How many changes wait to be written."""
+        return len(self._batch)
+
+    def keep(self, flips: Iterable[Flip], raised: Iterable[Alarm], cleared: Iterable[Alarm]) -> None:
+        """Take changes to be written soon."""
+        found = list(flips)
+        self._recent.extend(found)
+        self._batch.flips += found
+        self._batch.raised += raised
+        self._batch.cleared += cleared
+        if len(self._batch.flips) > MOST_PENDING:
+            lost = len(self._batch.flips) - MOST_PENDING
+            del self._batch.flips[:lost]
+            log.error("the disk has failed for so long that %d changes are given up", lost)
+        self._wake()
+        if self._writing_since is not None and self._clock.monotonic() - self._writing_since > SLOW_S:
+            self.error = f"the history {self.history.path} has not taken a write for {SLOW_S:g} s"
+
+    def owe(self, notices: Iterable[Notice]) -> None:
+        """Take what people are to be told."""
+        self._batch.owed += notices
+        self._wake()
+
+    def sent(self, notice: Notice) -> None:
+        """Take that people were told."""
+        self._batch.sent.append(notice)
+        self._wake()
+
+    def flips(self, subject: str | None, limit: int) -> list[Flip]:
+        """Return the newest flips, newest first: those that wait, then those on the disk."""
+        waiting = [flip for flip in reversed(self._batch.flips) if subject in (None, flip.subject)]
+        kept = self._tried(lambda: self.history.flips(subject, limit))
+        if kept is None:
+            kept = [flip for flip in reversed(self._recent) if subject in (None, flip.subject)]
+        return list(dict.fromkeys([*waiting, *kept]))[:limit]
+
+    def alarms(self) -> list[Alarm]:
+        """Return the newest alarms, also those that wait to be written; oldest first."""
+        kept = self._tried(lambda: self.history.alarms(active_only=False, limit=ALARMS_SHOWN)) or []
+        found = {alarm.id: alarm for alarm in (*kept, *self._batch.raised, *self._batch.cleared)}
+        return list(found.values())
+
+    def _tried(self, read: Callable[[], Result]) -> Result | None:
+        try:
+            return read()
+        except StateError as error:
+            self.error = str(error)
+            return None
+
+    def _wake(self) -> None:
+        if len(self._batch):
+            self._work.set()
+
+    async def _write_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            batch, self._batch = self._batch, _Batch()
+            self._writing_since = self._clock.monotonic()
+            try:
+                await loop.run_in_executor(self._thread, self._write, batch)
+            except StateError as error:
+                self.error = str(error)
+                self._put_back(batch)
+                await self._clock.sleep(RETRY_S)
+                self._work.set()
+            except BaseException:
+                self._put_back(batch)
+                raise
+            else:
+                self.error = ""
+            finally:
+                self._writing_since = None
+
+    def _put_back(self, batch: _Batch) -> None:
+        """Repeat it with what came since; writing the same twice does no harm."""
+        self._batch = _Batch(
+            batch.flips + self._batch.flips,
+            batch.raised + self._batch.raised,
+            batch.cleared + self._batch.cleared,
+            batch.owed + self._batch.owed,
+            batch.sent + self._batch.sent,
+        )
+
+    def _write(self, batch: _Batch) -> None:
+        for flip in self.history.record(batch.flips, batch.raised, batch.cleared):
+            log.warning("the history held another old state than %s for %s", flip.old, flip.subject)
+        if batch.owed or batch.sent:
+            self.history.tell(batch.owed, batch.sent)

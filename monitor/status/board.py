@@ -1,0 +1,219 @@
+"""Everything that is held true, kept up to date by observations and by the passing of time.
+
+Pure bookkeeping over ``hysteresis``, ``evaluate`` and ``reachability``: no clock, no disk. The subjects that the
+inventory knows are always on the board, UNKNOWN until observed; others (VMs that nobody listed) come and go with what
+is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from monitor.inventory.dependencies import depends_on
+from monitor.probe import Answer
+from monitor.status.evaluate import judge
+from monitor.status.hysteresis import Memory, Rules, expired, judged, unseen
+from monitor.status.reachability import UP, Doubt, Seen, composites, settle
+from monitor.status.state import Flip, Health, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from monitor.inventory.model import Inventory
+    from monitor.probe import Observation
+    from monitor.status.hysteresis import Judgement
+
+COMPOSITES = ("crossing/", "system/", "site/")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The last flip of a subject: what history says that it is, since when."""
+
+    health: Health
+    detail: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The newest moment at which a site was seen to be active, or its database to be primary.
+
+    ``at`` is Unix seconds; ``position`` the replication position, ``received_at`` the Unix time of the newest record.
+    """
+
+    site: str
+    at: float
+    position: float | None
+    received_at: float | None
+    epoch: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was last seen of a system while it worked; None where it was not seen since the daemon's start."""
+
+    active: Sighting | None = None
+    primary: Sighting | None = None
+
+    @property
+    def service_ok_at(self) -> float | None:
+        """When the service was last seen to work."""
+        return None if self.active is None else self.active.at
+
+
+class Board:
+    """The state of the watch. Not thread-safe: it belongs to the event loop."""
+
+    def __init__(self, inventory: Inventory, now: float, recorded: Mapping[str, Recorded] | None = None) -> None:
+        """Begin with every subject UNKNOWN; ``recorded`` is what history says of them."""
+        self._started = now
+        self._memories: dict[str, Memory] = {}
+        self._newest: dict[str, Observation] = {}
+        self._good: dict[str, Observation] = {}
+        self._doubts: dict[str, Doubt] = {}
+        self._evidence: dict[str, Evidence] = {}
+        self._recorded = dict(recorded or {})
+        self._resuming: set[str] = set()
+        self._take(inventory, now)
+
+    def _take(self, inventory: Inventory, now: float) -> None:
+        polling = inventory.polling
+        self.inventory = inventory
+        self.rules = Rules(polling.fail_after, polling.recover_after, polling.stale_after_s)
+        self.expected = depends_on(inventory)
+        for subject in self.expected.keys() - self._memories.keys():
+            before = self._recorded.get(subject)
+            trusting = before is None or before.health is Health.OK
+            self._memories[subject] = unseen(subject, now, trusting=trusting)
+            if before is not None:
+                self._resuming.add(subject)
+
+    def reload(self, inventory: Inventory, now: float) -> frozenset[str]:
+        """Change to a new inventory; return the subjects that are gone with the old one."""
+        gone = frozenset(self.expected.keys() - depends_on(inventory).keys())
+        for subject in gone:
+            self._forget(subject)
+        self._take(inventory, now)
+        return gone
+
+    def observe(self, observation: Observation) -> None:
+        """Take in one observation, of whatever subject."""
+        subject = observation.subject
+        if observation.facts.get("vanished") and subject not in self.expected:
+            self._forget(subject)
+            return
+        self._newest[subject] = observation
+        if observation.answer is Answer.OK:
+            self._good[subject] = observation
+            self._sight(observation)
+        memory = self._memories.get(subject) or unseen(subject, observation.at)
+        self._memories[subject] = judged(memory, judge(observation, self.inventory), observation.at, self.rules)
+
+    def tick(self, now: float) -> list[Flip]:
+        """Let time pass: expire what is old, judge the composites, and return what changed since the last tick."""
+        for subject, memory in list(self._memories.items()):
+            if subject.startswith(COMPOSITES):
+                continue
+            later = expired(memory, now, self.rules)
+            if later is not memory and subject not in self.expected and self._parent_up(subject):
+                self._forget(subject)
+            else:
+                self._memories[subject] = later
+        seen = Seen({subject: memory.status for subject, memory in self._memories.items()}, self._good)
+        for subject, judgement in composites(self.inventory, seen).items():
+            self._compose(subject, judgement, seen, now)
+        return [flip for subject in list(self._memories) if (flip := self._flip(subject, now))]
+
+    def statuses(self) -> Mapping[str, Status]:
+        """Return a copy of every status."""
+        return MappingProxyType({subject: memory.status for subject, memory in self._memories.items()})
+
+    def status(self, subject: str) -> Status | None:
+        """Return the status of ``subject``; None when there is no such subject."""
+        memory = self._memories.get(subject)
+        return None if memory is None else memory.status
+
+    def newest(self, subject: str) -> Observation | None:
+        """Return the newest observation, whatever it said."""
+        return self._newest.get(subject)
+
+    def good(self) -> Mapping[str, Observation]:
+        """Return the newest OK observation of every subject that ever had one."""
+        return MappingProxyType(self._good)
+
+    def evidence(self, system: str) -> Evidence:
+        """Return what was last seen of ``system`` while it worked."""
+        return self._evidence.get(system, Evidence())
+
+    def _compose(self, subject: str, judgement: Judgement, seen: Seen, now: float) -> None:
+        memory = self._memories[subject]
+        status = memory.status
+        kind, _, key = subject.partition("/")
+        if kind == "system":
+            system = self.inventory.systems[key]
+            believed, doubt = settle(key, system, judgement, self._doubts.get(subject), seen)
+            if doubt is None:
+                self._doubts.pop(subject, None)
+            else:
+                self._doubts[subject] = doubt
+            if believed is None:
+                return
+            judgement = believed
+        since = status.since if judgement.health is status.health else now
+        seen_at = status.seen_at if judgement.health is Health.UNKNOWN else now
+        fresh = Status(subject, judgement.health, judgement.reason, since, seen_at, judgement.detail)
+        self._memories[subject] = replace(memory, status=fresh)
+
+    def _flip(self, subject: str, now: float) -> Flip | None:
+        memory = self._memories[subject]
+        status = memory.status
+        before = self._recorded.get(subject)
+        if subject in self._resuming:
+            if status.health is Health.UNKNOWN and now - self._started <= self.rules.stale_after_s:
+                return None  # not asked yet since the start: what history says still stands
+            self._resuming.discard(subject)
+            if before is not None and status.health is before.health:
+                status = replace(status, since=before.since)
+                self._memories[subject] = replace(memory, status=status)
+        old = Recorded(Health.UNKNOWN, "", status.since) if before is None else before
+        if (old.health, old.detail) == (status.health, status.detail):
+            return None
+        at = now if old.health is status.health else status.since
+        self._recorded[subject] = Recorded(status.health, status.detail, status.since)
+        return Flip(subject, old.health, status.health, status.reason, at, status.detail)
+
+    def _sight(self, observation: Observation) -> None:
+        kind, _, rest = observation.subject.partition("/")
+        system, _, site = rest.partition("/")
+        role, values = observation.facts.get("role"), observation.values
+        if (kind, role) not in (("front", "active"), ("database", "primary")):
+            return
+        sighting = Sighting(
+            site, observation.at, values.get("position"), values.get("received_at"), values.get("epoch")
+        )
+        before = self._evidence.get(system, Evidence())
+        changed = replace(before, active=sighting) if kind == "front" else replace(before, primary=sighting)
+        self._evidence[system] = changed
+
+    def _parent_up(self, subject: str) -> bool:
+        kind, _, rest = subject.partition("/")
+        parent = self.status(f"vcenter/{rest.partition('/')[0]}") if kind == "vm" else None
+        return parent is None or parent.health in UP
+
+    def _forget(self, subject: str) -> None:
+        for kept in (self._memories, self._newest, self._good, self._doubts, self._recorded):
+            kept.pop(subject, None)
+        self._resuming.discard(subject)
+
+
+def recorded_from(flips: Iterable[Flip]) -> dict[str, Recorded]:
+    """Return what the last flips of all subjects say; a change of detail alone does not begin a health anew."""
+    found: dict[str, Recorded] = {}
+    for flip in flips:
+        before = found.get(flip.subject)
+        since = before.since if before is not None and before.health is flip.new else flip.at
+        found[flip.subject] = Recorded(flip.new, flip.detail, since)
+    return found

@@ -1,0 +1,128 @@
+"""What one observation says of its subject's health, by the kind of subject.
+
+Thresholds and service levels come from the inventory. A sensor that cannot be believed is UNKNOWN with the detail
+``sensor-fault``, whatever it reads: it is an alarm about the sensor, not about the room.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from monitor.probe import Answer
+from monitor.status.hysteresis import Judgement
+from monitor.status.state import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monitor.inventory.model import Inventory, Sensor, Sla, Thresholds
+    from monitor.probe import Observation
+
+SENSOR_FAULT = "sensor-fault"
+UNTRUSTED = "untrusted"
+UNIT_SIGNS = {"celsius": " °C", "percent": " %", "watts": " W", "ug_per_m3": " µg/m³", "boolean": ""}
+
+
+def judge(observation: Observation, inventory: Inventory) -> Judgement:
+    """Return the health that ``observation`` alone speaks for."""
+    kind, _, name = observation.subject.partition("/")
+    special = _JUDGES.get(kind)
+    return special(observation, name, inventory) if special else _plain(observation)
+
+
+def sla_of(inventory: Inventory, crossing: str, which: str) -> Sla:
+    """Return the service level of a link: its own or its operator's. Raises KeyError."""
+    pair = inventory.links[crossing]
+    link = pair.primary if which == "primary" else pair.backup
+    return link.sla or inventory.operators[link.operator].sla
+
+
+def _plain(observation: Observation) -> Judgement:
+    if observation.answer is Answer.OK:
+        return Judgement(Health.OK)
+    if observation.answer is Answer.UNKNOWN:
+        return Judgement(Health.UNKNOWN, observation.reason or "the answer is not known")
+    detail = UNTRUSTED if observation.facts.get("error") == UNTRUSTED else ""
+    return Judgement(Health.DOWN, observation.reason or "failed", detail)
+
+
+def _link(observation: Observation, name: str, inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    crossing, _, which = name.partition("/")
+    if plain.health is not Health.OK or crossing not in inventory.links:
+        return plain
+    sla = sla_of(inventory, crossing, which)
+    found = []
+    loss_percent = 100 * observation.values.get("loss_ratio", 0.0)
+    if loss_percent > sla.loss_percent:
+        found.append(f"loss {loss_percent:.3g} % is over the agreed {sla.loss_percent:g} %")
+    rtt_ms = 1000 * observation.values.get("rtt_seconds", 0.0)
+    if rtt_ms > sla.rtt_ms:
+        found.append(f"round trip {rtt_ms:.3g} ms is over the agreed {sla.rtt_ms:g} ms")
+    return Judgement(Health.DEGRADED, "; ".join(found)) if found else plain
+
+
+def _database(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    if plain.detail == UNTRUSTED:  # the machine that answers is not the one we know: nothing is known of ours
+        return Judgement(Health.UNKNOWN, plain.reason, UNTRUSTED)
+    role = observation.facts.get("role", "")
+    if plain.health is not Health.OK:
+        return plain
+    if role == "stopped":
+        return Judgement(Health.DOWN, "the database is stopped")
+    if role not in ("primary", "standby"):
+        return Judgement(Health.UNKNOWN, f"the database calls itself '{role}'" if role else "the database gave no role")
+    return plain
+
+
+def _sensor(observation: Observation, name: str, inventory: Inventory) -> Judgement:
+    if observation.answer is not Answer.OK:
+        return Judgement(Health.UNKNOWN, observation.reason or "the sensor gave no value", SENSOR_FAULT)
+    sensor = inventory.sensors.get(name)
+    value = observation.values.get("value")
+    if sensor is None or value is None or not math.isfinite(value):
+        return Judgement(Health.UNKNOWN, "the sensor gave no value", SENSOR_FAULT)
+    return reading(sensor, value)
+
+
+def reading(sensor: Sensor, value: float) -> Judgement:
+    """Judge a finite ``value`` in the sensor's unit by its thresholds."""
+    limits = sensor.thresholds
+    shown = _shown(sensor, value)
+    if not limits.valid_min <= value <= limits.valid_max:
+        reason = f"{shown} is outside of what the sensor can measure ({limits.valid_min:g} to {limits.valid_max:g})"
+        return Judgement(Health.UNKNOWN, reason, SENSOR_FAULT)
+    crossed = _crossed(limits, value)
+    if crossed is None:
+        return Judgement(Health.OK)
+    health, side, limit = crossed
+    word = "alarm" if health is Health.DOWN else "warning"
+    if sensor.unit == "boolean":
+        return Judgement(health, f"{sensor.quantity} reported", side)
+    return Judgement(health, f"{shown} is {side} the {word} limit of {_shown(sensor, limit)}", side)
+
+
+def _crossed(limits: Thresholds, value: float) -> tuple[Health, str, float] | None:
+    ordered = (
+        (Health.DOWN, "above", limits.alarm_above),
+        (Health.DOWN, "below", limits.alarm_below),
+        (Health.DEGRADED, "above", limits.warn_above),
+        (Health.DEGRADED, "below", limits.warn_below),
+    )
+    for health, side, limit in ordered:
+        if limit is not None and (value > limit if side == "above" else value < limit):
+            return health, side, limit
+    return None
+
+
+def _shown(sensor: Sensor, value: float) -> str:
+    return f"{value:g}{UNIT_SIGNS[sensor.unit]}"
+
+
+_JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
+    "link": _link,
+    "database": _database,
+    "sensor": _sensor,
+}

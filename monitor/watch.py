@@ -1,0 +1,235 @@
+"""The watch: polling, status, history, alarms and telling people, behind one door for the console and for recovery.
+
+It decides nothing: polled observations go to the board, once a second the board's changes go to the record and the
+alarm book. A part that fails is logged and shown (``problems``); the others go on. All methods belong to the event
+loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from monitor.alarms.book import Book, Changes
+from monitor.metrics.estate import View, families
+from monitor.poller import Poller
+from monitor.record import Record
+from monitor.status.board import Board, recorded_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from pathlib import Path
+
+    from monitor.clock import Clock
+    from monitor.inventory.model import Inventory
+    from monitor.metrics.catalog import Family
+    from monitor.notify import Notifier
+    from monitor.probe import Observation, Probe, Target
+    from monitor.status.alarm import Alarm
+    from monitor.status.board import Evidence
+    from monitor.status.source import SourceStats
+    from monitor.status.state import Flip, Status
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+UNKNOWN_AFTER = 3  # times stale_after_s: how long a subject may be UNKNOWN before that is an alarm
+LONGEST_STOP_S = 5.0
+HISTORY_ALARM = ("history-failing", "karaula/history")
+
+
+class Watch:
+    """Watches the estate of one inventory."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        targets: Iterable[Target],
+        probes: Mapping[str, Probe],
+        state_dir: Path,
+        clock: Clock,
+        notifier: Notifier | None = None,
+    ) -> None:
+        """Prepare. Nothing is opened before ``start``; ``stop`` closes the probes."""
+        self._inventory = inventory
+        self._clock = clock
+        self._state_dir = state_dir
+        self._probes = probes
+        self._notifier = notifier
+        self._targets = tuple(targets)
+        self._poller = Poller(self._targets, probes, self._observed, clock)
+        self._board = Board(inventory, clock.now())
+        self._book = Book()
+        self._record: Record | None = None
+        self._listeners: list[Callable[[Alarm], None]] = []
+        self._raised_total: Counter[str] = Counter()
+        self._started_at = self._evaluated_at = clock.now()
+        self._ticking: asyncio.Task[None] | None = None
+        self._tick_error = ""
+
+    async def start(self) -> None:
+        """Open the history, take up where it ends, and begin. Raises StateError."""
+        record = self._record = Record(self._state_dir / "history.sqlite", self._clock)
+        now = self._started_at = self._evaluated_at = self._clock.now()
+        self._board = Board(self._inventory, now, recorded_from(record.history.last_flips()))
+        self._book = Book(record.history.alarms(active_only=True))
+        record.start()
+        if self._notifier is not None:
+            notices = record.history.notices()
+            about = {notice.alarm_id: record.history.alarm(notice.alarm_id) for notice in notices}
+            known = {key: alarm for key, alarm in about.items() if alarm is not None}
+            await self._notifier.start(record, notices, known)
+        await self._poller.start()
+        self._ticking = asyncio.create_task(self._tick_for_ever(), name="evaluate")
+
+    async def stop(self) -> None:
+        """End everything in reverse order and close the probes; safe when not started."""
+        await self._isolated("poller", self._poller.stop())
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+        if self._notifier is not None:
+            await self._isolated("notifier", self._notifier.stop())
+        for name, probe in self._probes.items():
+            await self._isolated(f"probe {name}", probe.close())
+        if self._record is not None:
+            await self._isolated("history", self._record.stop())
+
+    def reload(self, inventory: Inventory, targets: Iterable[Target]) -> None:
+        """Change to a new inventory without a pause. Raises KeyError (and changes nothing) when a probe is missing."""
+        targets = tuple(targets)
+        self._poller.retarget(targets)
+        self._targets = targets
+        self._inventory = inventory
+        self._board.reload(inventory, self._clock.now())
+
+    # -- what is true --------------------------------------------------------------------------------------------------
+
+    def statuses(self) -> Mapping[str, Status]:
+        """Return every status by subject."""
+        return self._board.statuses()
+
+    def status(self, subject: str) -> Status | None:
+        """Return the status of ``subject``; None when nothing of that name is watched."""
+        return self._board.status(subject)
+
+    def observation(self, subject: str) -> Observation | None:
+        """Return the newest observation of ``subject``, whatever it said."""
+        return self._board.newest(subject)
+
+    def evidence(self, system: str) -> Evidence:
+        """Return when and where ``system`` was last seen active, and its database's last known primary position."""
+        return self._board.evidence(system)
+
+    def alarms(self, *, active_only: bool = True) -> list[Alarm]:
+        """Return the standing alarms, or the newest of all; oldest first."""
+        standing = self._book.standing()
+        if active_only or self._record is None:
+            return standing
+        found = {alarm.id: alarm for alarm in self._record.alarms()}
+        found |= {alarm.id: alarm for alarm in standing}
+        return sorted(found.values(), key=lambda alarm: (alarm.since, alarm.key))
+
+    def flips(self, subject: str | None = None, limit: int = 100) -> list[Flip]:
+        """Return the newest flips (of ``subject``), newest first."""
+        return [] if self._record is None else self._record.flips(subject, limit)
+
+    def sources(self) -> list[SourceStats]:
+        """Return the counters of every kind of probe."""
+        return self._poller.stats()
+
+    def subscribe(self, callback: Callable[[Alarm], None]) -> Callable[[], None]:
+        """Call ``callback`` with each alarm that is raised (``active``) or cleared; return how to end that.
+
+        It is called on the event loop and must not block; what it raises is logged.
+        """
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the watch itself, one sentence each."""
+        found = [self._tick_error] if self._tick_error else []
+        if self._record is not None and self._record.error:
+            found.append(self._record.error)
+        if self._notifier is not None:
+            found += [
+                f"{stats.pending} messages wait to be sent by {stats.channel}: {stats.last_error}"
+                for stats in self._notifier.stats()
+                if stats.last_error and stats.pending
+            ]
+        return found
+
+    def not_ready(self) -> list[str]:
+        """Return why the picture is not complete yet; empty once everything was asked, or had its time to answer."""
+        if self._ticking is None:
+            return ["the watch has not started"]
+        if self._clock.now() - self._started_at > self._inventory.polling.stale_after_s:
+            return []
+        silent = sum(self._board.newest(target.subject) is None for target in self._targets)
+        return [f"{silent} of {len(self._targets)} targets have not been asked yet"] if silent else []
+
+    def snapshot(self) -> list[Family]:
+        """Return what ``/metrics`` shows of the estate."""
+        return families(
+            View(
+                inventory=self._inventory,
+                statuses=self._board.statuses(),
+                good=self._board.good(),
+                alarms=tuple(self._book.standing()),
+                raised_total=dict(self._raised_total),
+                sources=tuple(self._poller.stats()),
+                channels=() if self._notifier is None else tuple(self._notifier.stats()),
+                evaluated_at=self._evaluated_at,
+                history_failing=self._record is not None and bool(self._record.error),
+                history_pending=0 if self._record is None else self._record.pending,
+            )
+        )
+
+    # -- the working of it -----------------------------------------------------------------------------------------
+
+    def _observed(self, observation: Observation) -> None:
+        self._board.observe(observation)
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(TICK_S)
+            try:
+                await self.tick()
+                self._tick_error = ""
+            except Exception as error:  # one bad tick must not end the watch: the outermost border of its task
+                log.exception("statuses could not be worked out")
+                self._tick_error = f"statuses could not be worked out: {type(error).__name__}: {error}"
+
+    async def tick(self) -> None:
+        """Work out what changed by now. Called once a second by itself."""
+        if self._record is None:
+            return
+        now = self._clock.now()
+        flips = self._board.tick(now)
+        unknown_after_s = UNKNOWN_AFTER * self._inventory.polling.stale_after_s
+        ours = self._book.hold(*HISTORY_ALARM, self._record.error or None, now)
+        changes = self._book.update(self._board.statuses(), self._board.expected, now, unknown_after_s)
+        changes = Changes((*ours.raised, *changes.raised), (*ours.cleared, *changes.cleared))
+        self._record.keep(flips, changes.raised, changes.cleared)
+        self._raised_total.update(alarm.name for alarm in changes.raised)
+        self._evaluated_at = now
+        for alarm in (*changes.raised, *changes.cleared):
+            self._tell(alarm)
+        if self._notifier is not None:
+            self._notifier.consider(self._book.standing(), changes.cleared, now)
+
+    def _tell(self, alarm: Alarm) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(alarm)
+            except Exception:  # a listener's mistake is its own: the border to the rest of the program
+                log.exception("a listener failed on alarm %s", alarm.key)
+
+    async def _isolated(self, what: str, ending: Coroutine[None, None, None]) -> None:
+        try:
+            async with asyncio.timeout(LONGEST_STOP_S):
+                await ending
+        except Exception:  # what cannot be ended must not keep the others from ending: the border of the shutdown
+            log.exception("%s did not end well", what)
