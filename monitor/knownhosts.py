@@ -32,6 +32,11 @@ class KnownKey:
         """Return it as ``ssh-keygen -l`` prints it."""
         return fingerprint(self.blob)
 
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Return the signature algorithms that this type of key can make (RFC 8332)."""
+        return ("rsa-sha2-512", "rsa-sha2-256", self.kind) if self.kind == "ssh-rsa" else (self.kind,)
+
 
 def fingerprint(blob: bytes) -> str:
     """Return ``SHA256:…`` of a key's wire form."""
@@ -63,6 +68,19 @@ def known_keys(path: Path, name: str) -> tuple[KnownKey, ...]:
         if any(_is_name(pattern, name) for pattern in fields[0].split(",")):
             found.append(key)
     return tuple(found)
+
+
+def distrust(name: str, known: tuple[KnownKey, ...], offered: bytes) -> str:
+    """Say why a host that shows the key ``offered`` (wire form) is not trusted; empty when it is."""
+    if any(key.blob == offered for key in known):
+        return ""
+    if not known:
+        return f"{name}: no host key is known; the host offers {fingerprint(offered)}"
+    ours = ", ".join(key.fingerprint for key in known)
+    return (
+        f"{name}: the host key has changed: known {ours}, offered {fingerprint(offered)}; "
+        "if the host was rebuilt, replace its line in the known hosts file, else take it for an attack"
+    )
 
 
 def _key(fields: list[str]) -> KnownKey | None:

@@ -1,4 +1,4 @@
-"""Everything that the inventory says is to be watched, as targets with their probes' parameters.
+"""Everything that the inventory says is to be watched, as targets with their probes' parameters, and the probes.
 
 Subjects: ``vcenter/<key>``, ``host/<key>``, ``front/<system>/<site>``, ``database/<system>/<site>``,
 ``link/<crossing>/<primary|backup>``, ``sensor/<key>``, ``dns/<key>``, ``power/<key>``, ``check/<key>``. A VM's subject
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.inventory.model import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
+from monitor.probes import PROBES
 from monitor.probes.http import HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
@@ -24,7 +25,10 @@ from monitor.probes.vsphere import VsphereParams
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from monitor.clock import Clock
+    from monitor.credential import Credentials
     from monitor.inventory.model import Check, Endpoint, Inventory, Link, Sensor
+    from monitor.probe import Probe
 
 Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval where it differs
 
@@ -38,6 +42,11 @@ def targets(inventory: Inventory) -> list[Target]:
         for part in parts
         for subject, probe, params, interval_s in part(inventory)
     ]
+
+
+def make_probes(inventory: Inventory, credentials: Credentials, clock: Clock) -> dict[str, Probe]:
+    """Return one probe of each kind; whoever made them closes them. Raises CredentialError (CA, known hosts)."""
+    return {name: make(credentials, inventory.trust, clock) for name, make in PROBES.items()}
 
 
 def url(endpoint: Endpoint, path: str) -> str:

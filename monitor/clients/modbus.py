@@ -8,6 +8,7 @@ round: small devices accept few and forget idle ones.
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ async def read_input_registers(
     except ValueError as error:
         raise GarbledReply(f"{where}: not a Modbus answer: {error}") from error
     except OSError as error:
-        raise Unreachable(f"{where}: {error.strerror or error}") from error
+        raise Unreachable(f"{where}: {_why(error)}") from error
     finally:
         if writer is not None:
             writer.close()
@@ -88,3 +89,8 @@ def _exception(register: int, code: int) -> TargetError:
     if code in PASSING:
         return Unreachable(f"register {register}: {PASSING[code]}")
     return Refused(f"register {register}: {REFUSALS.get(code, f'exception {code}')}")
+
+
+def _why(error: OSError) -> str:
+    # asyncio's own text repeats the address.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ async def variables(address: str, port: int, ups: str, timeout_s: float) -> Mapp
     except (TimeoutError, NUTTimeoutError) as error:
         raise DeadlineExceeded(f"{where}: no answer in {timeout_s:g} s") from error
     except NUTOSError as error:
-        raise Unreachable(f"{where}: {error}") from error
+        raise Unreachable(f"{where}: {_why(error)}") from error
     except NUTLoginError as error:
         raise Refused(f"{where}: {_word(error)}") from error
     except NUTCommandError as error:
@@ -52,6 +53,12 @@ async def variables(address: str, port: int, ups: str, timeout_s: float) -> Mapp
     if len(found) > MOST_VARIABLES:
         raise GarbledReply(f"{where}: {len(found)} variables are more than a UPS has")
     return found
+
+
+def _why(error: NUTOSError) -> str:
+    # asyncio's own text repeats the address.
+    number = getattr(error.__cause__, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(error)
 
 
 def _word(error: NUTError) -> str:

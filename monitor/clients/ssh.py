@@ -21,7 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.pkey import UnknownKeyType
 
 from monitor.errors import CredentialError, DeadlineExceeded, Refused, SessionLost, Unreachable, Untrusted
-from monitor.knownhosts import KnownKey, fingerprint, host_name, known_keys
+from monitor.knownhosts import KnownKey, distrust, host_name, known_keys
 from monitor.output import Output
 
 if TYPE_CHECKING:
@@ -189,13 +189,13 @@ class _Session:
         self,
         transport: paramiko.Transport,
         name: str,
-        known: Sequence[KnownKey],
+        known: tuple[KnownKey, ...],
         key: paramiko.PKey,
         deadline: _Deadline,
     ) -> None:
         transport.set_log_channel(WIRE_LOG)
         options = transport.get_security_options()
-        wanted = {algorithm for host_key in known for algorithm in _algorithms(host_key.kind)}
+        wanted = {algorithm for host_key in known for algorithm in host_key.algorithms}
         options.key_types = sorted(options.key_types, key=lambda algorithm: algorithm not in wanted)
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = max(deadline.left(), 0.001)
         try:
@@ -204,41 +204,23 @@ class _Session:
         except (paramiko.SSHException, EOFError, OSError) as error:
             late = f"no SSH greeting within {deadline.seconds:g} s" if deadline.left() == 0 else _said(error)
             raise Unreachable(f"{self.where}: {late}") from error
-        if offered.asbytes() not in [host_key.blob for host_key in known]:
-            raise Untrusted(_distrust(name, known, offered))
+        if doubt := distrust(name, known, offered.asbytes()):
+            raise Untrusted(doubt)
         transport.auth_timeout = max(deadline.left(), 0.001)
         try:
             wants_more = transport.auth_publickey(self._host.user, key)
         except paramiko.AuthenticationException as error:
             if deadline.left() == 0 or not transport.is_active():
                 raise Unreachable(f"{self.where}: the connection ended during log-in") from error
-            hint = (
-                f"the host does not accept key {key.fingerprint} (credential '{self._host.credential}') for this user"
-            )
-            raise Refused(f"{self.where}: log-in refused: {hint}") from error
+            shown = f"key {key.fingerprint} (credential '{self._host.credential}')"
+            raise Refused(f"{self.where}: log-in refused: the host does not accept {shown} for this user") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise Unreachable(f"{self.where}: log-in failed: {_said(error)}") from error
         if wants_more:
             raise Refused(f"{self.where}: the host wants more than a key: {', '.join(wants_more)}")
 
 
-def _algorithms(kind: str) -> tuple[str, ...]:
-    return ("rsa-sha2-512", "rsa-sha2-256", kind) if kind == "ssh-rsa" else (kind,)
-
-
-def _distrust(name: str, known: Sequence[KnownKey], offered: paramiko.PKey) -> str:
-    theirs = fingerprint(offered.asbytes())
-    if not known:
-        return f"{name}: no host key is known; the host offers {theirs} ({offered.get_name()})"
-    ours = ", ".join(key.fingerprint for key in known)
-    return (
-        f"{name}: the host key has changed: known {ours}, offered {theirs}; "
-        "if the host was rebuilt, replace its line in the known hosts file, else take it for an attack"
-    )
-
-
 def _said(error: BaseException) -> str:
-    """Return the error's text in one short printable line."""
     text = str(error.strerror) if isinstance(error, OSError) and error.strerror else str(error)
     return "".join(c if c.isprintable() else " " for c in text)[:200] or type(error).__name__
 

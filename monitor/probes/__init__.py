@@ -18,7 +18,7 @@ from monitor.probes.vsphere import VsphereProbe
 if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.credential import Credentials
-    from monitor.inventory.model import Inventory, Trust
+    from monitor.inventory.model import Trust
     from monitor.probe import Probe
 
 PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
@@ -32,8 +32,3 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "tcp": TcpProbe,
     "vsphere": VsphereProbe,
 }
-
-
-def make_probes(inventory: Inventory, credentials: Credentials, clock: Clock) -> dict[str, Probe]:
-    """Return one probe of each kind; whoever made them closes them. Raises CredentialError (CA, known hosts)."""
-    return {name: make(credentials, inventory.trust, clock) for name, make in PROBES.items()}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 SIGN = 0x8000
+DIGITS = 9  # 209 * 0.1 shall read 20.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +76,5 @@ class ModbusProbe:
         if isinstance(found, TargetError):
             return failed(target, self._clock.now(), found)
         number = found - 2 * SIGN if params.signed and found & SIGN else found
-        values = {"value": number * params.scale}
+        values = {"value": round(number * params.scale, DIGITS)}
         return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, values=values)

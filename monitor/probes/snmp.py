@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 LONGEST_NUMBER = 40
+DIGITS = 9  # 209 * 0.1 shall read 20.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class SnmpProbe:
         number = as_number(found)
         if number is None:
             return failed(target, self._clock.now(), GarbledReply(f"{where}: {params.oid} is not a number"))
-        values = {"value": number * params.scale}
+        values = {"value": round(number * params.scale, DIGITS)}
         return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, values=values)
 
 

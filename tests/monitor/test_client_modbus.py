@@ -83,7 +83,7 @@ async def test_exception_codes(device, code: int, kind: type[TargetError]) -> No
 
 
 async def test_nobody_listening() -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match=r"Connection refused$"):
         await read_input_registers("127.94.5.99", 9, 1, [0], 20.0)
 
 

@@ -93,7 +93,7 @@ async def test_silence_ends_at_the_deadline(upsd) -> None:
 
 
 async def test_nobody_listening() -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match=r"Connection refused$"):
         await variables("127.94.5.99", 9, "ups-a", 20.0)
 
 

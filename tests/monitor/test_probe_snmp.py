@@ -50,7 +50,7 @@ async def test_one_question_an_agent(probe: SnmpProbe) -> None:
     seen = await observe(probe, sensors(rack.port))
     rack.transport.close()
     assert [one.answer for one in seen] == [Answer.OK, Answer.OK]
-    assert [one.values["value"] for one in seen] == pytest.approx([21.5, 2.35])
+    assert [one.values["value"] for one in seen] == [21.5, 2.35]
     assert len(rack.asked) == 1
 
 

@@ -14,7 +14,7 @@ from monitor.credential import Credentials
 from monitor.errors import CredentialError
 from monitor.inventory.model import Check, Inventory, SshHost
 from monitor.inventory.read import read
-from monitor.probes import PROBES, make_probes
+from monitor.probes import PROBES
 from monitor.probes.http import HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
@@ -24,7 +24,7 @@ from monitor.probes.ssh import DatabaseParams
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
 from monitor.probes.vsphere import VsphereParams
-from monitor.targets import targets
+from monitor.targets import make_probes, targets
 
 ROOT = Path(__file__).parents[2]
 
