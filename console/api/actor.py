@@ -38,7 +38,7 @@ class Actor:
 class PeerProtocol(H11Protocol):
     """uvicorn's HTTP protocol that tells the application the peer's user id on a Unix socket."""
 
-    def connection_made(self, transport: BaseTransport) -> None:  # type: ignore[override]  # uvicorn narrows it to Transport
+    def connection_made(self, transport: BaseTransport) -> None:
         """Note the peer's credentials as ``scope["client"]``."""
         super().connection_made(transport)  # type: ignore[arg-type]  # likewise
         peer = transport.get_extra_info("socket")

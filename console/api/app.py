@@ -1,7 +1,7 @@
 """The HTTP application: routes, pages, what every answer carries, and errors as one clear sentence.
 
 It listens on a Unix socket and on loopback alone. Against pages of other origins: only known Host names are served
-(DNS rebinding), and a change needs either the Unix socket, JSON with our own Origin, or a form with our token.
+(DNS rebinding), and a change that a browser sends must come from our own page (Origin, Sec-Fetch-Site).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 
 from console.api import estate, metrics, plans, runs
 from console.api.desk import Desk
+from console.web import pages
+from console.web.pages import make_environment
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
 from monitor.errors import StateError
 
@@ -35,6 +37,9 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
     app.state.desk = desk
     for routes in (metrics.router, estate.router, plans.router, runs.router):
         app.include_router(routes)
+    app.state.templates = make_environment(desk.inventory.estate.timezone)
+    app.include_router(pages.router)
+    app.mount("/static", pages.static)
     app.add_exception_handler(RunRefused, _refused)
     app.add_exception_handler(PlaybookError, _mistaken)
     app.add_exception_handler(StateError, _unable)

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
-from dr.evidence.report import render_html, to_json
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +25,7 @@ from console.api.views import (
 )
 from dr.engine import commands
 from dr.engine.orchestrator import Request as RunRequest
+from dr.evidence.render import to_data, to_html
 from dr.journal.event import Event
 from dr.journal.run import Run
 
@@ -88,13 +88,13 @@ async def outputs(request: Request, run_id: str) -> list[OutputView]:
 @router.get("/{run_id}/report.json")
 async def report_json(request: Request, run_id: str) -> dict[str, Any]:
     """Return the run's report as JSON."""
-    return to_json(await desk_of(request).report(run_id))
+    return to_data(await desk_of(request).report(run_id))
 
 
 @router.get("/{run_id}/report.html", response_class=HTMLResponse)
 async def report_html(request: Request, run_id: str) -> HTMLResponse:
     """Return the run's report as one self-contained page (its styles are inline, hence its own policy)."""
-    page = render_html(await desk_of(request).report(run_id))
+    page = to_html(await desk_of(request).report(run_id))
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 

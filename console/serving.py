@@ -1,0 +1,138 @@
+"""The daemon's two doors: a Unix socket (its permissions are the access control) and loopback TCP for the browser.
+
+uvicorn serves both; signals stay with the daemon, and an open event stream does not keep it from stopping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from console.api.actor import PeerProtocol
+from monitor.errors import StateError
+
+STOP_S = 3
+
+
+class QuietServer(uvicorn.Server):
+    """A server that leaves the process's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+class Doors:
+    """Listens from ``open`` to ``close``."""
+
+    def __init__(self, socket_path: Path, host: str, port: int) -> None:
+        self.socket_path = socket_path
+        self.host = host
+        self.port = port
+        self._sockets: list[socket.socket] = []
+        self._server: QuietServer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def host_headers(self) -> frozenset[str]:
+        """Return the Host header values that mean us."""
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        return frozenset({f"{shown}:{self.port}", f"localhost:{self.port}"})
+
+    def bind(self) -> None:
+        """Take both addresses. Raises StateError with what is in the way."""
+        try:
+            self._sockets = [_unix(self.socket_path), _tcp(self.host, self.port)]
+        except StateError:
+            self._let_go()
+            raise
+
+    async def open(self, app: FastAPI) -> None:
+        """Serve ``app`` on what ``bind`` took."""
+        config = uvicorn.Config(
+            app,
+            http=PeerProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=STOP_S,
+        )
+        self._server = QuietServer(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http")
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110 - uvicorn offers a flag, no event
+            await asyncio.sleep(0.01)
+        if self._task.done():
+            self._task.result()
+
+    async def close(self) -> None:
+        """Stop listening; whoever still reads a stream is cut off after a moment."""
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            _, pending = await asyncio.wait({self._task}, timeout=STOP_S + 1)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for taken in self._sockets:
+            taken.close()
+        if self._sockets:
+            self.socket_path.unlink(missing_ok=True)
+        self._sockets = []
+
+
+def loopback_only(host: str) -> str:
+    """Return ``host`` when it is a loopback address. Raises StateError: until logins exist nothing else is served."""
+    try:
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise StateError(f"'{host}' is not an address to listen on") from error
+    if not address.is_loopback:
+        raise StateError(f"the web page listens on loopback only, until logins exist; {host} is not loopback")
+    return str(address)
+
+
+def _unix(path: Path) -> socket.socket:
+    """Return a listening socket at ``path`` that only its owner and group may use."""
+    if len(os.fsencode(path)) > 107:  # noqa: PLR2004 - sun_path, unix(7)
+        raise StateError(f"the socket's path is longer than the system allows (107 bytes): {path}")
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise StateError(f"{path} is in the way: it is not a socket")
+        path.unlink()  # a socket left by a daemon that died: the journal's lock says that none is running
+    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        unix.bind(os.fspath(path))
+    except OSError as error:
+        unix.close()
+        raise StateError(f"the socket {path} cannot be made: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    return unix
+
+
+def _tcp(host: str, port: int) -> socket.socket:
+    tcp = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        tcp.bind((host, port))
+    except OSError as error:
+        tcp.close()
+        raise StateError(
+            f"{host}:{port} cannot be listened on: {error.strerror}; choose another with --listen"
+        ) from error
+    return tcp

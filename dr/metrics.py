@@ -1,0 +1,156 @@
+"""What the recovery half shows in ``/metrics``, worked out from its runs when it is asked; names stand here once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from dr.backups.catalog import catalog, proven_at
+from dr.journal.pause import Pause
+from dr.journal.run import Run, RunState
+from monitor.metrics.catalog import Family, Metric
+
+
+def _gauge(name: str, unit: str, labels: str, text: str) -> Metric:
+    return Metric(name, "gauge", unit, tuple(labels.split()), text)
+
+
+def _counter(name: str, labels: str, text: str) -> Metric:
+    return Metric(name, "counter", "", tuple(labels.split()), text)
+
+
+PLACEMENT = _gauge(
+    "karaula_recovery_placement", "", "system site", "1 at the site where the journal says the system belongs, else 0"
+)
+RUN_ACTIVE = _gauge("karaula_run_active", "", "system playbook state", "1 for each run that is not over, by its state")
+RUN_SINCE = _gauge(
+    "karaula_run_accepted_timestamp_seconds",
+    "seconds",
+    "system playbook",
+    "When the run that is not over was asked for",
+)
+RUNS_ENDED = _counter("karaula_runs_ended_total", "system playbook state", "Runs in the journal that ended so")
+RUN_LAST_END = _gauge(
+    "karaula_run_last_end_timestamp_seconds", "seconds", "system playbook", "When the newest run of the playbook ended"
+)
+RUN_LAST_SUCCESS = _gauge(
+    "karaula_run_last_success_timestamp_seconds",
+    "seconds",
+    "system playbook",
+    "When the newest run of the playbook that succeeded ended",
+)
+RUN_DURATION = _gauge(
+    "karaula_run_last_duration_seconds",
+    "seconds",
+    "system playbook",
+    "How long the newest ended run took from its start",
+)
+RTA = _gauge(
+    "karaula_recovery_time_actual_seconds",
+    "seconds",
+    "system",
+    "From the last time the service was seen working to the end of the newest failover that succeeded",
+)
+GUARD_VERDICTS = _counter("karaula_guard_verdicts_total", "guard ruling", "Answers of guards in the journal")
+BACKUP_NEWEST = _gauge(
+    "karaula_backup_newest_timestamp_seconds", "seconds", "system", "When the newest backup was taken, proven or not"
+)
+BACKUP_PROVEN = _gauge(
+    "karaula_backup_proven_timestamp_seconds",
+    "seconds",
+    "system",
+    "When the newest backup that a restore has proven was taken",
+)
+PAUSED = _gauge("karaula_pause_active", "", "system", "1 while nothing is started by itself for the system, else 0")
+JOURNAL_FAILING = _gauge("karaula_journal_failing", "", "", "1 while the journal of runs cannot be written, else 0")
+NEXT_DUE = _gauge("karaula_schedule_next_timestamp_seconds", "seconds", "schedule", "When the schedule is due next")
+
+METRICS: tuple[Metric, ...] = (
+    PLACEMENT,
+    RUN_ACTIVE,
+    RUN_SINCE,
+    RUNS_ENDED,
+    RUN_LAST_END,
+    RUN_LAST_SUCCESS,
+    RUN_DURATION,
+    RTA,
+    GUARD_VERDICTS,
+    BACKUP_NEWEST,
+    BACKUP_PROVEN,
+    PAUSED,
+    JOURNAL_FAILING,
+    NEXT_DUE,
+)
+
+
+class Source(Protocol):
+    """What is shown (dr.engine.orchestrator.Orchestrator)."""
+
+    journal_error: str
+
+    def runs(self) -> list[Run]:
+        """Return every run."""
+        ...
+
+    def pauses(self) -> list[Pause]:
+        """Return the pauses in force."""
+        ...
+
+    def placement(self) -> dict[str, str]:
+        """Return where each system belongs."""
+        ...
+
+
+def collect(
+    source: Source, sites: Mapping[str, tuple[str, ...]], upcoming: Callable[[], Mapping[str, float]]
+) -> Iterator[Family]:
+    """Yield every family. ``sites`` maps each system to its sites, ``upcoming`` each schedule to its next due time."""
+    runs = source.runs()
+    yield Family(
+        PLACEMENT,
+        tuple(
+            ((system, site), float(source.placement().get(system) == site))
+            for system, places in sites.items()
+            for site in places
+        ),
+    )
+    yield from _under_way([run for run in runs if not run.state.final])
+    yield from _ended([run for run in runs if run.state.final and run.ended_at is not None])
+    verdicts = Counter((note.guard, note.ruling) for run in runs for note in run.guards)
+    yield Family(GUARD_VERDICTS, tuple((key, float(count)) for key, count in sorted(verdicts.items())))
+    newest = {system: entries[-1].taken_at for system in sites if (entries := catalog(runs, system))}
+    yield Family(BACKUP_NEWEST, tuple(((system,), at) for system, at in newest.items()))
+    proven = {system: at for system in sites if (at := proven_at(runs, system)) is not None}
+    yield Family(BACKUP_PROVEN, tuple(((system,), at) for system, at in proven.items()))
+    paused = {pause.system for pause in source.pauses()}
+    yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in sites))
+    yield Family(JOURNAL_FAILING, (((), float(bool(source.journal_error))),))
+    yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))
+
+
+def _under_way(runs: list[Run]) -> Iterator[Family]:
+    states = Counter((run.system, run.plan.playbook, run.state.value) for run in runs)
+    yield Family(RUN_ACTIVE, tuple((key, float(count)) for key, count in sorted(states.items())))
+    since = {(run.system, run.plan.playbook): run.accepted_at for run in runs}
+    yield Family(RUN_SINCE, tuple(since.items()))
+
+
+def _ended(runs: list[Run]) -> Iterator[Family]:
+    ended = Counter((run.system, run.plan.playbook, run.state.value) for run in runs)
+    yield Family(RUNS_ENDED, tuple((key, float(count)) for key, count in sorted(ended.items())))
+    last: dict[tuple[str, ...], float] = {}
+    success: dict[tuple[str, ...], float] = {}
+    took: dict[tuple[str, ...], float] = {}
+    actual: dict[tuple[str, ...], float] = {}
+    for run in sorted(runs, key=lambda run: run.ended_at or 0.0):
+        key, end = (run.system, run.plan.playbook), run.ended_at or 0.0
+        last[key] = end
+        if run.started_at is not None:
+            took[key] = end - run.started_at
+        if run.state in {RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_WARNINGS}:
+            success[key] = end
+            if run.plan.kind == "failover" and run.service_lost_at:
+                actual[(run.system,)] = end - run.service_lost_at
+    for metric, values in ((RUN_LAST_END, last), (RUN_LAST_SUCCESS, success), (RUN_DURATION, took), (RTA, actual)):
+        yield Family(metric, tuple(values.items()))

@@ -1,0 +1,160 @@
+"""A daemon of its own for a test, as a process, on a lab that runs; and its command line.
+
+``with running_daemon(lab, folder) as daemon: daemon.karaula("status")``. Processes are ended by their id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from estate_kit import REPOSITORY, RunningLab
+
+START_S = 30.0
+STOP_S = 15.0
+
+
+def free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class RunningDaemon:
+    """A daemon process and the ways to talk to it."""
+
+    lab: RunningLab
+    state: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def socket(self) -> Path:
+        return self.state / "karaula.sock"
+
+    def karaula(self, *words: str, user: str = "", code: int | None = 0, timeout_s: float = 120) -> str:
+        """Run the command line; return what it printed. ``code`` is the exit code that is demanded (None: any)."""
+        environment = {**os.environ, "KARAULA_SOCKET": str(self.socket), "KARAULA_LAB": self.lab.url, "NO_COLOR": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "console.main", *(("--as", user) if user else ()), *words],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert code is None or done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Ask the HTTP API over the Unix socket; a body makes it a POST. Errors are returned as they come."""
+        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(self.socket)), base_url="http://karaula") as client:
+            reply = client.get(path) if body is None else client.post(path, json=body)
+        return reply.json() if "json" in reply.headers.get("content-type", "") else reply.text
+
+    def status(self, subject: str) -> str:
+        """Return the health of a subject, ``unknown`` while the daemon cannot say."""
+        reply = self.api(f"/api/status/{subject}")
+        return str(reply["status"]["health"]) if "status" in reply else "unknown"
+
+    def alarms(self) -> set[tuple[str, str]]:
+        return {(alarm["name"], alarm["subject"]) for alarm in self.api("/api/status")["alarms"]}
+
+    def wait(self, what: str, holds: Callable[[], Any], within_s: float = 60.0) -> Any:
+        """Wait until ``holds`` returns something true, and return it."""
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            assert self.process.poll() is None, f"the daemon died:\n{self.log.read_text()[-3000:]}"
+            if found := holds():
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"not within {within_s:g} s: {what}\n{self.log.read_text()[-3000:]}")
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        reply: dict[str, Any] = self.api(f"/api/runs/{run_id}")
+        return reply
+
+    def wait_run(self, run_id: str, *states: str, within_s: float = 90.0) -> dict[str, Any]:
+        """Wait until the run is in one of ``states`` (default: final)."""
+
+        def there() -> dict[str, Any] | None:
+            run = self.run(run_id)
+            return run if (run["state"] in states if states else run["final"]) else None
+
+        found: dict[str, Any] = self.wait(f"{run_id} to be {states or 'final'}", there, within_s)
+        return found
+
+    def kill(self) -> None:
+        """End the daemon as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def running_daemon(
+    lab: RunningLab,
+    state: Path,
+    *,
+    program: tuple[str, ...] = ("-m", "console.main"),
+    environment: dict[str, str] | None = None,
+    ready: bool = True,
+    inventory: Path | None = None,
+    playbooks: Path = REPOSITORY / "playbooks",
+) -> Iterator[RunningDaemon]:
+    """Start ``karaula serve`` on the lab's estate and wait until every target was asked (with ``ready``)."""
+    state.mkdir(parents=True, exist_ok=True)
+    port = free_port("127.0.0.1")
+    log = state / "daemon.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                *program,
+                "serve",
+                *("--inventory", str(inventory or lab.inventory), "--playbooks", str(playbooks)),
+                *("--state", str(state), "--credentials", str(lab.credentials), "--listen", f"127.0.0.1:{port}"),
+            ],
+            cwd=REPOSITORY,
+            env={**os.environ, **(environment or {})},
+            stdout=output,
+            stderr=output,
+        )
+    daemon = RunningDaemon(lab, state, port, process, log)
+    try:
+        daemon.wait("the daemon to serve", lambda: _answers(daemon, "/-/ready" if ready else "/-/healthy"), START_S)
+        yield daemon
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _answers(daemon: RunningDaemon, path: str) -> bool:
+    try:
+        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(daemon.socket)), base_url="http://karaula") as client:
+            reply = client.get(path)
+    except httpx2.TransportError:
+        return False
+    return path == "/-/healthy" or reply.status_code == 200
