@@ -1,0 +1,199 @@
+"""Clients and probes against the lab: what the product asks of a vCenter, a PDU, a DNS server and a front end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from estate_kit import start_lab
+
+from monitor.clients.dns import query_a, replace_a, soa_serial
+from monitor.clients.http import HttpClient
+from monitor.clients.redfish import RedfishClient
+from monitor.clients.vsphere import VcenterSession
+from monitor.clock import RealClock
+from monitor.credential import Credentials, Secret
+from monitor.errors import NotFound, Refused, TargetError, Unreachable
+from monitor.inventory.model import PowerController, Trust
+from monitor.probe import Answer, Target
+from monitor.probes.http import HttpParams, HttpProbe
+from monitor.probes.tcp import TcpParams, TcpProbe
+from monitor.probes.vsphere import VsphereParams, VsphereProbe
+
+pytestmark = [pytest.mark.anyio, pytest.mark.lab]
+TRUST = Trust(tls_ca="lab-ca.pem", known_hosts="known_hosts")
+USER = "karaula@vsphere.local"
+DB, WEB = "ncts-db-1", "ncts-web-1"
+NCTS = "ncts.customs.example"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with start_lab(tmp_path_factory.mktemp("clients"), rate=0) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def healed(lab):
+    yield
+    lab.clear()
+
+
+@pytest.fixture
+def credentials(lab):
+    return Credentials(lab.credentials)
+
+
+@pytest.fixture
+async def enter(lab, credentials):
+    sessions = []
+
+    def made(site, credential, deadline_s=10.0):
+        session = VcenterSession(
+            lab.address(f"{site}.5"),
+            8989,
+            USER,
+            credentials.secret(credential),
+            credentials.path("lab-ca.pem"),
+            deadline_s=deadline_s,
+            clock=RealClock(),
+        )
+        sessions.append(session)
+        return session
+
+    yield made
+    await asyncio.gather(*(session.close() for session in sessions))
+
+
+async def everything(probe, target):
+    return {seen.subject: seen async for seen in probe.observe([target])}
+
+
+async def until_ok(probe, target):
+    """Ask until the answer is OK: an earlier test's fault may still be healing (VMs boot)."""
+    for _ in range(100):
+        seen = (await everything(probe, target))[target.subject]
+        if seen.answer is Answer.OK:
+            return seen
+        await asyncio.sleep(0.2)
+    pytest.fail(f"{target.subject} does not come back: {seen.reason}")
+
+
+async def test_a_vcenter_is_followed_and_obeys(enter):
+    session = enter(2, "vcenter-dr")
+    first = await session.refresh()
+    assert (first.full, first.named(DB)[0].power, first.named(DB)[0].heartbeat) == (True, "on", "green")
+    assert (await session.refresh()).full is False
+
+    await session.power(WEB, False, 30)
+    after = await session.refresh()
+    assert (after.full, after.named(WEB)[0].power) == (False, "off")
+    await session.power(WEB, True, 30)
+    assert (await session.vm(WEB)).power == "on"
+
+    await session.snapshot(DB, "before", 30)
+    await session.clone(DB, "drill-1-ncts-db-1", 60, True)
+    assert (await session.vm("drill-1-ncts-db-1")).power == "on"
+    with pytest.raises(Refused, match="refused the deletion"):
+        await session.destroy("drill-1-ncts-db-1", 30)
+    assert len((await session.refresh()).vms) == len(first.vms) + 1
+    await session.power("drill-1-ncts-db-1", False, 30)
+    await session.destroy("drill-1-ncts-db-1", 30)
+    last = await session.refresh()
+    assert (last.full, len(last.vms)) == (False, len(first.vms))
+    with pytest.raises(NotFound):
+        await session.power("drill-1-ncts-db-1", True, 30)
+    with pytest.raises(Refused, match="with this password"):
+        await enter(2, "vcenter-main").refresh()
+
+
+async def test_a_vcenter_that_hangs_and_comes_back(lab, enter):
+    hung, well = enter(1, "vcenter-main", deadline_s=0.7), enter(2, "vcenter-dr")
+    await hung.refresh()
+    lab.fault("hang-vcenter", "vc-main")
+    for job in (hung.refresh(), hung.vm(DB)):
+        with pytest.raises(TargetError, match="in time"):
+            await job
+    assert (await well.refresh()).vms
+    lab.clear()
+    back = await hung.refresh()
+    assert back.full
+    assert (await hung.vm(DB)).power == "on"
+
+
+async def test_the_vcenter_probe_sees_a_vm_vanish_and_a_site_cut(lab, credentials):
+    probe = VsphereProbe(credentials, TRUST, RealClock())
+    params = VsphereParams("vc-main", lab.address("1.5"), 8989, USER, "vcenter-main", vms=(DB, WEB))
+    target = Target("vcenter/vc-main", "vsphere", params, 10, 5)
+    try:
+        seen = await everything(probe, target)
+        assert {seen[f"vm/vc-main/{name}"].answer for name in (DB, WEB)} == {Answer.OK}
+        lab.fault("vanish-vm", f"vc-main/{WEB}")
+        for _ in range(2):
+            gone = (await everything(probe, target))[f"vm/vc-main/{WEB}"]
+            assert gone.answer is Answer.FAILED
+        lab.fault("cut-site", "main")
+        seen = await everything(probe, target)
+        assert "refused" in seen["vcenter/vc-main"].reason or "broke" in seen["vcenter/vc-main"].reason
+        assert seen[f"vm/vc-main/{DB}"].answer is Answer.UNKNOWN
+    finally:
+        await probe.close()
+
+
+async def test_a_front_says_what_it_is(lab, credentials):
+    pages, ports = HttpProbe(credentials, TRUST, RealClock()), TcpProbe(credentials, TRUST, RealClock())
+    address = lab.address("1.12")
+    page = Target("front/ncts/main", "http", HttpParams(f"https://{address}:8443/health"), 10, 5)
+    port = Target("dns/dns-main", "tcp", TcpParams(lab.address("1.53"), 5353), 10, 5)
+    try:
+        front = await until_ok(pages, page)
+        assert front.answer is Answer.OK
+        assert front.facts == {"system": "ncts", "site": "main", "role": "active"}
+        assert {"position", "epoch", "duration_seconds", "tls_not_after_seconds"} <= set(front.values)
+        open_port = (await everything(ports, port))["dns/dns-main"]
+        assert open_port.answer is Answer.OK
+        assert open_port.values["rtt_seconds"] > 0
+        lab.fault("cut-site", "main")
+        for probe, target in ((pages, page), (ports, port)):
+            seen = (await everything(probe, target))[target.subject]
+            assert seen.answer is Answer.FAILED
+            assert "Connection refused" in seen.reason
+    finally:
+        await pages.close()
+
+
+async def test_an_outlet_group_is_switched(lab, credentials):
+    http = HttpClient(credentials.path("lab-ca.pem"))
+    redfish, password = RedfishClient(http), credentials.secret("pdu-dr")
+    controller = PowerController(
+        address=lab.address("2.6"), port=8444, site="dr", pdu="pdu-dr", user="karaula", credential="pdu-dr"
+    )
+    try:
+        before = await redfish.outlet_group(controller, password, "exim", 5)
+        assert before.power == "On"
+        assert before.watts > 0
+        await redfish.set_power(controller, password, "exim", 5, on=False)
+        assert (await redfish.outlet_group(controller, password, "exim", 5)).watts == 0
+        assert (await redfish.outlet_group(controller, password, "exim", 5)).power == "Off"
+        await redfish.set_power(controller, password, "exim", 5, on=True)
+        with pytest.raises(NotFound):
+            await redfish.outlet_group(controller, password, "nothing", 5)
+        with pytest.raises(Refused, match="user 'karaula'"):
+            await redfish.outlet_group(controller, credentials.secret("pdu-main"), "exim", 5)
+    finally:
+        await http.close()
+
+
+async def test_a_name_is_moved(lab, credentials):
+    server, key = (lab.address("2.53"), 5353), credentials.secret("tsig-karaula")
+    (old,), _ = await query_a(*server, NCTS, 5)
+    serial = await soa_serial(*server, "customs.example", 5)
+    await replace_a(*server, "customs.example", NCTS, lab.address("2.12"), 15, "karaula", key, 5)
+    assert await query_a(*server, NCTS, 5) == ((lab.address("2.12"),), 15)
+    assert await soa_serial(*server, "customs.example", 5) > serial
+    with pytest.raises(Refused, match="TSIG"):
+        await replace_a(*server, "customs.example", NCTS, old, 15, "karaula", Secret("AAAA"), 5)
+    await replace_a(*server, "customs.example", NCTS, old, 15, "karaula", key, 5)
+    lab.fault("cut-site", "dr")
+    with pytest.raises(Unreachable):
+        await replace_a(*server, "customs.example", NCTS, old, 15, "karaula", key, 5)
