@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from estate_kit import REPOSITORY, RunningLab
 
 from dr.action import Context, Done, Seen
 from dr.actions import ACTIONS
@@ -14,11 +17,10 @@ from dr.backups.catalog import Backup, newest
 from dr.engine.commands import approve
 from dr.engine.orchestrator import Orchestrator, Request, Rules
 from dr.guards import RUN_GUARDS, STEP_GUARDS
-from dr.journal.run import Run
+from dr.journal.run import Run, RunState
 from dr.journal.sqlite import SqliteJournal
 from dr.playbook.read import read_playbooks
 from dr.world import World
-from estate_kit import REPOSITORY, RunningLab
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
 from monitor.clients.ssh import SshPool
@@ -68,24 +70,24 @@ class Desk:
     said: list[str] = field(default_factory=list)
 
     def context(self, timeout_s: float, attempt: int) -> Context:
-        return Context(
-            self.run_id, "step", attempt, "key", self.token, timeout_s, self.world, self.said.append
-        )
+        return Context(self.run_id, "step", attempt, "key", self.token, timeout_s, self.world, self.said.append)
 
-    async def run(self, action: str, site: str, *, timeout_s: float = 15, attempt: int = 1, **args: object) -> Done:
+    async def run(self, action: str, site: str, *, timeout_s: float = 15, attempt: int = 1, **args: Any) -> Done:
         one = ACTIONS[action]
         model = one.Args.model_validate({"system": self.system, "site": site, **args})
         done = await one.run(model, self.context(timeout_s, attempt))
         assert set(done.outputs) == set(one.outputs)
         return done
 
-    async def probe(self, action: str, site: str, **args: object) -> Seen:
+    async def probe(self, action: str, site: str, **args: Any) -> Seen:
         one = ACTIONS[action]
-        seen = await one.probe(one.Args.model_validate({"system": self.system, "site": site, **args}), self.context(5, 1))
+        seen = await one.probe(
+            one.Args.model_validate({"system": self.system, "site": site, **args}), self.context(5, 1)
+        )
         assert not seen.outputs or set(seen.outputs) == set(one.outputs)
         return seen
 
-    async def undo(self, action: str, site: str, done: Done, **args: object) -> None:
+    async def undo(self, action: str, site: str, done: Done, **args: Any) -> None:
         one = ACTIONS[action]
         await one.undo(
             one.Args.model_validate({"system": self.system, "site": site, **args}), self.context(15, 1), done.outputs
@@ -108,12 +110,25 @@ async def orchestrator_of(lab: RunningLab, folder: Path, epoch_seen: int = 1) ->
             await orchestrator.stop()
 
 
-async def carried_out(orchestrator: Orchestrator, playbook: str, system: str = "ncts", within_s: float = 90) -> Run:
-    """Ask for a run, approve it where it waits, and return it when it has ended or stopped for a person."""
-    run = await orchestrator.submit(Request(playbook, system, "asker", "a test"))
+async def carried_out(
+    orchestrator: Orchestrator, playbook: str, system: str = "ncts", within_s: float = 90, **lost_at: float
+) -> Run:
+    """Ask for a run, approve it where it waits, and return it when it has ended or stopped for a person.
+
+    ``lost_at``: service_lost_at and alarm_at, as an alarm would give them.
+    """
+    run = await orchestrator.submit(Request(playbook, system, "asker", "a test", "person", "", **lost_at))
     if run.plan.attended:
         await orchestrator.command(run.id, lambda one, now: approve(one, "approver", "go", run.plan_hash, now))
+    stopped = asyncio.Event()
+
+    def listen(_changed: Run | None = None, _events: object = ()) -> None:
+        now = orchestrator.run(run.id)
+        if now.state.final or now.state is RunState.PAUSED:
+            stopped.set()
+
+    orchestrator.subscribe(listen)
+    listen()
     async with asyncio.timeout(within_s):
-        while not orchestrator.run(run.id).state.final and orchestrator.run(run.id).state.value != "PAUSED":
-            await asyncio.sleep(0.05)
+        await stopped.wait()
     return orchestrator.run(run.id)
