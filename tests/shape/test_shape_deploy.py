@@ -1,0 +1,127 @@
+"""What deploy/ ships must agree with the code and the inventory, without starting anything."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+import yaml
+from deploy_kit import ROOT, RULE_TESTS, Query, dashboards, panel_queries, rule_queries, rules, selectors
+
+from dr import metrics as dr_metrics
+from dr.journal.run import RunState
+from monitor.metrics import catalog, estate
+from monitor.status.reachability import CROSSING_STATES
+
+METRICS = {metric.name: metric for metric in (*catalog.METRICS, *dr_metrics.METRICS)}
+RECORDED = {query.record: selectors(query.expr)[0][0] for query in rule_queries() if query.record}
+STATES = {
+    "karaula_subject_status": set(estate.HEALTHS),
+    "karaula_site_state": set(estate.HEALTHS),
+    "karaula_system_state": set(estate.SYSTEM_STATES),
+    "karaula_crossing_state": set(CROSSING_STATES),
+    "karaula_sensor_state": set(estate.SENSOR_WORDS),
+    "karaula_run_active": {state.value for state in RunState},
+}
+QUERIES = [*rule_queries(), *panel_queries()]
+
+
+def labels_of(name: str) -> set[str]:
+    if name == "up":
+        return {"job", "instance"}
+    return set(METRICS[RECORDED.get(name, name)].labels)
+
+
+def where(query: Query) -> str:
+    return query.where
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=where)
+def test_a_query_names_metrics_labels_and_states_that_exist(query: Query) -> None:
+    used = selectors(query.expr)
+    assert used
+    known = set()
+    for name, matchers in used:
+        assert name == "up" or name in METRICS or name in RECORDED, f"{name} is in no catalogue"
+        known |= labels_of(name)
+        assert set(matchers) <= labels_of(name), f"{name} has no labels {set(matchers) - labels_of(name)}"
+        if "state" in matchers:
+            assert set(matchers["state"].split("|")) <= STATES[name]
+    for group in re.findall(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)", query.expr):
+        assert {label.strip() for label in group.split(",")} <= known
+    assert query.labels <= known | {"instance"}
+
+
+def test_every_metric_is_shown_or_watched_somewhere() -> None:
+    used = {name for query in QUERIES for name, _ in selectors(query.expr)}
+    # Identical in meaning to one that is shown, or a clock beside it.
+    elsewhere = {
+        "karaula_subject_seen_timestamp_seconds",
+        "karaula_database_up",
+        "karaula_database_newest_record_timestamp_seconds",
+        "karaula_link_sla_loss_ratio",
+        "karaula_check_up",
+        "karaula_vcenter_hosts",
+        "karaula_vm_power_on",
+        "karaula_history_pending",
+        "karaula_notices_sent_total",
+        "karaula_notices_failed_total",
+        "karaula_source_targets",
+        "karaula_source_last_success_timestamp_seconds",
+    }
+    assert sorted(set(METRICS) - used - elsewhere) == []
+
+
+def test_each_alert_has_texts_a_severity_and_a_test_that_sees_it_fire() -> None:
+    fired = set()
+    for path in RULE_TESTS.glob("*.yml"):
+        for test in yaml.safe_load(path.read_text())["tests"]:
+            fired |= {case["alertname"] for case in test["alert_rule_test"] if case.get("exp_alerts")}
+    alerts = [rule for rule in rules() if "alert" in rule]
+    assert sorted({rule["alert"] for rule in alerts} - fired) == []
+    for rule in alerts:
+        assert set(rule["annotations"]) == {"summary", "description"}
+        # The alarm that is handed on brings its own.
+        assert rule["alert"] == "KaraulaAlarm" or rule["labels"]["severity"] in {"info", "warning", "critical"}
+
+
+def test_dashboards_have_ids_of_their_own_and_one_data_source() -> None:
+    boards = dashboards()
+    assert len({board["uid"] for board in boards.values()}) == len(boards) == 4
+    for name, board in boards.items():
+        ids = Counter(panel["id"] for panel in board["panels"])
+        assert max(ids.values()) == 1, name
+        sources = {target["datasource"]["uid"] for panel in board["panels"] for target in panel.get("targets", [])}
+        assert sources == {"${datasource}"}, name
+        titles = Counter(panel["title"] for panel in board["panels"])
+        assert max(titles.values()) == 1, name
+
+
+def test_panels_do_not_lie_on_one_another() -> None:
+    for name, board in dashboards().items():
+        taken: set[tuple[int, int]] = set()
+        for panel in board["panels"]:
+            at = panel["gridPos"]
+            cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+            assert at["x"] + at["w"] <= 24, f"{name}: {panel['title']}"
+            assert not cells & taken, f"{name}: {panel['title']}"
+            taken |= cells
+
+
+def test_the_unit_loads_every_credential_of_the_shipped_inventory() -> None:
+    unit = (ROOT / "deploy" / "systemd" / "karaula.service").read_text()
+    loaded = dict(re.findall(r"^LoadCredential=([^:\n]+):(.+)$", unit, re.MULTILINE))
+    assert {path.rpartition("/")[2] for path in loaded.values()} == set(loaded)
+    assert set(loaded) == references(yaml.safe_load((ROOT / "inventory.yaml").read_text()))
+
+
+def references(data: object) -> set[str]:
+    """Return every value of a key that names a credential, however deep."""
+    if isinstance(data, dict):
+        named = {"credential", "tsig_credential", "community", "tls_ca", "known_hosts"}
+        own = {value for key, value in data.items() if key in named and isinstance(value, str)}
+        return own.union(*(references(value) for value in data.values()))
+    if isinstance(data, list):
+        return set().union(*(references(value) for value in data))
+    return set()
