@@ -50,7 +50,7 @@ class PeerProtocol(H11Protocol):
 
 def actor_of(request: Request, claimed: str = "") -> Actor:
     """Return who sends ``request``. Raises HTTPException 400 when a name is needed or is not one."""
-    name = claimed or request.headers.get(HEADER, "")
+    name = claimed or _utf8(request.headers.get(HEADER, ""))
     if name and (not NAME.fullmatch(name) or name.strip().casefold() == DAEMON):
         raise HTTPException(400, f"'{name[:64]}' cannot be a person's name here")
     client = request.client
@@ -60,6 +60,11 @@ def actor_of(request: Request, claimed: str = "") -> Actor:
     if not name:
         raise HTTPException(400, "say who you are: a name is recorded with every decision")
     return Actor(name.strip(), "web on loopback, name not proven")
+
+
+def _utf8(header: str) -> str:
+    """Return the header's bytes as UTF-8, which the command line sends: names here may be Cyrillic."""
+    return header.encode("latin-1").decode("utf-8", "replace")
 
 
 def _account(uid: int) -> str:

@@ -22,6 +22,7 @@ from dr.errors import IllegalEvent, PlaybookError, RunRefused
 from monitor.errors import StateError
 
 log = logging.getLogger(__name__)
+ZONE_HEADER = "Karaula-Timezone"  # times are Unix seconds; this is where people live
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
@@ -51,7 +52,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
     async def guard_origin(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         refusal = foreign(request, hosts)
         response = error_reply(403, "origin", refusal) if refusal else await proceed(request)
-        for name, value in HEADERS.items():
+        for name, value in (*HEADERS.items(), (ZONE_HEADER, desk.inventory.estate.timezone)):
             response.headers.setdefault(name, value)
         return response
 

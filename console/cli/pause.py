@@ -1,0 +1,83 @@
+"""`karaula pause` and `karaula unpause`: nothing starts by itself for a while; detection goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from console.cli.session import Session, complete_system, talks
+
+if TYPE_CHECKING:
+    from console.terminal.screen import Screen
+    from console.terminal.shapes import Pause
+
+
+class Span(click.ParamType[float]):
+    """A length of time with its unit: 45m, 2h, 1h30m."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds; fail with a sentence."""
+        from console.terminal.words import parse_span
+
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_span(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.argument("system", required=False, shell_complete=complete_system)
+@click.option("--for", "for_s", type=Span(), metavar="TIME", help="How long: 45m, 2h, 1h30m; at most 7d.")
+@click.option("--reason", default="", help="Why; it is shown to everybody.")
+@talks
+def pause(session: Session, system: str | None, for_s: float | None, reason: str) -> None:
+    """Let nothing start by itself for SYSTEM (or all) for a while.
+
+    Alarms and measuring go on, and a person may still start a run. Without SYSTEM: the pauses in force.
+
+    \b
+    Example:
+      karaula pause ncts --for 2h --reason "storage is being replaced"
+      karaula pause all --for 30m --reason "power works at main"
+      karaula pause
+    """  # noqa: D301 - click's mark
+    screen = session.screen
+    if system is None:
+        found: list[Pause] = session.get("/api/pauses")
+        screen.document({"pauses": found})
+        for said in [_said(one, screen) for one in found] or ["nothing is paused"]:
+            screen.line(said)
+        return
+    if for_s is None or not reason:
+        raise click.UsageError("a pause needs --for TIME and --reason TEXT")
+    made: Pause = session.post("/api/pauses", {"system": system, "reason": reason, "for_s": for_s})
+    screen.document({"pause": made})
+    screen.line(f"{_said(made, screen)}; to end it: karaula unpause {system}")
+
+
+@click.command()
+@click.argument("system", shell_complete=complete_system)
+@talks
+def unpause(session: Session, system: str) -> None:
+    """End the pauses of SYSTEM (or of all).
+
+    \b
+    Example:
+      karaula unpause ncts
+    """  # noqa: D301 - click's mark
+    from console.terminal import exits
+
+    lifted = session.delete(f"/api/pauses/{system}")["lifted"]
+    session.screen.document({"system": system, "lifted": lifted})
+    session.screen.line(f"{system} is not paused any more" if lifted else f"there was no pause of {system}")
+    click.get_current_context().exit(exits.DONE if lifted else exits.FAILED)
+
+
+def _said(pause: Pause, screen: Screen) -> str:
+    what = "everything" if pause["system"] == "all" else pause["system"]
+    return f"{what} is paused until {screen.moment(pause['expires_at'])} by {pause['owner']}: {pause['reason']}"

@@ -1,0 +1,45 @@
+"""`karaula plan`: what a run would do, with every argument resolved and every guard asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from console.cli.session import Session, complete_system, talks
+
+if TYPE_CHECKING:
+    from console.terminal.shapes import Plan
+
+PLAYBOOKS = ("failover", "failback", "drill", "backup", "verify")
+
+
+def complete_playbook(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Complete a playbook of those that every estate has."""
+    return [name for name in PLAYBOOKS if name.startswith(typed)]
+
+
+@click.command()
+@click.argument("playbook", shell_complete=complete_playbook)
+@click.argument("system", shell_complete=complete_system)
+@talks
+def plan(session: Session, playbook: str, system: str) -> None:
+    """Show what a run would do; change nothing.
+
+    Each step with its arguments, what it waits for, and what the guards would say if you asked for the run now.
+
+    \b
+    Example:
+      karaula plan failover ncts
+      karaula plan drill ite --output json
+    """  # noqa: D301 - click's mark
+    show_plan(session, playbook, system)
+
+
+def show_plan(session: Session, playbook: str, system: str) -> None:
+    """Ask for the plan and show it. Raises ClientError."""
+    from console.terminal.run_view import plan_view
+
+    found = cast("Plan", session.post("/api/plans", {"playbook": playbook, "system": system}))
+    session.screen.document({"plan": found})
+    session.screen.say(*plan_view(found))

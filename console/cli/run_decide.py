@@ -1,0 +1,96 @@
+"""`karaula run deny|resume|retry|ignore|cancel`: a person's decision about a run, then its course."""
+
+from __future__ import annotations
+
+import click
+
+from console.cli.run_show import found_run
+from console.cli.session import Session, complete_run, complete_step, talks
+from console.cli.watching import no_wait_option, watched
+
+CANCELED = frozenset({"CANCELED"})
+
+
+def _decide(session: Session, run: str, decision: str, *, reason: str = "", step: str = "", no_wait: bool) -> None:
+    """Send the decision and watch what comes of it. Raises ClientError."""
+    found = found_run(session, run)
+    answer = session.post(f"/api/runs/{found['id']}/{decision}", {"reason": reason, "step": step})
+    watched(session, answer, no_wait=no_wait, good=CANCELED if decision in {"deny", "cancel"} else frozenset())
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.option("--reason", default="", help="Why not; it is journaled.")
+@talks
+def deny(session: Session, run: str, reason: str) -> None:
+    """Say no to a waiting run; it ends and nothing was done.
+
+    \b
+    Example:
+      karaula run deny ncts-failover-20261124-013000 --reason "power is back in 5 minutes"
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "deny", reason=reason, no_wait=False)
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.option("--reason", default="", help="Why; it is journaled.")
+@no_wait_option
+@talks
+def resume(session: Session, run: str, reason: str, no_wait: bool) -> None:
+    """Let a paused run go on from where it stopped.
+
+    Failed steps are done again; of unknown ones the world is asked again whether they happened.
+
+    \b
+    Example:
+      karaula run resume ncts-failover-20261124-013000
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "resume", reason=reason, no_wait=no_wait)
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.argument("step", shell_complete=complete_step)
+@click.option("--reason", default="", help="Why; it is journaled.")
+@no_wait_option
+@talks
+def retry(session: Session, run: str, step: str, reason: str, no_wait: bool) -> None:
+    """Do one failed or unknown step again and go on.
+
+    \b
+    Example:
+      karaula run retry ncts-failover-20261124-013000 promote
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "retry", reason=reason, step=step, no_wait=no_wait)
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.argument("step", shell_complete=complete_step)
+@click.option("--reason", required=True, help="Why it may be passed over; it is journaled.")
+@no_wait_option
+@talks
+def ignore(session: Session, run: str, step: str, reason: str, no_wait: bool) -> None:
+    """Pass over one failed or unknown step and go on. A fence cannot be passed over.
+
+    \b
+    Example:
+      karaula run ignore ncts-failover-20261124-013000 names --reason "the name was changed by hand"
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "ignore", reason=reason, step=step, no_wait=no_wait)
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.option("--reason", default="", help="Why; it is journaled.")
+@no_wait_option
+@talks
+def cancel(session: Session, run: str, reason: str, no_wait: bool) -> None:
+    """End a run. What is under way is let end, then the run's final steps are done.
+
+    \b
+    Example:
+      karaula run cancel cdeps-drill-20261124-013000 --reason "vCenter is being upgraded"
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "cancel", reason=reason, no_wait=no_wait)

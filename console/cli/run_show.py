@@ -1,0 +1,84 @@
+"""`karaula run show` and `karaula run watch`: a run as it stands, with its journal and what its steps printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console.cli.session import Session, complete_run, talks
+from console.cli.watching import watched
+
+if TYPE_CHECKING:
+    from console.terminal.shapes import Entry, Output, Run
+
+
+def found_run(session: Session, run: str | None) -> Run:
+    """Return the run that ``run`` begins, or the newest. Raises ClientError and UsageError."""
+    if run is None:
+        newest = session.get("/api/runs", limit=1)
+        if not newest:
+            raise click.UsageError("there is no run yet")
+        run = newest[0]["id"]
+    if not run or "/" in run:
+        raise click.UsageError(f"'{run}' is not a run's id; 'karaula runs' lists them")
+    answer: Run = session.get(f"/api/runs/{run}")
+    return answer
+
+
+@click.command()
+@click.argument("run", required=False, shell_complete=complete_run)
+@click.option("--journal", is_flag=True, help="Also the journal, entry by entry.")
+@click.option("--log", is_flag=True, help="Also what the steps printed.")
+@talks
+def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
+    """Show a run as it stands, and what can be done about it.
+
+    \b
+    Example:
+      karaula run show
+      karaula run show ncts-failover-20261124-013000 --log
+    """  # noqa: D301 - click's mark
+    from console.terminal.run_view import guards, head, next_commands, steps_table
+
+    found = found_run(session, run)
+    entries: list[Entry] = session.get(f"/api/runs/{found['id']}/journal") if journal else []
+    outputs: list[Output] = session.get(f"/api/runs/{found['id']}/outputs") if log else []
+    screen = session.screen
+    more: dict[str, Any] = {**({"journal": entries} if journal else {}), **({"outputs": outputs} if log else {})}
+    screen.document({"run": found, **more})
+    screen.say(head(found, screen), "", steps_table(found["steps"], screen))
+    if found["guards"]:
+        screen.say("", guards(found["guards"]))
+    if journal:
+        screen.say("", _journal(entries, session))
+    for output in outputs:
+        screen.say("", f"-- {output['step']}, attempt {output['attempt']}")
+        for line in output["text"].splitlines():
+            screen.line(line)
+    screen.say(*next_commands(found))
+
+
+@click.command()
+@click.argument("run", required=False, shell_complete=complete_run)
+@talks
+def watch(session: Session, run: str | None) -> None:
+    """Watch a run until it ends.
+
+    \b
+    Example:
+      karaula run watch
+      karaula run watch ncts-failover-20261124-013000
+    """  # noqa: D301 - click's mark
+    watched(session, found_run(session, run))
+
+
+def _journal(entries: list[Entry], session: Session) -> Any:
+    from console.terminal.screen import table
+
+    rows = []
+    for entry in entries:
+        body = {key: value for key, value in entry["body"].items() if key != "plan" and value not in ("", None, {})}
+        said = " ".join(f"{key}={value}" for key, value in body.items())
+        rows.append((f"{entry['seq']}", session.screen.moment(entry["at"]), entry["word"], said))
+    return table(("", "AT", "ENTRY", "WHAT"), rows, keep=3)

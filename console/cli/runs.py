@@ -1,0 +1,44 @@
+"""`karaula runs`: the newest runs, one line each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from console.cli.session import Session, talks
+
+if TYPE_CHECKING:
+    from console.terminal.screen import Cell, Screen
+    from console.terminal.shapes import RunLine
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most.")
+@talks
+def runs(session: Session, limit: int) -> None:
+    """List the newest runs.
+
+    \b
+    Example:
+      karaula runs
+      karaula runs --limit 500 --output json
+    """  # noqa: D301 - click's mark
+    from console.terminal.screen import table
+
+    found: list[RunLine] = session.get("/api/runs", limit=limit)
+    screen = session.screen
+    screen.document({"runs": found})
+    headings = ("RUN", "STATE", "STEPS", "BEGUN", "TOOK", "BY")
+    rows = [_row(run, screen) for run in found]
+    screen.say(table(headings, rows) if found else "no run yet; a harmless one: karaula drill SYSTEM")
+
+
+def _row(run: RunLine, screen: Screen) -> tuple[Cell, ...]:
+    from console.terminal.screen import state
+    from console.terminal.words import span
+
+    begun = run["started_at"] or run["accepted_at"]
+    end = run["ended_at"] if run["ended_at"] is not None else screen.now
+    steps = f"{run['steps_done']}/{run['steps_total']}"
+    return run["id"], state(run["state"]), steps, screen.moment(begun), span(end - begun), run["requester"]

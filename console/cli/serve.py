@@ -1,0 +1,108 @@
+"""`karaula serve`: run the daemon in the foreground."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from console.cli.check import FILE, FOLDER
+
+if TYPE_CHECKING:
+    from console.daemon import Daemon
+
+HIGHEST_PORT = 65535
+
+
+class Listen(click.ParamType[tuple[str, int]]):
+    """An address and port on loopback."""
+
+    name = "address:port"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Return address and port; fail with the reason for an address that is not loopback."""
+        if isinstance(value, tuple):
+            return value
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not port.isdecimal() or not 0 <= int(port) <= HIGHEST_PORT:
+            self.fail(f"'{value}' is not ADDRESS:PORT, such as 127.0.0.1:8470", param, ctx)
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            address = ip_address("127.0.0.1" if host == "localhost" else host)
+        except ValueError:
+            self.fail(f"'{host}' is not an address; write it in numbers, such as 127.0.0.1:8470", param, ctx)
+        if not address.is_loopback:
+            reason = "there are no log-ins yet, so whoever reaches the web page may approve a failover"
+            self.fail(
+                f"{host} is refused, only loopback is served: {reason}. From another machine: "
+                f"ssh -L {port}:127.0.0.1:{port} THIS-MACHINE",
+                param,
+                ctx,
+            )
+        return str(address), int(port)
+
+
+@click.command()
+@click.option("--inventory", type=FILE, default="inventory.yaml", show_default=True, help="The estate.")
+@click.option("--playbooks", type=FOLDER, default="playbooks", show_default=True, help="The folder of playbooks.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".karaula/state",
+    show_default=True,
+    help="Where journal and history are kept.",
+)
+@click.option(
+    "--credentials",
+    type=FOLDER,
+    envvar="CREDENTIALS_DIRECTORY",
+    help="The folder of secrets ($CREDENTIALS_DIRECTORY).",
+)
+@click.option(
+    "--listen",
+    type=Listen(),
+    default="127.0.0.1:8470",
+    show_default=True,
+    help="The web page; loopback.",
+)
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    help="The command line's socket; its permissions decide who may use the daemon. Default: "
+    "karaula.sock in $RUNTIME_DIRECTORY (systemd) if that is set, else in the state folder.",
+)
+def serve(
+    inventory: Path,
+    playbooks: Path,
+    state: Path,
+    credentials: Path | None,
+    listen: tuple[str, int],
+    socket: Path | None,
+) -> None:
+    """Run the daemon: watch, alarm, keep the calendar, do the runs. SIGTERM or Ctrl-C stops it.
+
+    Runs under way are journaled and go on at the next start.
+
+    \b
+    Example:
+      karaula serve --credentials .karaula/lab/credentials
+      karaula serve --inventory /etc/karaula/inventory.yaml \\
+          --playbooks /etc/karaula/playbooks --state /var/lib/karaula
+    """  # noqa: D301 - click's mark
+    from console.daemon import Options
+    from console.daemon import serve as run
+
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if socket is None and runtime:
+        socket = Path(runtime) / "karaula.sock"
+    host, port = listen
+    run(Options(inventory, playbooks, state, credentials, host, port, socket), _started)
+
+
+def _started(daemon: Daemon) -> None:
+    """Say where the daemon can be reached."""
+    shown = f"[{daemon.doors.host}]" if ":" in daemon.doors.host else daemon.doors.host
+    click.echo(f"karaula serves http://{shown}:{daemon.doors.port}/ and {daemon.doors.socket_path}")

@@ -1,0 +1,92 @@
+"""`karaula failover|failback|drill|backup|verify`: ask for a run and watch it to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from console.cli.plan import show_plan
+from console.cli.session import Session, complete_system, talks
+from console.cli.watching import no_wait_option, watched
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def run_command(playbook: str) -> Callable[[C], click.Command]:
+    """Make a command that asks for a run of ``playbook``; the function decorated gives its help alone."""
+
+    def made(described: C) -> click.Command:
+        @click.command(playbook, help=described.__doc__)
+        @click.argument("system", shell_complete=complete_system)
+        @click.option("--reason", default="", help="Why; it is journaled and shown to who approves.")
+        @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (as 'karaula plan').")
+        @no_wait_option
+        @talks
+        def command(session: Session, system: str, reason: str, dry_run: bool, no_wait: bool) -> None:
+            if dry_run:
+                show_plan(session, playbook, system)
+                return
+            ask = {"playbook": playbook, "system": system, "reason": reason}
+            watched(session, session.post("/api/runs", ask), no_wait=no_wait)
+
+        return command
+
+    return made
+
+
+@run_command("failover")
+def failover() -> None:
+    """Move a system whose site is lost to the other site.
+
+    The lost side is fenced off first, the standby promoted, the service's name led there. It waits for the approval
+    of a second person. What had not arrived at the other site is lost; the report says how much that was.
+
+    \b
+    Example:
+      karaula failover ncts --dry-run
+      karaula failover ncts --reason "main site without power"
+    """  # noqa: D301 - click's mark
+
+
+@run_command("failback")
+def failback() -> None:
+    """Bring a system back to its protected site, with nothing lost.
+
+    Both sites must be well. It waits for the approval of a second person.
+
+    \b
+    Example:
+      karaula failback ncts --reason "main site is repaired"
+    """  # noqa: D301 - click's mark
+
+
+@run_command("drill")
+def drill() -> None:
+    """Rehearse a failover on isolated copies; production stays as it is.
+
+    \b
+    Example:
+      karaula drill ncts
+    """  # noqa: D301 - click's mark
+
+
+@run_command("backup")
+def backup() -> None:
+    """Take a backup of a system's database into the vault.
+
+    \b
+    Example:
+      karaula backup cdeps --reason "before the upgrade"
+    """  # noqa: D301 - click's mark
+
+
+@run_command("verify")
+def verify() -> None:
+    """Prove the newest backup: read it whole, restore it, compare what it holds.
+
+    \b
+    Example:
+      karaula verify cdeps
+    """  # noqa: D301 - click's mark

@@ -1,0 +1,62 @@
+"""What a person can do about a run, as the exact commands to type. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from console.terminal.shapes import Run, RunLine, Step
+
+TROUBLED = frozenset({"FAILED", "TIMED_OUT", "UNKNOWN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A command that can be typed, and what it does."""
+
+    command: str
+    effect: str
+
+
+def choices(run: Run) -> list[Choice]:
+    """Return what can be done to ``run`` as it stands, the likeliest first."""
+    if run["state"] == "WAITING":
+        return [
+            Choice(f"karaula run approve {run['id']} --as NAME", f"{who_may_approve(run)}; shows the plan first"),
+            Choice(f"karaula run deny {run['id']} --reason …", "end it, nothing is done"),
+        ]
+    if run["state"] == "PAUSED":
+        return _paused(run)
+    if run["final"]:
+        return [Choice(f"karaula run report {run['id']}", "what happened, with the times that were measured")]
+    return []
+
+
+def who_may_approve(run: RunLine) -> str:
+    """Return who may say yes: ``anybody``, or ``anybody but ana``."""
+    return "anybody" if run["requester"] == "karaula" else f"anybody but {run['requester']}"
+
+
+def troubled(run: Run) -> list[Step]:
+    """Return the steps that wait for a person's word."""
+    return [step for step in run["steps"] if step["state"] in TROUBLED]
+
+
+def _paused(run: Run) -> list[Choice]:
+    found: list[Choice] = []
+    bad = troubled(run)
+    for step in bad:
+        again = "do it again" if step["state"] != "UNKNOWN" else "it did not happen: do it again"
+        found.append(Choice(f"karaula run retry {run['id']} {shlex.quote(step['id'])}", again))
+        if not fences(step):
+            over = "go on without it" if step["state"] != "UNKNOWN" else "it did happen: go on"
+            found.append(Choice(f"karaula run ignore {run['id']} {shlex.quote(step['id'])} --reason …", over))
+    if len(bad) != 1 or bad[0]["state"] == "UNKNOWN":
+        found.insert(0, Choice(f"karaula run resume {run['id']}", "go on: failed steps again, unknown ones looked at"))
+    found.append(Choice(f"karaula run cancel {run['id']} --reason …", "end it"))
+    return found
+
+
+def fences(step: Step) -> bool:
+    """Tell whether the step is a fence, which cannot be passed over."""
+    return any(effect[1:] == ["fence", "on"] for effect in step["effects"])

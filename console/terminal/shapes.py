@@ -1,0 +1,228 @@
+"""The daemon's answers as they come over the wire, typed: JSON objects with these keys (``console.api.views``).
+
+The daemon's own models would cost half a second of imports, and what `--output json` prints must be what was
+answered. A test compares both sides, so they cannot drift apart. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Subject(TypedDict):
+    """What is held true of one subject."""
+
+    subject: str
+    health: str
+    detail: str
+    reason: str
+    since: float
+    seen_at: float | None
+
+
+class Alarm(TypedDict):
+    """An alarm; ``cleared_at`` is None while it stands."""
+
+    id: str
+    name: str
+    subject: str
+    severity: str
+    since: float
+    reason: str
+    cleared_at: float | None
+    cause: str
+
+
+class Flip(TypedDict):
+    """One change of a subject's health."""
+
+    subject: str
+    old: str
+    new: str
+    detail: str
+    reason: str
+    at: float
+
+
+class Step(TypedDict):
+    """A step of a run or plan."""
+
+    id: str
+    action: str
+    site: str
+    description: str
+    needs: list[str]
+    final: bool
+    args: dict[str, Any]
+    effects: list[list[str]]
+    timeout_s: float
+    on_failure: str
+    state: str
+    attempt: int
+    started_at: float | None
+    ended_at: float | None
+    reason: str
+    evidence: str
+    outputs: dict[str, Any]
+
+
+class Verdict(TypedDict):
+    """A guard's answer; ``step`` is empty for the whole run."""
+
+    guard: str
+    ruling: str
+    reason: str
+    sentence: str
+    step: str
+    at: float
+
+
+class RunLine(TypedDict):
+    """A run without its steps."""
+
+    id: str
+    playbook: str
+    kind: str
+    system: str
+    from_site: str
+    to_site: str
+    state: str
+    final: bool
+    requester: str
+    reason: str
+    origin: str
+    accepted_at: float
+    started_at: float | None
+    ended_at: float | None
+    end_reason: str
+    approval_expires_at: float | None
+    approved_by: str
+    approved_at: float | None
+    pause_reason: str
+    plan_hash: str
+    interruptions: int
+    steps_done: int
+    steps_total: int
+    now_doing: list[str]
+
+
+class Run(RunLine):
+    """A run with its steps and guards."""
+
+    summary: str
+    rto_s: float
+    rpo_s: float
+    service_lost_at: float
+    alarm_at: float
+    token: int
+    steps: list[Step]
+    guards: list[Verdict]
+
+
+class Plan(TypedDict):
+    """What a run would do and what the guards would say now."""
+
+    playbook: str
+    kind: str
+    summary: str
+    system: str
+    from_site: str
+    to_site: str
+    rto_s: float
+    rpo_s: float
+    plan_hash: str
+    steps: list[Step]
+    guards: list[Verdict]
+
+
+class Pause(TypedDict):
+    """A pause in force."""
+
+    system: str
+    owner: str
+    reason: str
+    since: float
+    expires_at: float
+
+
+class Slot(TypedDict):
+    """A due time of a scheduled job and what became of it."""
+
+    job: str
+    due: float
+    state: str
+    run_id: str
+    reason: str
+
+
+class Entry(TypedDict):
+    """One journal entry."""
+
+    seq: int
+    word: str
+    at: float
+    body: dict[str, Any]
+
+
+class Output(TypedDict):
+    """What one attempt of a step printed."""
+
+    step: str
+    attempt: int
+    text: str
+    sha256: str
+
+
+class Backup(TypedDict):
+    """A backup and what its verification said."""
+
+    id: str
+    system: str
+    taken_at: float
+    records: int
+    size_bytes: int
+    sha256: str
+    run_id: str
+    verified_at: float | None
+    failed: str
+
+
+class StatusAnswer(TypedDict):
+    """``/api/status``."""
+
+    schema_version: int
+    at: float
+    estate: str
+    problems: list[str]
+    subjects: list[Subject]
+    alarms: list[Alarm]
+
+
+class SubjectAnswer(TypedDict):
+    """``/api/status/SUBJECT``."""
+
+    schema_version: int
+    at: float
+    status: Subject
+    values: dict[str, float]
+    facts: dict[str, str]
+    observed_at: float | None
+    flips: list[Flip]
+
+
+class BackupsAnswer(TypedDict):
+    """``/api/backups``."""
+
+    schema_version: int
+    at: float
+    backups: list[Backup]
+    proven_at: dict[str, float | None]
+
+
+class CalendarAnswer(TypedDict):
+    """``/api/calendar``."""
+
+    schema_version: int
+    at: float
+    upcoming: dict[str, float]
+    slots: list[Slot]
