@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.clients.http import HttpClient
-from monitor.errors import TargetError, Untrusted
-from monitor.probe import Answer, Observation, each
+from monitor.errors import TargetError
+from monitor.probe import Answer, Observation, each, failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -66,8 +66,7 @@ class HttpProbe:
         try:
             reply = await self._http.request("GET", params.url, timeout_s=target.deadline_s, connect_to=connect_to)
         except TargetError as error:
-            facts = {"error": "untrusted"} if isinstance(error, Untrusted) else {}
-            return Observation(target.subject, target.probe, self._clock.now(), Answer.FAILED, str(error), facts=facts)
+            return failed(target, self._clock.now(), error)
         values = {"duration_seconds": reply.elapsed_s, "status": float(reply.status)}
         if reply.tls_not_after is not None:
             values["tls_not_after_seconds"] = reply.tls_not_after

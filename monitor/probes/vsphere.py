@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from monitor.clients.vsphere import VcenterSession
 from monitor.errors import CredentialError, Refused, TargetError
-from monitor.probe import Answer, Observation
+from monitor.probe import Answer, Observation, failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monitor.clients.vsphere import VcenterSnapshot, Vm
     from monitor.clock import Clock
     from monitor.credential import Credentials
+    from monitor.errors import KaraulaError
     from monitor.inventory.model import Trust
     from monitor.probe import Target
 
@@ -77,16 +78,16 @@ class VsphereProbe:
         started = self._clock.monotonic()
         until, refusal = self._refused.get(params, (started, ""))
         if started < until:
-            return self._unseen(target, params, refusal)
+            return self._unseen(target, params, Refused(refusal))
         try:
             snapshot = await self._session(params, target.deadline_s).refresh()
         except Refused as error:
-            reason = f"{error}; asked again once a minute"
-            self._refused[params] = (self._clock.monotonic() + AFTER_REFUSAL_S, reason)
+            refusal = f"{error}; asked again once a minute"
+            self._refused[params] = (self._clock.monotonic() + AFTER_REFUSAL_S, refusal)
             await self._sessions.pop(params).close()  # the next one reads the credential anew
-            return self._unseen(target, params, reason)
+            return self._unseen(target, params, Refused(refusal))
         except (TargetError, CredentialError) as error:
-            return self._unseen(target, params, str(error))
+            return self._unseen(target, params, error)
         values = {
             "duration_seconds": self._clock.monotonic() - started,
             "changed_objects": float(snapshot.changed),
@@ -98,13 +99,13 @@ class VsphereProbe:
         itself = Observation(target.subject, target.probe, snapshot.at, Answer.OK, values=values, facts=facts)
         return itself, *self._vms(target, params, snapshot)
 
-    def _unseen(self, target: Target, params: VsphereParams, reason: str) -> Sequence[Observation]:
+    def _unseen(self, target: Target, params: VsphereParams, error: KaraulaError) -> Sequence[Observation]:
         """Say that the vCenter failed, and of every VM of it that nothing is known."""
         now = self._clock.now()
         names = sorted(self._seen.get(params.key, frozenset()) | frozenset(params.vms))
         because = f"vCenter {params.key} does not answer"
         return (
-            Observation(target.subject, target.probe, now, Answer.FAILED, reason),
+            failed(target, now, error),
             *(Observation(_subject(params, name), target.probe, now, Answer.UNKNOWN, because) for name in names),
         )
 

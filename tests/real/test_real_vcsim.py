@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import ssl
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from https_kit import reply, serving
 from pyVmomi import vim
 from real_kit import free_port, need, need_folder
 from tls_kit import ThrowawayCa
@@ -16,7 +19,7 @@ from monitor.clients.vsphere import VcenterSession
 from monitor.clients.vsphere_soap import Line
 from monitor.clock import RealClock
 from monitor.credential import Credentials, Secret
-from monitor.errors import DeadlineExceeded, NotFound, Refused, TargetError, Unreachable, Untrusted
+from monitor.errors import DeadlineExceeded, NotFound, Refused, SessionLost, TargetError, Unreachable, Untrusted
 from monitor.inventory.model import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import VsphereParams, VsphereProbe
@@ -252,6 +255,35 @@ async def test_a_vcenter_that_hangs_costs_only_itself(start, enter):
         assert (thawed.full, thawed.named(VM)[0].power) == (True, "off")
         with behind_its_back(session) as line:
             assert len(line.content.sessionManager.sessionList) <= 3
+
+
+@pytest.mark.parametrize(("call", "lost"), [("PowerOffVM_Task", "reply"), ("PowerOffVM_Task", "silence")])
+async def test_a_task_whose_answer_is_lost_is_not_sent_again(start, ca, enter, call, lost):
+    """Between us and the vCenter the answer to the task's start is lost: it happened, and it happened once."""
+    trusting = ssl.create_default_context(cafile=ca.bundle)
+
+    def forward(request, _connection):
+        onward = http.client.HTTPSConnection("127.0.0.1", simulator.port, timeout=10, context=trusting)
+        try:
+            onward.request(request.method, request.path, request.body, {"Cookie": request.headers.get("cookie", "")})
+            answer = onward.getresponse()
+            body, cookie = answer.read(), answer.headers.get("Set-Cookie", "")
+        finally:
+            onward.close()
+        if call.encode() in request.body:
+            if lost == "silence":
+                proxy.stop.wait(20)
+            return None
+        return reply(answer.status, body, "text/xml", *([f"Set-Cookie: {cookie}"] if cookie else []))
+
+    with start() as simulator, serving(ca.server("127.0.0.1"), forward) as proxy:
+        session = enter(proxy.port)
+        with pytest.raises(SessionLost if lost == "reply" else DeadlineExceeded) as caught:
+            await session.power(VM, False, 10 if lost == "reply" else 1)
+        assert not caught.value.outcome_known
+        assert sum(call.encode() in request.body for request in proxy.requests) == 1
+        assert (await session.vm(VM)).power == "off"  # looking is how the outcome becomes known
+        proxy.stop.set()
 
 
 async def test_the_probe_tells_of_every_vm(start, ca, tmp_path):
