@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from dr.guard import Guard
 from dr.guards.approval import approval
 from dr.guards.exclusive import exclusive
@@ -13,15 +10,13 @@ from dr.guards.flapping import flapping
 from dr.guards.paused import paused
 from dr.guards.placement import placement
 
-GUARDS: Mapping[str, Guard] = MappingProxyType(
-    {
-        "exclusive": exclusive,
-        "paused": paused,
-        "flapping": flapping,
-        "placement": placement,
-        "approval": approval,
-        "fencing": fencing,
-    }
-)
+GUARDS: dict[str, Guard] = {
+    "exclusive": exclusive,
+    "paused": paused,
+    "flapping": flapping,
+    "placement": placement,
+    "approval": approval,
+    "fencing": fencing,
+}
 RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, placement, approval)
 STEP_GUARDS: tuple[Guard, ...] = (fencing,)
