@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 WORK = ROOT / ".karaula"
 CONSOLE = ("127.0.0.1", 8470)
-LAB_PAGE = "http://127.80.0.1:8900/"
+LAB = ("127.80.0.1", 8900)
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".hypothesis", "build", "dist")
 TEST_PACKAGES = (
     "openssh-client",
@@ -128,13 +128,18 @@ def listens(address: tuple[str, int]) -> bool:
     return True
 
 
+def shown(address: tuple[str, int]) -> str:
+    """Return an address as people write it."""
+    return f"{address[0]}:{address[1]}"
+
+
 WELCOME = """
   The estate is watched. Web page:  http://{console}/
-  The lab's own page (faults):      {lab}
+  The lab's own page (faults):      http://{lab}/
 
   Try in another terminal:
     .venv/bin/karaula status                     what is well and what is not
-    .venv/bin/karaula lab fault cut-site main    pull the main site's plug, then look at the web page
+    .venv/bin/karaula lab cut main               pull the main site's plug, then look at the web page
     .venv/bin/karaula runs                       what has been prepared; approve it on the web page
 
   Logs are in .karaula/log/, state is kept in .karaula/. Ctrl-C stops both.
@@ -144,7 +149,10 @@ WELCOME = """
 def run() -> int:
     """Start lab and daemon and stay until a signal comes."""
     setup()
-    refuse_while_running("start")
+    for address in (CONSOLE, LAB):
+        if listens(address):
+            refuse_while_running(f"listen on {shown(address)}, which something does already,")
+            stop(f"cannot listen on {shown(address)}: another program does already")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parts: list[Part] = []
     try:
@@ -158,7 +166,7 @@ def run() -> int:
         )
         parts.append(daemon)
         daemon.wait_for(lambda: listens(CONSOLE), 60)
-        print(WELCOME.format(console="{}:{}".format(*CONSOLE), lab=LAB_PAGE), flush=True)
+        print(WELCOME.format(console=shown(CONSOLE), lab=shown(LAB)), flush=True)
         while True:
             for part in parts:
                 part.complain_if_dead()

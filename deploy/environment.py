@@ -172,14 +172,18 @@ def by_apt() -> bool:
 
 
 def ways() -> Iterator[tuple[str, Callable[[], bool]]]:
-    """Yield the ways to make .venv that this machine offers, best first."""
+    """Yield the ways to make .venv that this machine offers, best first; apt only where there is no other."""
+    none = True
     if shutil.which("uv"):
+        none = False
         yield "uv", by_uv
     if quietly(sys.executable, "-m", "pip", "--python", sys.executable, "--version"):
+        none = False
         yield "pip", by_pip
     if importlib.util.find_spec("ensurepip"):
+        none = False
         yield "ensurepip", by_ensurepip
-    if os.geteuid() == 0 and shutil.which("apt-get"):
+    if none and os.geteuid() == 0 and shutil.which("apt-get"):
         yield "apt-get and pip", by_apt
 
 

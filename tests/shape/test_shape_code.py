@@ -74,7 +74,11 @@ def test_a_registry_is_a_literal_mapping() -> None:
     for registry in REGISTRIES:
         body = tree(ROOT / registry).body
         mappings = [
-            node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict)
+            node
+            for node in body
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value
+            for part in ast.walk(node.value)
+            if isinstance(part, ast.Dict)
         ]
         assert mappings, f"{registry} has no literal mapping"
         allowed = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign, ast.AnnAssign, ast.If)
@@ -119,7 +123,7 @@ def test_a_broad_except_says_why() -> None:
                 isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
             )
             passed_on = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in node.body)
-            around = "\n".join(lines[node.lineno - 2 : node.lineno + 1])
+            around = "\n".join(lines[node.lineno - 2 : node.body[0].lineno])
             if broad and not passed_on and "#" not in around:
                 bare.append(f"{name(path)}:{node.lineno}")
     assert bare == []
