@@ -7,7 +7,6 @@ numbers become values. Any other body is fine as long as the status is right.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 AT_ONCE = 32
 OK_STATUS = 200
 LONGEST_FACT = 200
+LARGEST = 2**53  # beyond, a float is not exact
 FACTS = ("system", "site", "role")
 NUMBERS = {"position": "position", "epoch": "epoch"}
 
@@ -97,6 +97,8 @@ def _said(reply: HttpReply) -> tuple[dict[str, str], dict[str, float]]:
     numbers = {
         name: float(found[key])
         for key, name in NUMBERS.items()
-        if isinstance(found.get(key), int | float) and not isinstance(found[key], bool) and math.isfinite(found[key])
+        if isinstance(found.get(key), int | float)
+        and not isinstance(found[key], bool)
+        and -LARGEST < found[key] < LARGEST  # false for NaN as well
     }
     return facts, numbers
