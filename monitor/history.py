@@ -75,10 +75,12 @@ class History:
             raise
 
     def close(self) -> None:
-        """Close the file and let it go."""
+        """Close the file and let it go; once is enough."""
         self._reader.close()
         self._writer.close()
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

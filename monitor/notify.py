@@ -81,6 +81,7 @@ class Notifier:
         self._hold_s = hold_s
         self._lines = [_Line(channel, clock) for channel in channels]
         self._announced: set[str] = set()
+        self._alone_since: dict[str, float] = {}
         self._outbox: Outbox | None = None
 
     async def start(self, outbox: Outbox, notices: Iterable[Notice], alarms: Mapping[str, Alarm]) -> None:
@@ -105,8 +106,10 @@ class Notifier:
     def consider(self, standing: Iterable[Alarm], cleared: Iterable[Alarm], now: float) -> None:
         """Look at all standing alarms and at those just cleared, and owe what people must be told."""
         owed = []
+        standing = tuple(standing)
+        self._alone_since = {alarm.id: self._alone_since.get(alarm.id, now) for alarm in standing if not alarm.cause}
         for alarm in standing:
-            if alarm.id not in self._announced and not alarm.cause and self._ripe(alarm, now):
+            if alarm.id not in self._announced and self._ripe(alarm, now):
                 self._announced.add(alarm.id)
                 owed += [notice for line in self._lines if (notice := line.owe(alarm, "raised"))]
         for alarm in cleared:
@@ -121,8 +124,12 @@ class Notifier:
         return [line.stats() for line in self._lines]
 
     def _ripe(self, alarm: Alarm, now: float) -> bool:
+        """Return whether the alarm has stood long enough by itself; what fell with its site also rises with it."""
+        since = self._alone_since.get(alarm.id)
+        if since is None:
+            return False
         at_once = alarm.severity == "critical" and alarm.subject.startswith(AT_ONCE)
-        return at_once or now - alarm.since >= self._hold_s
+        return at_once or now - since >= self._hold_s
 
 
 class _Line:

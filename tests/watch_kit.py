@@ -1,0 +1,228 @@
+"""Time that a test moves, and probes whose targets behave as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.inventory.dependencies import depends_on
+from monitor.inventory.read import read
+from monitor.probe import Answer, Observation, Target
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from monitor.inventory.model import Inventory
+    from monitor.watch import Watch
+
+ROOT = Path(__file__).resolve().parents[1]
+START = 1_790_000_000.0
+SETTLING_STEPS = 50
+
+
+@cache
+def estate() -> Inventory:
+    """The shipped inventory."""
+    return read(ROOT / "inventory.yaml")
+
+
+class TimelineClock:
+    """Time stands still until ``advance``; then every sleeper wakes at its moment, in order."""
+
+    def __init__(self, now: float = START) -> None:
+        self._wall = now
+        self._monotonic = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+
+    def now(self) -> float:
+        return self._wall + self._monotonic
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + max(0.0, seconds), next(self._count), future))
+        await future
+
+    async def advance(self, seconds: float) -> None:
+        end = self._monotonic + seconds
+        await settled()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due, _, future = heapq.heappop(self._sleepers)
+            if future.done():
+                continue
+            self._monotonic = max(self._monotonic, due)
+            future.set_result(None)
+            await settled()
+        self._monotonic = end
+        await settled()
+
+    async def freeze(self, seconds: float) -> None:
+        """Let time pass while nobody runs, as on a machine that was suspended."""
+        self._monotonic += seconds
+        await self.advance(0)
+
+
+async def settled() -> None:
+    for _ in range(SETTLING_STEPS):
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """How a target behaves when asked: what it answers, after how long (None: never)."""
+
+    answer: Answer = Answer.OK
+    reason: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    after_s: float | None = 0.0
+
+
+HANGS = Says(after_s=None)
+REFUSES = Says(Answer.FAILED, "connection refused")
+
+
+class ScriptedProbe:
+    """Answers as ``behaviour`` says at that moment; records who was asked when."""
+
+    def __init__(
+        self, clock: TimelineClock, behaviour: Callable[[Target], Says], *, stubborn: bool = False, name: str = "tcp"
+    ) -> None:
+        self.clock = clock
+        self.behaviour = behaviour
+        self.stubborn = stubborn
+        self.name = name
+        self.asked: list[tuple[float, str]] = []
+        self.closed = False
+
+    async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
+        for target in targets:
+            self.asked.append((self.clock.monotonic(), target.subject))
+        tasks = [asyncio.ensure_future(self._ask(target)) for target in targets]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, target: Target) -> Observation:
+        says = self.behaviour(target)
+        while says.after_s is None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                if not self.stubborn:
+                    raise
+                says = self.behaviour(target)
+        if says.after_s:
+            await self.clock.sleep(says.after_s)
+        return Observation(
+            target.subject, target.probe, self.clock.now(), says.answer, says.reason, says.values, says.facts
+        )
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def times(self, subject: str) -> list[float]:
+        return [at for at, asked in self.asked if asked == subject]
+
+
+def healthy(inventory: Inventory, active: str = "main") -> Callable[[str], Says]:
+    """Return how every subject answers on a good day, with every system active at ``active``."""
+
+    def says(subject: str) -> Says:
+        kind, _, rest = subject.partition("/")
+        if kind == "front":
+            here = rest.partition("/")[2] == active
+            facts = {"role": "active" if here else "standby"}
+            return Says(facts=facts, values={"position": 10, "epoch": 1, "duration_seconds": 0.02})
+        if kind == "database":
+            here = rest.partition("/")[2] == active
+            return Says(
+                facts={"role": "primary" if here else "standby"},
+                values={"position": 10, "epoch": 1, "received_at": START},
+            )
+        if kind == "link":
+            return Says(values={"rtt_seconds": 0.005, "jitter_seconds": 0.001, "loss_ratio": 0.0})
+        if kind == "sensor":
+            limits = inventory.sensors[rest].thresholds
+            above = limits.warn_above if limits.warn_above is not None else limits.valid_max
+            below = limits.warn_below if limits.warn_below is not None else limits.valid_min
+            middle = 0.0 if inventory.sensors[rest].unit == "boolean" else (above + below) / 2
+            return Says(values={"value": middle})
+        if kind == "vm":
+            return Says(values={"powered_on": 1.0})
+        return Says(values={"duration_seconds": 0.01})
+
+    return says
+
+
+class World:
+    """A whole estate behind one scripted probe for each kind; ``set`` changes how a subject behaves."""
+
+    def __init__(self, inventory: Inventory, clock: TimelineClock) -> None:
+        self.inventory = inventory
+        self.clock = clock
+        self.normal = healthy(inventory)
+        self.special: dict[str, Says] = {}
+        self.targets = self._targets()
+        kinds = {target.probe for target in self.targets}
+        self.probes = {kind: ScriptedProbe(clock, self._behaves, name=kind) for kind in kinds}
+
+    def set(self, says: Says | None, *subjects: str) -> None:
+        for subject in subjects:
+            if says is None:
+                self.special.pop(subject, None)
+            else:
+                self.special[subject] = says
+
+    def at_site(self, site: str) -> list[str]:
+        """Every subject that dies with a site's power; the power controller does not."""
+        inventory = self.inventory
+        found = [f"host/{key}" for key, host in inventory.hosts.items() if host.site == site]
+        found += [f"dns/{key}" for key, server in inventory.dns_servers.items() if server.site == site]
+        found += [f"vcenter/{key}" for key, vcenter in inventory.vcenters.items() if vcenter.site == site]
+        found += [f"sensor/{key}" for key, sensor in inventory.sensors.items() if sensor.site == site]
+        for key in inventory.systems:
+            found += [f"front/{key}/{site}", f"database/{key}/{site}"]
+        return found
+
+    def cut(self, site: str) -> None:
+        self.set(REFUSES, *self.at_site(site))
+
+    def mend(self) -> None:
+        self.special.clear()
+
+    def _behaves(self, target: Target) -> Says:
+        return self.special.get(target.subject) or self.normal(target.subject)
+
+    def _targets(self) -> list[Target]:
+        """VMs are asked like anything else here; which probe really brings them is not the watch's business."""
+        composites = ("site/", "system/", "crossing/")
+        probes = {"link": "stamp", "sensor": "snmp", "front": "http", "vm": "vsphere", "vcenter": "vsphere"}
+        return [
+            Target(subject, probes.get(subject.partition("/")[0], "tcp"), None, 2.0, 1.5)
+            for subject in depends_on(self.inventory)
+            if not subject.startswith(composites)
+        ]
+
+
+async def written(watch: Watch) -> None:
+    """Wait until what changed has reached the disk; the writing thread lives in real time."""
+    record = watch._record
+    assert record is not None
+    for _ in range(1000):
+        if not record.pending and record._writing_since is None:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("the record is not written")
