@@ -54,17 +54,27 @@ def span(seconds: float) -> str:
     if seconds < MINUTE_S:
         return f"{seconds:.1f} s"
     if seconds < HOUR_S:
-        return f"{seconds // MINUTE_S:.0f} min {seconds % MINUTE_S:.0f} s"
+        return _two(seconds, MINUTE_S, "min", 1, "s")
     if seconds < DAY_S:
-        return f"{seconds // HOUR_S:.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"
+        return _two(seconds, HOUR_S, "h", MINUTE_S, "min")
     return f"{seconds / DAY_S:.1f} d"
+
+
+def _two(seconds: float, large_s: int, large: str, small_s: int, small: str) -> str:
+    """Return a duration in two units, the smaller one only where it is not 0."""
+    rest = int(seconds % large_s // small_s)
+    return f"{int(seconds // large_s)} {large}" + (f" {rest} {small}" if rest else "")
 
 
 def shown_value(measure: Measure) -> str:
     """Return a measure's value with its bound and unit."""
     if measure.value is None:
         return "not known"
-    text = span(measure.value) if measure.unit == "s" else f"{measure.value:g} {measure.unit}"
+    text = (
+        span(measure.value)
+        if measure.unit == "s"
+        else f"{measure.value:g} {measure.unit.removesuffix('s') if measure.value == 1 else measure.unit}"
+    )
     return f"{measure.bound} {text}".strip()
 
 

@@ -238,7 +238,15 @@ def test_json_keeps_its_shape() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (59.94, "59.9 s"), (76, "1 min 16 s"), (3700, "1 h 1 min"), (200_000, "2.3 d"), (-5, "-5.0 s")],
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (76, "1 min 16 s"),
+        (900, "15 min"),
+        (3700, "1 h 1 min"),
+        (200_000, "2.3 d"),
+        (-5, "-5.0 s"),
+    ],
 )
 def test_spans_read_well(seconds: float, text: str) -> None:
     assert span(seconds) == text
