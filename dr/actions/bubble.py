@@ -9,7 +9,7 @@ from dr.action import Context, Done, Effect, Holds, Lasting, Output, Seen, StepA
 from dr.estate import machines
 from dr.estate.waiting import Deadline, together, until
 from monitor.clients.vsphere import VcenterSession, Vm
-from monitor.errors import NotFound, TargetError
+from monitor.errors import NotFound, Refused, TargetError
 
 PRESENT, ABSENT = "present", "absent"
 
@@ -42,9 +42,13 @@ class BubbleCreate:
         async def one(source: str, clone: str) -> None:
             if found[clone] is None:
                 context.say(f"clone {source} to {clone}")
-                await vcenter.clone(source, clone, deadline.left(), power_on=True)
-            else:
-                await vcenter.power(clone, on=True, timeout_s=deadline.left())
+                try:
+                    await vcenter.clone(source, clone, deadline.left(), power_on=True)
+                except Refused:
+                    if await vcenter.vm(clone) is None:
+                        raise
+                    context.say(f"{clone} has come from an earlier attempt meanwhile")
+            await vcenter.power(clone, on=True, timeout_s=deadline.left())
 
         await together(*(one(source, clone) for source, clone in pairs))
         names = [clone for _, clone in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -176,6 +177,15 @@ async def test_a_bubble_is_made_once_and_removed_whole(lab: RunningLab) -> None:
             await desk.run("production_unchanged", "dr", **same)
         await desk.undo("vm_power", "dr", powered, tier="web", state="off")
         await desk.run("production_unchanged", "dr", **same)
+
+
+async def test_clones_of_an_earlier_attempt_that_come_late_are_taken_as_they_are(lab: RunningLab) -> None:
+    async with world_of(lab) as world:
+        desk = Desk(world, "ite", run_id="ite-drill-late")
+        one, other = await asyncio.gather(desk.run("bubble_create", "dr"), desk.run("bubble_create", "dr"))
+        assert one.outputs == other.outputs
+        assert len(lab.effects("ite", "clone")) == 5
+        await desk.run("bubble_remove", "dr")
 
 
 async def test_power_touches_only_what_is_not_so_yet_and_puts_back_only_that(lab: RunningLab) -> None:
