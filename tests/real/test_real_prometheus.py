@@ -1,0 +1,214 @@
+"""Debian's Prometheus scrapes the daemon on the lab; every rule and every panel must get data of the right labels.
+
+The story: a backup, its verification, a drill; then main loses power, and one failover is approved. Every query is
+asked before the loss and after it. What shows nothing either time is wrong, unless it is an alert whose condition
+never held: then each of its selectors must have had data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+from daemon_kit import RunningDaemon, running_daemon
+from deploy_kit import ROOT, RULES, Query, panel_queries, rule_queries, selectors
+from estate_kit import RunningLab, start_lab
+from real_kit import free_port, need
+
+pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(400)]
+
+QUERIES = [*rule_queries(), *panel_queries()]
+PROMETHEUS_CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+Series = list[dict[str, Any]]
+
+
+@dataclass
+class Prometheus:
+    """A Prometheus that runs, and what it answered in each part of the story."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    answers: dict[str, list[Series]] = field(default_factory=dict)
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        reply = httpx2.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30)
+        document = reply.json()
+        assert document["status"] == "success", f"{parameters}: {document}"
+        return document["data"]
+
+    def query(self, expr: str) -> Series:
+        found = self.ask("query", query=expr)
+        assert found["resultType"] == "vector", expr
+        series: Series = found["result"]
+        return series
+
+    def wait(self, expr: str, within_s: float = 60) -> None:
+        """Wait until the query has a result."""
+        end = time.monotonic() + within_s
+        while not self.query(expr):
+            assert time.monotonic() < end, f"nothing for {expr} within {within_s} s"
+            time.sleep(0.2)
+
+    def remember(self) -> None:
+        """Ask every query, and every selector without its state, and add up the answers."""
+        for query in QUERIES:
+            self.answers.setdefault(query.expr, []).append(self.query(query.expr))
+            for selector in plain_selectors(query.expr):
+                self.answers.setdefault(selector, []).append(self.query(selector))
+
+    def seen(self, expr: str) -> Series:
+        return [series for answer in self.answers[expr] for series in answer]
+
+
+def plain_selectors(expr: str) -> list[str]:
+    """Return the selectors of an expression, less their states (which the fast tests hold against closed lists)."""
+    return [
+        name + "{" + ",".join(f'{label}=~"{value}"' for label, value in matchers.items() if label != "state") + "}"
+        for name, matchers in selectors(expr)
+    ]
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+    """Run Prometheus with the shipped configuration, only faster, and on addresses of the test's own."""
+    binary = need("prometheus", "prometheus")
+    config = yaml.safe_load(PROMETHEUS_CONFIG.read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
+        group.pop("interval", None)
+    (folder / "rules").mkdir()
+    (folder / "rules" / "karaula.yml").write_text(yaml.safe_dump(rules))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                binary,
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    running = Prometheus(f"http://127.0.0.1:{port}", process)
+    try:
+        end = time.monotonic() + 30
+        while True:
+            assert process.poll() is None, (folder / "prometheus.log").read_text()
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(f"{running.url}/-/ready").status_code == 200:
+                    break
+            assert time.monotonic() < end, "Prometheus is not ready"
+            time.sleep(0.1)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def waiting_failover(daemon: RunningDaemon, system: str) -> str:
+    """Return the id of the failover that was prepared for the system."""
+
+    def there() -> str | None:
+        runs = daemon.api("/api/runs")
+        found = [run["id"] for run in runs if run["system"] == system and run["state"] == "WAITING"]
+        return found[0] if found else None
+
+    run_id: str = daemon.wait(f"a failover of {system} to be prepared", there, 90)
+    return run_id
+
+
+def live_through(lab: RunningLab, daemon: RunningDaemon, watcher: Prometheus) -> None:
+    """Play the story and ask at its two moments."""
+    for playbook in ("backup", "verify", "drill"):
+        daemon.karaula(playbook, "ncts", "--reason", "a test", "--as", "ana", timeout_s=150)
+    watcher.wait('karaula_run_last_success_timestamp_seconds{system="ncts", playbook="drill"}')
+    watcher.wait("count(count_over_time(karaula:link_up:avg1h[1m]) > 3)")
+    watcher.remember()
+    lab.fault("cut-site", "main")
+    run_id = waiting_failover(daemon, "ncts")
+    daemon.karaula("run", "approve", run_id, "--yes", "--as", "boris", timeout_s=150)
+    watcher.wait('karaula_recovery_time_actual_seconds{system="ncts"}')
+    watcher.wait('karaula_system_active{system="ncts", site="dr"} == 1')
+    watcher.remember()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    need("prometheus", "prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        start_lab(folder) as lab,
+        running_daemon(lab, folder / "state") as daemon,
+        prometheus(folder, f"127.0.0.1:{daemon.port}") as watcher,
+    ):
+        live_through(lab, daemon, watcher)
+        yield watcher
+
+
+def where(query: Query) -> str:
+    return query.where
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=where)
+def test_a_query_gets_data_with_the_labels_that_are_shown(query: Query, watched: Prometheus) -> None:
+    series = watched.seen(query.expr)
+    if not series and query.alert:
+        parts = [watched.seen(selector) for selector in plain_selectors(query.expr)]
+        assert all(parts), f"no data for a selector of {query.expr}"
+        series = [part[0] for part in parts]
+        shown = {label for one in series for label in one["metric"]}
+        assert query.labels <= shown
+        return
+    assert series, f"no data for {query.expr}"
+    for one in series:
+        assert query.labels <= set(one["metric"]), f"{query.expr} gives {one['metric']}"
+
+
+def test_prometheus_takes_every_rule(watched: Prometheus) -> None:
+    found = [rule for group in watched.ask("rules")["groups"] for rule in group["rules"]]
+    assert len(found) == len(rule_queries())
+    assert [rule["name"] for rule in found if rule["health"] != "ok" or rule.get("lastError")] == []
+
+
+def test_the_alerts_of_a_lost_site_fire_once_each(watched: Prometheus) -> None:
+    firing = watched.query('ALERTS{alertstate="firing", alertname="KaraulaAlarm"}')
+    alarms = {(one["metric"]["alarm"], one["metric"]["subject"]) for one in firing}
+    assert ("site-down", "site/main") in alarms
+    assert not {name for name, _ in alarms} & {"host-down", "vm-down", "front-down"}, "explained by the lost site"
+    active = watched.query("sum by (system) (karaula_system_active)")
+    assert all(float(one["value"][1]) <= 1 for one in active)
+
+
+def test_the_scrape_is_clean(watched: Prometheus) -> None:
+    target = watched.ask("targets")["activeTargets"][0]
+    assert (target["health"], target["lastError"]) == ("up", "")
+    page = httpx2.get(target["scrapeUrl"]).text
+    promtool = need("promtool", "prometheus")
+    done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_promtool_accepts_configuration_and_rules() -> None:
+    promtool = need("promtool", "prometheus")
+    done = subprocess.run([promtool, "check", "config", PROMETHEUS_CONFIG], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_do_what_their_tests_say() -> None:
+    promtool = need("promtool", "prometheus")
+    tests = sorted((ROOT / "deploy" / "prometheus" / "tests").glob("*.yml"))
+    assert tests
+    done = subprocess.run([promtool, "test", "rules", *tests], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
