@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("monitor", "dr", "console", "lab")
 REGISTRIES = {"monitor/probes/__init__.py", "dr/actions/__init__.py", "dr/guards/__init__.py"}
 FILE_CEILING_LINES = 400
+TEST_FILE_CEILING_LINES = 450  # a table of cases may run on
 FUNCTION_CEILING_LINES = 70
 FOLDER_CEILING_FILES = 26  # plural folders of one file a thing (actions, commands) grow; mixed ones must not
 MEDIAN_CEILING_LINES = 180
@@ -41,7 +42,8 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def test_no_file_is_longer_than_the_ceiling() -> None:
     lengths = {name(path): len(path.read_text().splitlines()) for path in EVERYTHING}
-    assert {path: lines for path, lines in lengths.items() if lines > FILE_CEILING_LINES} == {}
+    ceilings = {path: TEST_FILE_CEILING_LINES if path.startswith("tests/") else FILE_CEILING_LINES for path in lengths}
+    assert {path: lines for path, lines in lengths.items() if lines > ceilings[path]} == {}
 
 
 def test_the_median_file_can_be_held_in_the_head() -> None:
