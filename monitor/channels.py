@@ -7,6 +7,7 @@ one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import smtplib
 from concurrent.futures import ThreadPoolExecutor
@@ -67,15 +68,12 @@ class MailChannel:
             async with asyncio.timeout(2 * self._deadline_s):
                 await loop.run_in_executor(self._threads, self._deliver, message)
         except TimeoutError as error:
-            raise DeadlineExceeded(f"{self._where()} did not take the mail in time") from error
+            raise DeadlineExceeded(f"mail server {self._server.address} did not take the mail in time") from error
         return str(message["Message-ID"])
 
     async def close(self) -> None:
         """Take no more; a delivery that runs ends by its own time-out."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _where(self) -> str:
-        return f"mail server {self._server.address}:{self._server.port}"
 
     def _message(self, alarm: Alarm, event: Event, reference: str) -> EmailMessage:
         message = EmailMessage()
@@ -92,34 +90,45 @@ class MailChannel:
 
     def _deliver(self, message: EmailMessage) -> None:
         try:
-            with smtplib.SMTP(
+            connection = smtplib.SMTP(
                 self._server.address,
                 self._server.port,
                 local_hostname=f"karaula.{self._domain}",
                 timeout=self._deadline_s,
-            ) as connection:
-                connection.send_message(message)
-        except smtplib.SMTPRecipientsRefused as error:
-            codes = [code for code, _ in error.recipients.values()]
-            raise self._refused(min(codes, default=PERMANENT), "no recipient is accepted") from error
-        except smtplib.SMTPResponseException as error:
-            said = (
-                error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
             )
-            raise self._refused(error.smtp_code, said) from error
-        except smtplib.SMTPServerDisconnected as error:
-            raise SessionLost(f"{self._where()} broke the connection off") from error
-        except smtplib.SMTPException as error:
-            raise GarbledReply(f"{self._where()}: {error}") from error
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"{self._where()} did not answer in time") from error
-        except OSError as error:
-            raise Unreachable(f"{self._where()} cannot be reached: {error.strerror or error}") from error
+            try:
+                connection.send_message(message)
+                with contextlib.suppress(smtplib.SMTPException, OSError):
+                    connection.quit()  # the mail is accepted, whatever the server says to the farewell
+            finally:
+                connection.close()
+        except (smtplib.SMTPException, OSError) as error:
+            raise self._translated(error) from error
 
-    def _refused(self, code: int, said: str) -> TargetError:
-        """Reply codes from 500 on are for good, those from 400 may pass (RFC 5321, 4.2.1)."""
-        text = f"{self._where()} refused the mail: {code} {said}"
-        return Refused(text) if code >= PERMANENT else Unreachable(text)
+    def _translated(self, error: smtplib.SMTPException | OSError) -> TargetError:
+        where = f"mail server {self._server.address}:{self._server.port}"
+        if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
+            return DeadlineExceeded(f"{where} did not answer in time")
+        match error:
+            case smtplib.SMTPRecipientsRefused():
+                codes = [code for code, _ in error.recipients.values()]
+                return _refused(where, min(codes, default=PERMANENT), "no recipient is accepted")
+            case smtplib.SMTPResponseException():
+                said = error.smtp_error
+                text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+                return _refused(where, error.smtp_code, text)
+            case smtplib.SMTPServerDisconnected():
+                return SessionLost(f"{where} broke the connection off")
+            case smtplib.SMTPException():
+                return GarbledReply(f"{where}: {error}")
+            case _:
+                return Unreachable(f"{where} cannot be reached: {error.strerror or error}")
+
+
+def _refused(where: str, code: int, said: str) -> TargetError:
+    """Return the error of a reply: codes from 500 on are for good, those from 400 may pass (RFC 5321, 4.2.1)."""
+    text = f"{where} refused the mail: {code} {said}"
+    return Refused(text) if code >= PERMANENT else Unreachable(text)
 
 
 class TicketChannel:
