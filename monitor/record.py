@@ -138,14 +138,12 @@ class Record:
             self._work.set()
 
     async def _write_for_ever(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
             self._work.clear()
             batch, self._batch = self._batch, _Batch()
-            self._writing_since = self._clock.monotonic()
             try:
-                await loop.run_in_executor(self._thread, self._write, batch)
+                await self._in_thread(batch)
             except StateError as error:
                 self.error = str(error)
                 self._put_back(batch)
@@ -156,8 +154,13 @@ class Record:
                 raise
             else:
                 self.error = ""
-            finally:
-                self._writing_since = None
+
+    async def _in_thread(self, batch: _Batch) -> None:
+        self._writing_since = self._clock.monotonic()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write, batch)
+        finally:
+            self._writing_since = None
 
     def _put_back(self, batch: _Batch) -> None:
         """Repeat it with what came since; writing the same twice does no harm."""
