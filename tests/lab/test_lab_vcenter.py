@@ -5,15 +5,10 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
-import json
-import ssl
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,33 +16,26 @@ from estate_kit import RunningLab, start_lab
 from pyVim.connect import SmartConnect
 from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
-from pyVmomi.SoapAdapter import SoapStubAdapter
+from vcenter_kit import (
+    MACHINES,
+    STUBS,
+    Collector,
+    Follower,
+    connect,
+    filter_spec,
+    instance,
+    machine,
+    machines_view,
+    trust,
+)
 
 pytestmark = pytest.mark.lab
-Collector = vmodl.query.PropertyCollector
-PATHS = [
-    "name",
-    "parent",
-    "runtime.powerState",
-    "runtime.connectionState",
-    "runtime.host",
-    "guestHeartbeatStatus",
-    "guest.toolsRunningStatus",
-    "guest.ipAddress",
-    "summary.config.instanceUuid",
-    "config.uuid",
-    "config.template",
-]
-MACHINES = 20
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     with start_lab(tmp_path_factory.mktemp("vcenter"), rate=0) as running:
         yield running
-
-
-STUBS: list[Any] = []
 
 
 @pytest.fixture(autouse=True)
@@ -58,95 +46,12 @@ def healed(lab: RunningLab) -> Iterator[None]:
         STUBS.pop().DropConnections()
 
 
-def trust(lab: RunningLab) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=lab.credentials / "lab-ca.pem")
-
-
-def instance(lab: RunningLab, timeout_s: float = 10) -> Any:
-    stub = SoapStubAdapter(
-        host=lab.address("2.5"),
-        port=8989,
-        version="vim.version.v8_0_1_0",
-        sslContext=trust(lab),
-        httpConnectionTimeout=timeout_s,
-    )
-    STUBS.append(stub)
-    return vim.ServiceInstance("ServiceInstance", stub)
-
-
-def connect(lab: RunningLab, *, timeout_s: float = 10, password: str | None = None) -> Any:
-    service = instance(lab, timeout_s)
-    content = service.RetrieveContent()
-    content.sessionManager.Login("karaula@vsphere.local", password or (lab.credentials / "vcenter-dr").read_text())
-    return service
-
-
 @pytest.fixture
 def service(lab: RunningLab) -> Iterator[Any]:
     service = connect(lab)
     yield service
     with contextlib.suppress(vim.fault.NotAuthenticated):  # the test may have ended it
         service.content.sessionManager.Logout()
-
-
-def filter_spec(view: Any, kind: Any = vim.VirtualMachine, paths: list[str] | None = None) -> Any:
-    through = Collector.TraversalSpec(name="view", path="view", skip=False, type=vim.view.ContainerView)
-    return Collector.FilterSpec(
-        objectSet=[Collector.ObjectSpec(obj=view, skip=True, selectSet=[through])],
-        propSet=[Collector.PropertySpec(type=kind, pathSet=paths or PATHS, all=False)],
-    )
-
-
-def machines_view(service: Any) -> Any:
-    return service.content.viewManager.CreateContainerView(service.content.rootFolder, [vim.VirtualMachine], True)
-
-
-def machine(service: Any, name: str) -> Any:
-    found = service.content.searchIndex.FindByInventoryPath(f"dr/vm/{name}")
-    assert found is not None, name
-    return found
-
-
-class Follower:
-    """A client that follows updates page by page and keeps what it learned."""
-
-    def __init__(self, service: Any) -> None:
-        self.collector = service.content.propertyCollector.CreatePropertyCollector()  # WaitForTask has the main one
-        self.view = machines_view(service)
-        self.filter = self.collector.CreateFilter(filter_spec(self.view), False)
-        self.version = ""
-        self.known: dict[str, dict[str, Any]] = {}
-
-    def poll(self, wait_s: int = 0) -> list[tuple[str, str, dict[str, Any]]]:
-        """Return kind, moid and changes of all pages; [] when nothing changed."""
-        seen: list[tuple[str, str, dict[str, Any]]] = []
-        while True:
-            options = Collector.WaitOptions(maxWaitSeconds=wait_s)
-            updates = self.collector.WaitForUpdatesEx(self.version, options)
-            if updates is None:
-                return seen
-            self.version = updates.version
-            for one in (update for part in updates.filterSet for update in part.objectSet):
-                changes = {change.name: change.val for change in one.changeSet}
-                seen.append((one.kind, one.obj._GetMoId(), changes))
-                if one.kind == "leave":
-                    del self.known[one.obj._GetMoId()]
-                else:
-                    self.known.setdefault(one.obj._GetMoId(), {}).update(changes)
-            if not updates.truncated:
-                return seen
-
-    def calm(self) -> None:
-        """Poll until nothing boots any more."""
-        self.poll()
-        until(lambda: not self.poll() and all(one["guestHeartbeatStatus"] == "green" for one in self.known.values()))
-
-
-def until(holds: Callable[[], bool], within_s: float = 10) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_smart_connect_negotiates_a_version(lab: RunningLab) -> None:
@@ -294,138 +199,3 @@ def test_a_wait_can_be_canceled(lab: RunningLab, service: Any) -> None:
         time.sleep(0.05)
     waiting.join(10)
     assert len(raised) == 1
-
-
-def test_clone_and_destroy_with_snapshots_between(lab: RunningLab, service: Any) -> None:
-    source = machine(service, "ncts-db-1")
-    follower = Follower(service)
-    follower.poll()
-    spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), powerOn=True, template=False)
-    task = source.CloneVM_Task(source.parent, "drill-1-ncts-db-1", spec)
-    assert task.info.state in ("running", "success")
-    WaitForTask(task, si=service)
-    clone = task.info.result
-    assert (clone.name, clone.runtime.powerState) == ("drill-1-ncts-db-1", "poweredOn")
-    assert clone.config.instanceUuid != source.config.instanceUuid
-    assert ("enter", clone._GetMoId()) in [(kind, moid) for kind, moid, _ in follower.poll()]
-    with pytest.raises(vim.fault.DuplicateName):
-        WaitForTask(source.CloneVM_Task(source.parent, "drill-1-ncts-db-1", spec), si=service)
-    WaitForTask(clone.CreateSnapshot_Task("s1", "first", False, False), si=service)
-    WaitForTask(clone.CreateSnapshot_Task("s2", "second", False, False), si=service)
-    tree = clone.snapshot.rootSnapshotList
-    assert (tree[0].name, tree[0].childSnapshotList[0].name) == ("s1", "s2")
-    WaitForTask(clone.RemoveAllSnapshots_Task(), si=service)
-    assert clone.snapshot is None
-    with pytest.raises(vim.fault.InvalidPowerState):
-        WaitForTask(clone.Destroy_Task(), si=service)
-    WaitForTask(clone.PowerOffVM_Task(), si=service)
-    WaitForTask(clone.Destroy_Task(), si=service)
-    with pytest.raises(vmodl.fault.ManagedObjectNotFound):
-        clone.PowerOnVM_Task(None)
-    assert ("leave", clone._GetMoId()) in [(kind, moid) for kind, moid, _ in follower.poll()]
-    happened = [one["what"] for one in lab.effects("ncts") if one["key"] == "vc-dr/drill-1-ncts-db-1"]
-    assert [one for one in happened if not one.startswith("machine ")] == [
-        *("clone", "snapshot", "snapshot", "remove snapshots", "power off", "destroy"),
-    ]
-
-
-def switch_outlets(lab: RunningLab, state: str) -> None:
-    """Do what a fence does: tell the dr controller by Redfish."""
-    secret = base64.b64encode(b"karaula:" + (lab.credentials / "pdu-dr").read_bytes()).decode()
-    request = urllib.request.Request(
-        f"https://{lab.address('2.6')}:8444/redfish/v1/PowerEquipment/RackPDUs/pdu-dr/OutletGroups/ite"
-        "/Actions/OutletGroup.PowerControl",
-        json.dumps({"PowerState": state}).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Basic {secret}"},
-    )
-    with urllib.request.urlopen(request, context=trust(lab), timeout=5) as answer:  # noqa: S310 - likewise
-        assert answer.status in (200, 202, 204)
-
-
-def test_a_fenced_machine_is_disconnected_and_stays_off_when_told(lab: RunningLab, service: Any) -> None:
-    follower = Follower(service)
-    follower.calm()
-    switch_outlets(lab, "Off")
-    changes = {moid: changed for _, moid, changed in follower.poll(wait_s=5)}
-    assert len(changes) == 5
-    assert {one["runtime.connectionState"] for one in changes.values()} == {"disconnected"}
-    app, web = machine(service, "ite-app-1"), machine(service, "ite-web-1")
-    assert app.runtime.powerState == "poweredOn"
-    assert app.runtime.host.runtime.connectionState == "notResponding"
-    WaitForTask(app.PowerOffVM_Task(), si=service)
-    with pytest.raises(vmodl.fault.HostNotConnected):
-        WaitForTask(app.PowerOnVM_Task(None), si=service)
-    switch_outlets(lab, "On")
-    until(lambda: bool(web.guestHeartbeatStatus == "green"))
-    assert (app.runtime.powerState, app.guestHeartbeatStatus) == ("poweredOff", "gray")
-    WaitForTask(app.PowerOnVM_Task(None), si=service)
-    follower.calm()
-
-
-def test_a_task_may_fail(lab: RunningLab, service: Any) -> None:
-    web = machine(service, "cdeps-web-1")
-    lab.fault("fail-task", "vc-dr")
-    with pytest.raises(vmodl.fault.SystemError):
-        WaitForTask(web.PowerOffVM_Task(), si=service)
-    assert web.runtime.powerState == "poweredOn"
-
-
-def test_an_expired_session_is_not_authenticated(lab: RunningLab, service: Any) -> None:
-    follower = Follower(service)
-    follower.poll()
-    lab.fault("expire-sessions", "vc-dr")
-    with pytest.raises(vim.fault.NotAuthenticated):
-        follower.poll()
-
-
-def test_a_hanging_vcenter_accepts_and_is_silent_and_recovers(lab: RunningLab) -> None:
-    impatient = connect(lab, timeout_s=1)
-    lab.fault("hang-vcenter", "vc-dr")
-    with pytest.raises(OSError, match="timed out"):
-        impatient.CurrentTime()
-    with pytest.raises(OSError, match="timed out"):
-        connect(lab, timeout_s=1)
-    lab.clear("hang-vcenter", "vc-dr")
-    assert impatient.CurrentTime() is not None
-
-
-def test_a_power_cut_ends_connections_and_sessions(lab: RunningLab) -> None:
-    service = connect(lab)
-    follower = Follower(service)
-    follower.poll()
-    broken: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            follower.poll(wait_s=30)
-        except (OSError, http.client.HTTPException) as error:
-            broken.append(error)
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    time.sleep(0.3)
-    lab.fault("cut-site", "dr")
-    waiting.join(10)
-    assert len(broken) == 1
-    with pytest.raises(ConnectionRefusedError):
-        service.CurrentTime()
-    lab.clear("cut-site", "dr")
-    with pytest.raises(vim.fault.NotAuthenticated):
-        follower.poll()
-    assert connect(lab).content.about.name == "VMware vCenter Server"
-
-
-def test_what_is_not_soap_is_refused_politely(lab: RunningLab) -> None:
-    connection = http.client.HTTPSConnection(lab.address("2.5"), 8989, timeout=5, context=trust(lab))
-    for method, path, body, status in [
-        ("GET", "/sdk", None, 405),
-        ("GET", "/ui", None, 404),
-        ("POST", "/sdk", b"<not xml", 500),
-        ("POST", "/sdk", b"<a/>", 500),
-        ("GET", "/sdk/vimServiceVersions.xml", None, 200),
-    ]:
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == status, (method, path)
-    connection.close()

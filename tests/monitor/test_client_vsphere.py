@@ -92,19 +92,19 @@ def update(kind, moref, **values):
 
 def test_updates_are_applied_in_order():
     tables = Tables()
-    on = {"name": "a%2fb", "runtime__powerState": "poweredOn", "guest__ipAddress": "10.0.0.1"}
+    on = {"name": "a%2fb", "runtime__powerState": "poweredOn", "guest__ipAddress": "192.0.2.1"}
     assert tables.apply([update("enter", "vm-1", **on), update("enter", "vm-2", **on)]) == 2
     before = tables.snapshot(1.0, "8.0", full=True, changed=2)
     tables.apply([update("modify", "vm-1", runtime__powerState="poweredOff", guest__ipAddress=None)])
     tables.apply([update("leave", "vm-2"), update("leave", "vm-3")])
     after = tables.snapshot(2.0, "8.0", full=False, changed=1)
-    assert (before.vms["vm-1"].power, before.vms["vm-1"].ip, len(before.named("a/b"))) == ("on", "10.0.0.1", 2)
+    assert (before.vms["vm-1"].power, before.vms["vm-1"].ip, len(before.named("a/b"))) == ("on", "192.0.2.1", 2)
     assert (after.vms["vm-1"].power, after.vms["vm-1"].ip, len(after.vms)) == ("off", "", 1)
 
 
 def test_an_object_that_enters_again_starts_afresh():
     tables = Tables()
-    tables.apply([update("enter", "vm-1", name="x", runtime__powerState="poweredOn", guest__ipAddress="10.0.0.1")])
+    tables.apply([update("enter", "vm-1", name="x", runtime__powerState="poweredOn", guest__ipAddress="192.0.2.1")])
     tables.apply([update("enter", "vm-1", name="x", runtime__powerState="poweredOn")])
     assert tables.snapshot(1.0, "8.0", full=True, changed=1).vms["vm-1"].ip == ""
 
