@@ -233,7 +233,7 @@ class Daemon:
         """Return the highest fencing token that the system's databases were seen to hold."""
         epochs = [0]
         for site in self.inventory.systems[system].sites:
-            seen = self.watch.observation(f"database/{system}/{site}")
+            seen = self.watch.last_good(f"database/{system}/{site}")
             if seen is not None:
                 epochs.append(int(seen.values.get("epoch", 0)))
         return max(epochs)

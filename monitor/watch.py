@@ -119,6 +119,10 @@ class Watch:
         """Return the newest observation of ``subject``, whatever it said."""
         return self._board.newest(subject)
 
+    def last_good(self, subject: str) -> Observation | None:
+        """Return the newest observation of ``subject`` that was OK, however old; None when there was none."""
+        return self._board.good().get(subject)
+
     def evidence(self, system: str) -> Evidence:
         """Return when and where ``system`` was last seen active, and its database's last known primary position."""
         return self._board.evidence(system)

@@ -75,9 +75,12 @@ def judged(memory: Memory, judgement: Judgement, at: float, rules: Rules) -> Mem
 
 
 def expired(memory: Memory, now: float, rules: Rules) -> Memory:
-    """Return ``memory``, UNKNOWN when what it holds true was last confirmed more than ``stale_after_s`` ago."""
+    """Return ``memory``, UNKNOWN when what it holds true was last confirmed more than ``stale_after_s`` ago.
+
+    So far in the future is no better: then the machine's time was set back, and nobody knows how old it is.
+    """
     status = memory.status
-    if status.health is Health.UNKNOWN or status.seen_at is None or now - status.seen_at <= rules.stale_after_s:
+    if status.health is Health.UNKNOWN or status.seen_at is None or abs(now - status.seen_at) <= rules.stale_after_s:
         return memory
     reason = f"no answer since {clock_time(status.seen_at)}"
     if memory.recent and memory.recent[-1].health is not status.health:

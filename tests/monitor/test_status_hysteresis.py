@@ -76,6 +76,12 @@ def test_silence_says_since_when() -> None:
     assert late.seen_at == 1_790_000_000
 
 
+def test_an_answer_from_the_future_is_not_trusted_for_ever() -> None:
+    memory = judged(unseen("host/a", 0), Judgement(Health.OK), 3600, RULES)
+    assert expired(memory, 3595, RULES) is memory  # the clock was set back a little
+    assert expired(memory, 0, RULES).status.health is Health.UNKNOWN
+
+
 def test_an_ok_that_is_not_confirmed_any_more_says_what_came_instead() -> None:
     memory = judged(unseen("host/a", 0), Judgement(Health.OK), 0, Rules(5, 1, 10))
     memory = judged(memory, Judgement(Health.DOWN, "refused"), 9, Rules(5, 1, 10))

@@ -135,6 +135,8 @@ async def test_when_main_is_cut_the_right_alarms_rise_in_time_and_one_explains_t
         alone = {alarm.key for alarm in it.watch.alarms() if not alarm.cause}
         assert alone == systems | {"site-down site/main"}
         assert it.watch.evidence("ncts").service_ok_at == START + 4
+        assert it.watch.observation("database/ncts/main").values == {}
+        assert it.watch.last_good("database/ncts/main").values["epoch"] == 1
         await it.live(60)
         assert {key for key, _ in it.post.told} == alone
         it.world.mend()
