@@ -231,12 +231,10 @@ class Daemon:
 
     def _epoch_seen(self, system: str) -> int:
         """Return the highest fencing token that the system's databases were seen to hold."""
-        epochs = [0]
-        for site in self.inventory.systems[system].sites:
-            seen = self.watch.last_good(f"database/{system}/{site}")
-            if seen is not None:
-                epochs.append(int(seen.values.get("epoch", 0)))
-        return max(epochs)
+        subjects = [f"database/{system}/{site}" for site in self.inventory.systems[system].sites]
+        seen = [self.watch.last_good(subject) for subject in subjects]
+        seen += [self.watch.observation(subject) for subject in subjects]  # one that is stopped is not OK
+        return max((int(each.values.get("epoch", 0)) for each in seen if each is not None), default=0)
 
     def _alarm_changed(self, alarm: Alarm) -> None:
         if alarm.cleared_at is None:

@@ -1,0 +1,103 @@
+"""The watch with the real probes on the simulated estate: what is broken is named, and nobody else waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from estate_kit import start_lab
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.channels import channels
+from monitor.clients.http import HttpClient
+from monitor.clock import RealClock
+from monitor.credential import Credentials
+from monitor.inventory.read import read
+from monitor.metrics.export import render
+from monitor.notify import Notifier
+from monitor.probes import PROBES
+from monitor.status.state import Health
+from monitor.targets import targets
+from monitor.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from estate_kit import RunningLab
+
+pytestmark = [pytest.mark.anyio, pytest.mark.lab]
+
+
+async def until(holds: Callable[[], bool], within_s: float, shown: Callable[[], object]) -> None:
+    for _ in range(int(within_s / 0.1)):
+        if holds():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not within {within_s} s: {shown()}")
+
+
+def make(lab: RunningLab, state: Path, http: HttpClient) -> Watch:
+    inventory, credentials, clock = read(lab.inventory), Credentials(lab.credentials), RealClock()
+    probes = {name: probe(credentials, inventory.trust, clock) for name, probe in PROBES.items()}
+    notifier = Notifier(channels(inventory, http), clock, hold_s=3)
+    return Watch(inventory, targets(inventory), probes, state, clock, notifier)
+
+
+def not_ok(watch: Watch) -> dict[str, str]:
+    return {key: status.reason for key, status in watch.statuses().items() if status.health is not Health.OK}
+
+
+def alone(watch: Watch) -> set[str]:
+    """The alarms that nothing else explains."""
+    return {alarm.key for alarm in watch.alarms() if not alarm.cause}
+
+
+async def test_everything_broken_at_once_is_named_each_by_its_own_alarm(tmp_path: Path) -> None:
+    state = tmp_path / "watch"
+    state.mkdir()
+    http = HttpClient(None)
+    with start_lab(tmp_path) as lab:
+        watch = make(lab, state, http)
+        await watch.start()
+        try:
+            await until(lambda: not not_ok(watch), 15, lambda: not_ok(watch))
+            assert watch.problems() == []
+            for fault, target in (
+                ("hang-vcenter", "vc-main"),
+                ("garble-snmp", "main-rack-1-temperature"),
+                ("change-host-key", "vault-dr"),
+                ("cut-link", "blace/primary"),
+                ("cut-link", "stenje/primary"),
+                ("cut-link", "stenje/backup"),
+            ):
+                await asyncio.to_thread(lab.fault, fault, target)
+            expected = {
+                "vcenter-down vcenter/vc-main",
+                "sensor-fault sensor/main-rack-1-temperature",
+                "host-untrusted host/vault-dr",
+                "crossing-on-backup crossing/blace",
+                "crossing-cut-off crossing/stenje",
+            }
+            await until(lambda: expected <= alone(watch), 20, lambda: expected - alone(watch))
+            touched = ("vcenter/vc-main", "vm/vc-main/", "sensor/main-rack-", "host/vault-dr", "site/")
+            others = {
+                key: reason
+                for key, reason in not_ok(watch).items()
+                if not key.startswith(touched) and "/blace" not in key and "/stenje" not in key
+            }
+            assert others == {}
+            now = RealClock().now()
+            fresh = [watch.observation(f"front/{key}/dr") for key in ("cdeps", "ncts", "ite", "exim")]
+            assert all(seen is not None and now - seen.at < 6 for seen in fresh)
+            await asyncio.to_thread(lab.clear)
+            await until(lambda: not not_ok(watch) and not watch.alarms(), 30, lambda: not_ok(watch))
+            await until(lambda: all(each.pending == 0 for each in watch._notifier.stats()), 10, watch.problems)
+            page = render(watch.snapshot())[0].decode()
+            samples = [each for family in text_string_to_metric_families(page) for each in family.samples]
+            sent = {each.labels["channel"]: each.value for each in samples if each.name == "karaula_notices_sent_total"}
+            assert sent["mail"] == sent["tickets"] >= 2 * len(expected)
+        finally:
+            await watch.stop()
+            await http.close()
