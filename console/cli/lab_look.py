@@ -112,7 +112,7 @@ def _truth(answer: dict[str, Any], lab: Lab) -> Iterator[RenderableType]:
     yield table(("SITE", "DATABASE", "POSITION", "EPOCH", "FRONT", ""), rows)
     yield ""
     done = [(lab.screen.moment(one["at"]), one["what"], one["key"], _more(one)) for one in answer["effects"][-20:]]
-    yield table(("AT", "EFFECT", "ON", ""), done) if done else cell("nothing was done to it")
+    yield table(("AT (UTC)", "EFFECT", "ON", ""), done) if done else cell("nothing was done to it")
 
 
 def _in_force(found: list[dict[str, Any]]) -> RenderableType:

@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.session import Session, complete_run, talks
+from console.cli.session import Mistyped, Session, complete_run, talks
 from console.cli.watching import watched
 
 if TYPE_CHECKING:
     from console.terminal.shapes import Entry, Output, Run
 
 
+NOTHING_TO_JUDGE = "no-promotion"  # a step's guard that was asked for form's sake
+
+
 def found_run(session: Session, run: str | None) -> Run:
-    """Return the run that ``run`` begins, or the newest. Raises ClientError and UsageError."""
+    """Return the run that ``run`` begins, or the newest. Raises ClientError and Mistyped."""
     if run is None:
         newest = session.get("/api/runs", limit=1)
         if not newest:
-            raise click.UsageError("there is no run yet")
+            raise Mistyped("there is no run yet")
         run = newest[0]["id"]
     if not run or "/" in run:
-        raise click.UsageError(f"'{run}' is not a run's id; 'karaula runs' lists them")
+        raise Mistyped(f"'{run}' is not a run's id; 'karaula runs' lists them")
     answer: Run = session.get(f"/api/runs/{run}")
     return answer
 
@@ -48,8 +51,10 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
     more: dict[str, Any] = {**({"journal": entries} if journal else {}), **({"outputs": outputs} if log else {})}
     screen.document({"run": found, **more})
     screen.say(head(found, screen), "", steps_table(found["steps"], screen))
-    if found["guards"]:
-        screen.say("", guards(found["guards"]))
+    newest = {(verdict["guard"], verdict["step"]): verdict for verdict in found["guards"]}
+    judged = [verdict for verdict in newest.values() if verdict["reason"] != NOTHING_TO_JUDGE]
+    if judged:
+        screen.say("", guards(judged))
     if journal:
         screen.say("", _journal(entries, session))
     for output in outputs:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from console.cli.lazy import JSON_WANTED
+from console.terminal import exits
+from monitor.errors import KaraulaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 COMPLETE_S = 1.0
+
+
+class Mistyped(KaraulaError):
+    """What was typed names nothing that there is; the text says what does."""
+
+    code = "usage"
+    exit_code = exits.USAGE
 
 
 class Session:

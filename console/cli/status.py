@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from console.cli.session import Session, complete_subject, talks
+from console.cli.session import Mistyped, Session, complete_subject, talks
 
 if TYPE_CHECKING:
     from console.terminal.shapes import StatusAnswer, SubjectAnswer
@@ -47,7 +47,7 @@ def status(session: Session, subject: str | None, everything: bool) -> None:
 
 
 def _resolved(typed: str, known: list[str]) -> str:
-    """Return the subject that was meant: its whole name, or what follows its kind. Raises UsageError."""
+    """Return the subject that was meant: its whole name, or what follows its kind. Raises Mistyped."""
     if typed in known:
         return typed
     found = [name for name in known if name.partition("/")[2] == typed]
@@ -56,8 +56,8 @@ def _resolved(typed: str, known: list[str]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise click.UsageError(f"'{typed}' may be {', '.join(found)}; write it whole")
+        raise Mistyped(f"'{typed}' may be {', '.join(found)}; write it whole")
     names = [*known, *(name.partition("/")[2] for name in known)]
     close = difflib.get_close_matches(typed, names, n=1)
     hint = f"did you mean '{close[0]}'?" if close else "'karaula status --all' lists what is watched"
-    raise click.UsageError(f"nothing is watched under '{typed}'; {hint}")
+    raise Mistyped(f"nothing is watched under '{typed}'; {hint}")

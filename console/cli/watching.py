@@ -30,6 +30,7 @@ def watched(session: Session, run: Run, *, no_wait: bool = False, good: frozense
     from console.terminal import exits
     from console.terminal.changes import changes
     from console.terminal.follow import follow
+    from console.terminal.report_view import measured
 
     screen = session.screen
     if no_wait:
@@ -41,5 +42,8 @@ def watched(session: Session, run: Run, *, no_wait: bool = False, good: frozense
         return
     ended = follow(session, run)
     screen.document({"run": ended})
+    if ended["final"] and ended["started_at"] is not None and not screen.as_json:
+        report = session.get(f"/api/runs/{ended['id']}/report.json")
+        screen.say("", measured(report))
     code = exits.DONE if ended["state"] in good else exits.of_run(ended["state"])
     click.get_current_context().exit(code)

@@ -58,7 +58,16 @@ def step_text(step: Step) -> str:
     """Return what is most worth saying of the step now."""
     if step["state"] in {"QUEUED", "IN_PROGRESS"}:
         return step["description"] or step["action"]
-    return step["reason"] or step["evidence"] or step["description"]
+    return step["reason"] or step["evidence"] or results(step) or step["description"]
+
+
+def results(step: Step) -> str:
+    """Return what the step found out: ``lost=0, position=66``."""
+    return ", ".join(f"{key}={_short(value)}" for key, value in step["outputs"].items() if value not in ("", None))
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _step(old: Step | None, new: Step) -> str:

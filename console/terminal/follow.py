@@ -80,7 +80,7 @@ def _live(session: Session, watched: Watched) -> None:
         for kind, body in _events(session, watched):
             watched.take(kind, body)
     screen.say(head(watched.run, screen))
-    screen.say()
+    screen.say("")
     screen.say(steps_table(watched.run["steps"], screen))
     screen.say(*next_commands(watched.run))
 

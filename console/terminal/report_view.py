@@ -27,7 +27,7 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
     if report["end_reason"]:
         yield cell(report["end_reason"], STYLES.get(report["state"], ""))
     yield Text()
-    yield table(("MEASURED", "", "OBJECTIVE", ""), [_measure(one) for one in report["measures"]])
+    yield table(("MEASURED", "", "OBJECTIVE", "", ""), [_measure(one) for one in report["measures"]])
     if report["findings"]:
         yield Text()
         yield Text("Findings", STRONG)
@@ -53,7 +53,7 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
 
 def measured(report: dict[str, Any]) -> RenderableType:
     """Return what was measured alone, for the end of a watch."""
-    return table(("MEASURED", "", "OBJECTIVE", ""), [_measure(one) for one in report["measures"]])
+    return table(("MEASURED", "", "OBJECTIVE", "", ""), [_measure(one) for one in report["measures"]])
 
 
 def _measure(one: dict[str, Any]) -> tuple[Cell, ...]:
@@ -62,7 +62,7 @@ def _measure(one: dict[str, Any]) -> tuple[Cell, ...]:
         verdict = {True: cell("met", GOOD), False: cell("missed", BAD), None: cell("cannot be said", QUIET)}[one["met"]]
     objective = "" if one["objective"] is None else _value(one["objective"], one["unit"])
     value = "not known" if one["value"] is None else f"{one['bound']} {_value(one['value'], one['unit'])}".strip()
-    return one["title"], value, objective, verdict
+    return one["title"], value, objective, verdict, cell(one["note"], QUIET)
 
 
 def _value(value: float, unit: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -55,10 +55,10 @@ class Screen:
         if self.as_json:
             return
         if self.console.is_terminal:
-            self.console.print(*parts, sep="")
+            self.console.print(Group(*parts))
             return
         with self.console.capture() as caught:
-            self.console.print(*parts, sep="")
+            self.console.print(Group(*parts))
         sys.stdout.write("\n".join(line.rstrip() for line in caught.get().split("\n")))
         sys.stdout.flush()
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from console.terminal.next_steps import who_may_approve
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.shapes import Alarm, Pause, RunLine, StatusAnswer, Subject, SubjectAnswer
-from console.terminal.words import BAD, CALL, QUIET, STRONG, STYLES, age, span, state_word
+from console.terminal.words import BAD, CALL, GOOD, QUIET, STRONG, STYLES, age, clean, span, state_word
 
 # In the order in which people ask; kinds that are not here follow by name.
 KINDS = (
@@ -30,33 +30,44 @@ KINDS = (
 )
 PLURALS = {"crossing": "crossings", "power": "power controllers", "dns": "name servers", "vm": "VMs"}
 ALWAYS = ("system", "site")
+FEW = 4
+ALARM_WIDTH = 32
 
 
 def overview(
     answer: StatusAnswer, runs: Sequence[RunLine], pauses: Sequence[Pause], screen: Screen, *, everything: bool
-) -> list[RenderableType]:
-    """Return the estate on one screen; with ``everything`` each subject has its line."""
-    parts: list[RenderableType] = [
-        Text.assemble((answer["estate"], STRONG), f"  {screen.moment(answer['at'])} {screen.zone}")
-    ]
-    parts += [cell(f"the daemon itself: {problem}", BAD) for problem in answer["problems"]]
-    if answer["alarms"]:
-        parts += [Text(), alarms(answer["alarms"], screen)]
-    if runs:
-        parts += [Text(), *_unfinished(runs, screen)]
-    parts += [_paused(pause, screen) for pause in pauses]
-    parts.append(Text())
+) -> Iterator[RenderableType]:
+    """Yield the estate, what matters most last: it stands above the prompt when the rest has scrolled away.
+
+    What an alarm says is not said twice, unless ``everything`` is wanted: then each subject has its line.
+    """
+    yield Text.assemble((answer["estate"], STRONG), f"  {screen.moment(answer['at'])} {screen.zone}")
     kinds = _by_kind(answer["subjects"])
-    for kind in ALWAYS:
-        if kind in kinds:
-            parts += [_listed(kind, kinds[kind], screen), Text()]
-    rest = {kind: found for kind, found in kinds.items() if kind not in ALWAYS}
-    parts.append(table(("", "WATCHED", "OF THEM"), [_counted(kind, found) for kind, found in rest.items()], keep=2))
-    for kind, found in rest.items():
-        shown = [item for item in found if everything or item["health"] != "ok"]
+    first = [item for kind in ALWAYS for item in kinds.pop(kind, [])]
+    yield from _numbers(kinds)
+    alarmed = set() if everything else {alarm["subject"] for alarm in answer["alarms"]}
+    yield Text()
+    yield _listed(first, screen, alarmed)
+    for found in kinds.values():
+        bad = [item for item in found if item["health"] != "ok" and item["subject"] not in alarmed]
+        shown = found if everything else bad[:FEW]
         if shown:
-            parts += [Text(), _listed(kind, shown, screen)]
-    return parts
+            yield Text()
+            yield _listed(shown, screen, set())
+        if len(bad) > len(shown):
+            yield cell(f"  and {len(bad) - len(shown)} more: karaula status --all", QUIET)
+    if answer["alarms"]:
+        yield Text()
+        yield _grouped(answer["alarms"], screen)
+    if runs:
+        yield Text()
+        yield from _unfinished(runs, screen)
+    if pauses or answer["problems"]:
+        yield Text()
+    for pause in pauses:
+        yield _paused(pause, screen)
+    for problem in answer["problems"]:
+        yield cell(f"the daemon itself: {problem}", BAD)
 
 
 def alarms(found: Sequence[Alarm], screen: Screen) -> RenderableType:
@@ -111,15 +122,45 @@ def _alarm(alarm: Alarm, screen: Screen) -> tuple[Cell, ...]:
     return cell(alarm["name"], style), alarm["subject"], since, alarm["reason"]
 
 
+def _grouped(found: Sequence[Alarm], screen: Screen) -> RenderableType:
+    """Return the alarms that no other one explains, those that say the same in one row."""
+    groups: dict[tuple[str, str], list[Alarm]] = {}
+    for alarm in found:
+        if not alarm["cause"]:
+            groups.setdefault((alarm["name"], alarm["reason"]), []).append(alarm)
+    rows: list[tuple[Cell, ...]] = []
+    for (name, reason), group in groups.items():
+        of = _short([_key(name, alarm["subject"]) for alarm in group])
+        what = Text.assemble((name, STYLES.get(group[0]["severity"], "")), f"\n{clean(of)}")
+        because = cell(reason)
+        explained = sum(other["cause"] == f"{name} {alarm['subject']}" for other in found for alarm in group)
+        if explained:
+            because.append(f"\nexplains {explained} more: karaula alarms", QUIET)
+        rows.append((what, age(screen.now - min(alarm["since"] for alarm in group)), because))
+    made = table(("ALARM", "SINCE", "BECAUSE"), rows, keep=0)
+    made.columns[0].max_width = ALARM_WIDTH
+    made.columns[1].no_wrap = True
+    return made
+
+
+def _key(alarm: str, subject: str) -> str:
+    """Return the subject without its kind where the alarm's name tells it."""
+    kind, _, key = subject.partition("/")
+    return key if alarm.startswith(kind) else subject
+
+
 def _unfinished(runs: Sequence[RunLine], screen: Screen) -> Iterator[RenderableType]:
-    rows = [(run["id"], state(run["state"]), _doing(run, screen)) for run in runs]
-    yield table(("RUN", "STATE", "NOW"), rows)
-    for run in runs:
-        if run["state"] == "WAITING":
-            yield Text.assemble("  approve it: ", (f"karaula run approve {run['id']} --as NAME", STRONG))
-            yield cell(f"              {who_may_approve(run)} may", QUIET)
-        if run["state"] == "PAUSED":
-            yield Text.assemble("  what can be done: ", (f"karaula run show {run['id']}", STRONG))
+    yield table(("RUN", "STATE", "NOW"), [(run["id"], state(run["state"]), _doing(run, screen)) for run in runs])
+    waiting = [run for run in runs if run["state"] == "WAITING"]
+    paused = [run for run in runs if run["state"] == "PAUSED"]
+    if waiting:
+        name = waiting[0]["id"] if len(waiting) == 1 else "RUN"
+        yield Text.assemble("  To approve one: ", (f"karaula run approve {name} --as NAME", STRONG))
+        who = {who_may_approve(run) for run in waiting}
+        yield cell(f"      {who.pop() if len(who) == 1 else 'anybody but who asked'}; shows the plan first", QUIET)
+    if paused:
+        name = paused[0]["id"] if len(paused) == 1 else "RUN"
+        yield Text.assemble("  What can be done: ", (f"karaula run show {name}", STRONG))
 
 
 def _doing(run: RunLine, screen: Screen) -> Text:
@@ -145,22 +186,45 @@ def _by_kind(subjects: Sequence[Subject]) -> dict[str, list[Subject]]:
     return dict(sorted(kinds.items(), key=lambda pair: (order.get(pair[0], len(KINDS)), pair[0])))
 
 
-def _listed(kind: str, found: Sequence[Subject], screen: Screen) -> RenderableType:
-    detail = "ACTIVE AT" if kind == "system" else ""
-    rows = [
-        (
-            item["subject"].partition("/")[2],
-            state(item["health"]),
-            item["detail"],
-            age(screen.now - item["since"]).removesuffix(" ago"),
-            item["reason"],
-        )
-        for item in found
-    ]
-    return table((kind.upper(), "STATE", detail, "FOR", "BECAUSE" if any(row[-1] for row in rows) else ""), rows)
+def _listed(found: Sequence[Subject], screen: Screen, alarmed: set[str]) -> RenderableType:
+    """Return subjects, a line each; why is left out for those that an alarm speaks of."""
+    kinds = {item["subject"].partition("/")[0] for item in found}
+    rows = []
+    for item in found:
+        kind, _, key = item["subject"].partition("/")
+        detail = f"at {item['detail']}" if kind == "system" and item["detail"] in _sites(found) else item["detail"]
+        why = "" if item["subject"] in alarmed else item["reason"]
+        name = f"{kind} {key}" if len(kinds) > 1 else key
+        rows.append((name, state(item["health"]), detail, span_word(screen.now - item["since"]), why))
+    because = "BECAUSE" if any(row[-1] for row in rows) else ""
+    heading = "" if len(kinds) > 1 else kinds.pop().upper()
+    return table((heading, "STATE", "", "FOR", because), rows)
 
 
-def _counted(kind: str, found: Sequence[Subject]) -> tuple[Cell, ...]:
+def _sites(found: Sequence[Subject]) -> set[str]:
+    return {item["subject"].removeprefix("site/") for item in found if item["subject"].startswith("site/")}
+
+
+def span_word(seconds: float) -> str:
+    """Return how long something has been so, without tenths."""
+    return age(max(seconds, 0.0)).removesuffix(" ago")
+
+
+def _numbers(kinds: dict[str, list[Subject]]) -> Iterator[Text]:
+    """Yield how many of each kind are how: those where all is well together, the others a line each."""
+    well = []
+    for kind, found in kinds.items():
+        counted = _counted(kind, found)
+        name = PLURALS.get(kind, f"{kind}s")
+        if all(item["health"] == "ok" for item in found):
+            well.append(f"{len(found)} {name}" + (" on primary" if kind == "crossing" else ""))
+        else:
+            yield Text.assemble(f"{name}: ", counted)
+    if well:
+        yield cell(f"all well: {', '.join(well)}", GOOD)
+
+
+def _counted(kind: str, found: Sequence[Subject]) -> Text:
     counts: dict[tuple[str, str], int] = {}
     for item in found:
         word = item["detail"] if kind == "crossing" and item["detail"] else item["health"]
@@ -170,10 +234,10 @@ def _counted(kind: str, found: Sequence[Subject]) -> tuple[Cell, ...]:
         shown = "on primary" if word == "primary" else state_word(word).replace("-", " ")
         parts.append(", " if number else "")
         parts.append(f"{count} {shown}", STYLES.get(health, ""))
-    return PLURALS.get(kind, f"{kind}s"), f"{len(found)}", parts
+    return parts
 
 
-def _short(names: Iterator[str] | Sequence[str], limit: int = 4) -> str:
+def _short(names: Iterator[str] | Sequence[str], limit: int = FEW) -> str:
     listed = list(names)
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
