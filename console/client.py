@@ -158,7 +158,9 @@ class Client:
         raise NoDaemon(f"the daemon at {self.path} ended while it answered; {_HOW_TO_START}") from error
 
 
-_HOW_TO_START = "start one with 'karaula serve' or './do run', or name its socket by --socket or $KARAULA_SOCKET"
+_HOW_TO_START = (
+    "start one with './do run', 'karaula serve' or 'systemctl start karaula', or name its socket by --socket"
+)
 
 
 def own_name() -> str:

@@ -56,9 +56,10 @@ def step_time(step: Step, now: float) -> str:
 
 def step_text(step: Step) -> str:
     """Return what is most worth saying of the step now."""
+    again = f"attempt {step['attempt']}: " if step["attempt"] > 1 else ""
     if step["state"] in {"QUEUED", "IN_PROGRESS"}:
-        return step["description"] or step["action"]
-    return step["reason"] or step["evidence"] or results(step) or step["description"]
+        return again + (step["description"] or step["action"])
+    return again + (step["reason"] or step["evidence"] or results(step) or step["description"])
 
 
 def results(step: Step) -> str:
@@ -73,12 +74,11 @@ def _short(value: object) -> str:
 def _step(old: Step | None, new: Step) -> str:
     if new["state"] == "QUEUED" or (old and (old["state"], old["attempt"]) == (new["state"], new["attempt"])):
         return ""
-    attempt = f" (attempt {new['attempt']})" if new["attempt"] > 1 else ""
     took = ""
     if new["ended_at"] is not None and new["started_at"] is not None and new["state"] != "IN_PROGRESS":
         took = f" after {span(new['ended_at'] - new['started_at'])}"
     text = step_text(new)
-    return f"step {new['id']}{attempt}: {state_word(new['state'])}{took}" + (f": {text}" if text else "")
+    return f"step {new['id']}: {state_word(new['state'])}{took}" + (f": {text}" if text else "")
 
 
 def _state(run: Run, screen: Screen) -> Iterator[str]:

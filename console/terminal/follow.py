@@ -20,7 +20,7 @@ from console.terminal.shapes import Run
 if TYPE_CHECKING:
     from console.cli.session import Session
 
-RETURN_S = 60
+RETURN_S = 300
 PAUSE_S = 1.0
 PER_S = 4
 

@@ -22,12 +22,12 @@ HEAD = """\
 
 - **The socket** is `--socket` or `$KARAULA_SOCKET`, else `.karaula/state/karaula.sock` below the current directory if
   there is one (`./do run` makes it), else `/run/karaula/karaula.sock`.
-- **Who you are** is the account that runs the command. On a shared account say it with `--as NAME` or `$KARAULA_AS`; both
-  are recorded. Who asks for a failover cannot approve it.
-- **Output** is for people: tables that fit 80 columns, times in the estate's zone with their age. Into a pipe nothing is
-  wrapped or coloured; `NO_COLOR` does the same for colours on a terminal. `--output json` prints one JSON document with
-  `schema_version` instead; an error is then `{"schema_version": 1, "error": {"code": …, "message": …}}`. Times in JSON are
-  Unix seconds. Results go to standard output, remarks and errors to standard error.
+- **Who you are** is the account that runs the command. On a shared account say it with `--as NAME` or `$KARAULA_AS`;
+  both are recorded. Who asks for a failover cannot approve it.
+- **Output** is for people: tables that fit 80 columns, times in the estate's zone with their age. Into a pipe nothing
+  is wrapped or coloured; `NO_COLOR` takes the colours from a terminal too. `--output json` prints one JSON document
+  with `schema_version` instead; an error is then `{"schema_version": 1, "error": {"code": …, "message": …}}`. Times in
+  JSON are Unix seconds. Results go to standard output, remarks and errors to standard error.
 - **Runs** are watched to their end: on a terminal live, into a pipe one line a change. Ctrl-C stops watching; the run
   goes on, and `karaula run watch` takes it up again. `--no-wait` returns at once.
 - **Completion** of commands, systems, runs and steps: `karaula completion bash|zsh|fish`.
@@ -48,7 +48,7 @@ def reference() -> str:
 
 def every_command() -> Iterator[tuple[str, click.Command, click.Context]]:
     """Yield every command and group with its whole name and a context, in the order of help."""
-    root = click.Context(karaula, info_name="karaula", terminal_width=WIDTH)
+    root = click.Context(karaula, info_name="karaula", terminal_width=WIDTH, **karaula.context_settings)
     for name in COMMANDS:
         yield from _below(name, karaula.get_command(root, name), root)
 
