@@ -21,6 +21,8 @@ from console.api.actor import PeerProtocol
 from monitor.errors import StateError
 
 STOP_S = 3
+HTTP_PORT = 80  # browsers leave it out of the Host header
+ANSWER_S = 1.0
 
 
 class QuietServer(uvicorn.Server):
@@ -40,6 +42,8 @@ class Doors:
         self.host = host
         self.port = port
         self._sockets: list[socket.socket] = []
+        self._socket_file: tuple[int, int] | None = None
+        self._app: FastAPI | None = None
         self._server: QuietServer | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -47,18 +51,22 @@ class Doors:
     def host_headers(self) -> frozenset[str]:
         """Return the Host header values that mean us."""
         shown = f"[{self.host}]" if ":" in self.host else self.host
-        return frozenset({f"{shown}:{self.port}", f"localhost:{self.port}"})
+        names = {f"{shown}:{self.port}", f"localhost:{self.port}"}
+        return frozenset(names | {shown, "localhost"} if self.port == HTTP_PORT else names)
 
     def bind(self) -> None:
         """Take both addresses. Raises StateError with what is in the way."""
         try:
-            self._sockets = [_unix(self.socket_path), _tcp(self.host, self.port)]
+            self._sockets.append(_unix(self.socket_path))
+            self._socket_file = _identity(self.socket_path)
+            self._sockets.append(_tcp(self.host, self.port))
         except StateError:
             self._let_go()
             raise
 
     async def open(self, app: FastAPI) -> None:
         """Serve ``app`` on what ``bind`` took."""
+        self._app = app
         config = uvicorn.Config(
             app,
             http=PeerProtocol,
@@ -66,6 +74,7 @@ class Doors:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # X-Forwarded-For would let anybody on loopback say that he came by the socket
             lifespan="off",
             timeout_graceful_shutdown=STOP_S,
         )
@@ -77,9 +86,10 @@ class Doors:
             self._task.result()
 
     async def close(self) -> None:
-        """Stop listening; whoever still reads a stream is cut off after a moment."""
-        if self._server is not None and self._task is not None:
+        """Stop listening and end the streams; whoever is still being served is cut off after ``STOP_S``."""
+        if self._app is not None and self._server is not None and self._task is not None:
             self._server.should_exit = True
+            self._app.state.streams.close()
             _, pending = await asyncio.wait({self._task}, timeout=STOP_S + 1)
             for task in pending:
                 task.cancel()
@@ -89,9 +99,9 @@ class Doors:
     def _let_go(self) -> None:
         for taken in self._sockets:
             taken.close()
-        if self._sockets:
+        if self._socket_file is not None and _identity(self.socket_path) == self._socket_file:
             self.socket_path.unlink(missing_ok=True)
-        self._sockets = []
+        self._sockets, self._socket_file = [], None
 
 
 def loopback_only(host: str) -> str:
@@ -109,10 +119,10 @@ def _unix(path: Path) -> socket.socket:
     """Return a listening socket at ``path`` that only its owner and group may use."""
     if len(os.fsencode(path)) > 107:  # noqa: PLR2004 - sun_path, unix(7)
         raise StateError(f"the socket's path is longer than the system allows (107 bytes): {path}")
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise StateError(f"{path} is in the way: it is not a socket")
-        path.unlink()  # a socket left by a daemon that died: the journal's lock says that none is running
+    try:
+        _clear(path)
+    except OSError as error:
+        raise StateError(f"the socket {path} cannot be made: {error.strerror}") from error
     unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o117)
     try:
@@ -125,11 +135,43 @@ def _unix(path: Path) -> socket.socket:
     return unix
 
 
+def _clear(path: Path) -> None:
+    """Remove a socket that a daemon left when it died. Raises StateError for anything else, and OSError."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StateError(f"{path} is in the way: it is not a socket; move it, or choose another place with --socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(ANSWER_S)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except FileNotFoundError:
+            return
+        except TimeoutError:
+            pass  # it is there, and too busy to answer
+    raise StateError(f"another daemon listens at {path}; stop it, or choose another place with --socket")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells this file from another at the same path."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
+
+
 def _tcp(host: str, port: int) -> socket.socket:
     tcp = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         tcp.bind((host, port))
+        tcp.listen()  # only from here on a second daemon is refused the port
     except OSError as error:
         tcp.close()
         raise StateError(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.actor import Actor, actor_of
 from console.api.desk import desk_of
+from console.api.streams import Streams
 from console.api.views import (
     EventView,
     OutputView,
@@ -95,7 +94,7 @@ async def report_json(request: Request, run_id: str) -> dict[str, Any]:
 async def report_html(request: Request, run_id: str) -> HTMLResponse:
     """Return the run's report as one self-contained page (its styles are inline, hence its own policy)."""
     page = to_html(await desk_of(request).report(run_id))
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
 
@@ -125,42 +124,8 @@ def decision_command(decision: str, word: Decision, actor: Actor) -> Callable[[R
 
 @router.get("/{run_id}/stream")
 async def stream(request: Request, run_id: str) -> StreamingResponse:
-    """Send the run's state and output as server-sent events until it is final (WHATWG HTML, 9.2)."""
-    desk = desk_of(request)
-    known = desk.orchestrator.run(run_id)
-    queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue(maxsize=1000)
-
-    def put(kind: str, body: Any) -> None:
-        if not queue.full():  # a reader this slow is sent the whole state again by the next event anyway
-            queue.put_nowait((kind, body))
-
-    def changed(run: Run, _events: Sequence[Event]) -> None:
-        if run.id == known.id:
-            put("run", run_detail_view(run).model_dump())
-
-    def heard(heard_id: str, step: str, attempt: int, line: str) -> None:
-        if heard_id == known.id:
-            put("line", {"step": step, "attempt": attempt, "line": line})
-
-    async def events() -> AsyncIterator[str]:
-        leave = desk.orchestrator.subscribe(changed, heard)
-        try:
-            now = desk.orchestrator.run(known.id)
-            yield _sse("run", run_detail_view(now).model_dump())
-            final = now.state.final
-            while not final:
-                try:
-                    kind, body = await asyncio.wait_for(queue.get(), 15)
-                except TimeoutError:
-                    yield ": still here\n\n"
-                    continue
-                yield _sse(kind, body)
-                final = kind == "run" and body["final"]
-        finally:
-            leave()
-
-    return StreamingResponse(events(), media_type="text/event-stream")
-
-
-def _sse(kind: str, body: Any) -> str:
-    return f"event: {kind}\ndata: {json.dumps(body)}\n\n"
+    """Send the run's state and output as server-sent events until it is final."""
+    orchestrator = desk_of(request).orchestrator
+    known = orchestrator.run(run_id)
+    streams: Streams = request.app.state.streams
+    return StreamingResponse(streams.of_run(orchestrator, known.id), media_type="text/event-stream")

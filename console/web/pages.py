@@ -2,144 +2,118 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from console.api.actor import actor_of
-from console.api.desk import Desk, desk_of
+from console.api.desk import desk_of
 from console.api.runs import Decision, decision_command
+from console.web import overview, run_sheet
+from console.web.render import page
 from dr.backups.catalog import proven_at
 from dr.errors import RunRefused
-from dr.evidence.render import span
-from dr.journal.run import Run, RunState, StepState
 
-HERE = Path(__file__).parent
 router = APIRouter(include_in_schema=False)
-static = StaticFiles(directory=HERE / "static")
-UNITS = {"celsius": "°C", "percent": "%", "watts": "W", "ug_per_m3": "µg/m³"}
-Line = Annotated[str, Form(max_length=2000)]
-
-
-def reading(value: float, unit: str) -> str:
-    """Return a sensor's value with its unit; a boolean one as a word."""
-    if unit == "boolean":
-        return "yes" if value else "no"
-    return f"{value:.4g} {UNITS.get(unit, unit)}"
-
-
-def make_environment(zone: str) -> Environment:
-    """Return the templates' environment; times are shown in the time zone ``zone``."""
-    local = ZoneInfo(zone)
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, auto_reload=False
-    )
-    environment.filters["clock"] = lambda at: datetime.fromtimestamp(at, local).strftime("%a %d %b %H:%M:%S")
-    environment.filters["span"] = span
-    environment.filters["age"] = lambda seconds: span(max(0.0, seconds))
-    environment.filters["ms"] = lambda value: "not known" if value is None else f"{value * 1000:.1f} ms"
-    environment.filters["percent"] = lambda ratio: f"{ratio * 100:.3g} %"
-    environment.filters["reading"] = reading
-    return environment
+static = StaticFiles(directory=Path(__file__).parent / "static")
+LATEST_RUNS = 5
+LISTED_RUNS = 100
+NEXT_SLOTS = 6
+Line = Annotated[str, Form(max_length=500)]
 
 
 @router.get("/", response_class=HTMLResponse)
 async def estate(request: Request) -> HTMLResponse:
-    """Show the whole estate, what stands first first."""
+    """Show the whole estate, what needs a person first."""
     desk = desk_of(request)
+    inventory = desk.inventory
     runs = desk.orchestrator.runs()
     statuses = desk.watch.statuses()
-    waiting = [run for run in runs if run.state in {RunState.WAITING, RunState.PAUSED}]
-    return _page(
+    alarms = desk.watch.alarms(active_only=True)
+    waiting = overview.waiting_first(runs, desk.clock.now())
+    return page(
         request,
         "estate.html",
+        headline=overview.headline([statuses[f"system/{key}"] for key in inventory.systems]),
         waiting=waiting,
         active=[run for run in runs if not run.state.final and run not in waiting],
-        alarms=sorted(
-            desk.watch.alarms(active_only=True), key=lambda alarm: (bool(alarm.cause), alarm.severity != "critical")
-        ),
-        inventory=desk.inventory,
+        latest=[run for run in runs if run.state.final][:LATEST_RUNS],
+        pauses=desk.orchestrator.pauses(),
+        groups=overview.groups(alarms),
+        causes={alarm.subject: alarm.cause for alarm in alarms if alarm.cause},
+        named=lambda subject: overview.subject_name(inventory, subject),
+        inventory=inventory,
         statuses=statuses,
-        observations={subject: desk.watch.observation(subject) for subject in statuses},
-        proven={key: proven_at(runs, key) for key in desk.inventory.systems},
-        upcoming=sorted(desk.scheduler.upcoming().items(), key=lambda item: item[1])[:6],
+        observation=desk.watch.observation,
+        crossings=overview.worst_first(inventory.crossings, statuses, "crossing"),
+        sensors=overview.worst_first(inventory.sensors, statuses, "sensor"),
+        proven={key: proven_at(runs, key) for key in inventory.systems},
+        upcoming=sorted(desk.scheduler.upcoming().items(), key=lambda item: item[1])[:NEXT_SLOTS],
     )
 
 
 @router.get("/runs", response_class=HTMLResponse)
 async def run_list(request: Request) -> HTMLResponse:
     """Show the newest runs."""
-    return _page(request, "runs.html", runs=desk_of(request).orchestrator.runs()[:100])
+    return page(request, "runs.html", runs=desk_of(request).orchestrator.runs()[:LISTED_RUNS])
 
 
 @router.get("/runs/{run_id}", response_class=HTMLResponse)
 async def run_page(request: Request, run_id: str) -> HTMLResponse:
     """Show one run as it happens."""
-    return await _run_page(request, run_id, "")
+    return await _run_page(request, run_id)
+
+
+@router.get("/runs/{run_id}/decide")
+async def reloaded(run_id: str) -> Response:
+    """Lead back to the run: a browser asks for this when somebody reloads the answer to a decision."""
+    return RedirectResponse(f"/runs/{run_id}", 303)
 
 
 @router.post("/runs/{run_id}/decide")
 async def decide(
-    request: Request,
-    run_id: str,
-    decision: Line,
-    name: Line = "",
-    reason: Line = "",
-    step: Line = "",
-    plan_hash: Line = "",
+    request: Request, run_id: str, decision: Line, name: Line = "", reason: Line = "", plan_hash: Line = ""
 ) -> Response:
-    """Take a person's decision from the page's form."""
+    """Take a person's decision from the page's form; ``decision`` is a word, for a step ``retry:STEP``."""
     desk = desk_of(request)
+    word, _, step = decision.partition(":")
+    said = Decision.model_construct(reason=reason.strip(), step=step, plan_hash=plan_hash)
     try:
-        word = Decision(reason=reason, step=step, plan_hash=plan_hash)
-        await desk.orchestrator.command(run_id, decision_command(decision, word, actor_of(request, name)))
+        await desk.orchestrator.command(run_id, decision_command(word, said, actor_of(request, name.strip())))
     except RunRefused as error:
-        return await _run_page(request, run_id, f"Not done: {error.reason}", 409)
+        return await _run_page(request, run_id, f"Not done: {error.reason}", 409, name, reason)
     except HTTPException as error:
-        return await _run_page(request, run_id, f"Not done: {error.detail}", error.status_code)
+        return await _run_page(request, run_id, f"Not done: {error.detail}", error.status_code, name, reason)
     return RedirectResponse(f"/runs/{desk.orchestrator.run(run_id).id}", 303)
 
 
-async def _run_page(request: Request, run_id: str, error: str, status: int = 200) -> HTMLResponse:
+async def _run_page(
+    request: Request, run_id: str, error: str = "", status: int = 200, name: str = "", reason: str = ""
+) -> HTMLResponse:
     desk = desk_of(request)
-    try:
-        run = desk.orchestrator.run(run_id)
-    except RunRefused as unknown:
-        raise HTTPException(404, unknown.reason) from unknown
+    run = desk.orchestrator.run(run_id)
     texts = dict.fromkeys(run.steps, "")
     for output in await desk.orchestrator.outputs(run.id):
         texts[output.step] += f"attempt {output.attempt}\n{output.text}\n" if output.attempt > 1 else output.text
-    return _page(
+    standby = desk.watch.observation(f"database/{run.system}/{run.plan.to_site}")
+    return page(
         request,
         "run.html",
         status,
         run=run,
-        system=desk.inventory.systems[run.system],
+        system=desk.inventory.systems.get(run.system),
         error=error,
+        typed_name=name,
+        typed_reason=reason,
         texts=texts,
-        troubled=troubled(run),
+        sentence=run_sheet.STATE_SENTENCES[run.state],
+        consequence=run_sheet.consequence(run),
+        loss=run_sheet.expected_loss(run, desk.watch.evidence(run.system), standby),
+        troubled=[(record, run_sheet.step_choices(record)) for record in run_sheet.troubled(run)],
+        resumable=run_sheet.resumable(run),
         done=sum(record.state.settled for record in run.steps.values()),
     )
-
-
-def troubled(run: Run) -> list[str]:
-    """Return the steps that a person can retry or pass over."""
-    return [
-        step.id
-        for step in run.plan.steps
-        if run.steps[step.id].state.failed or run.steps[step.id].state is StepState.UNKNOWN
-    ]
-
-
-def _page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    desk: Desk = desk_of(request)
-    environment: Environment = request.app.state.templates
-    values |= {"estate": desk.inventory.estate.name, "now": desk.clock.now(), "problems": desk.problems()}
-    return HTMLResponse(environment.get_template(template).render(values), status)

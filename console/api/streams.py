@@ -1,0 +1,103 @@
+"""A run as a stream of server-sent events: what listens, what is kept for a slow reader, how all are let go.
+
+The reader is told the run's whole state at each change and the lines that its steps print. A reader that falls behind
+loses lines, never the newest state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from console.api.views import run_detail_view
+from dr.engine.orchestrator import Orchestrator
+from dr.journal.event import Event
+from dr.journal.run import Run
+
+KEPT = 1000
+STILL_HERE_S = 15.0
+
+
+class Streams:
+    """The streams of one application. ``open`` is how many are read now."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._closing = asyncio.Event()
+        self._open: set[_Listening] = set()
+
+    @property
+    def open(self) -> int:
+        """Return how many streams are being read."""
+        return len(self._open)
+
+    def close(self) -> None:
+        """End every stream: the daemon stops."""
+        self._closing.set()
+        for listening in self._open:
+            listening.wake.set()
+
+    async def of_run(self, orchestrator: Orchestrator, run_id: str) -> AsyncIterator[str]:
+        """Yield the run's events until it is final or the daemon stops (WHATWG HTML, 9.2)."""
+        listening = _Listening(orchestrator.run(run_id))
+        leave = orchestrator.subscribe(listening.changed, listening.heard)
+        self._open.add(listening)
+        try:
+            while not self._closing.is_set():
+                for kind, body in listening.take():
+                    yield sse(kind, body)
+                if listening.over:
+                    return
+                try:
+                    await asyncio.wait_for(listening.wake.wait(), STILL_HERE_S)
+                except TimeoutError:
+                    yield ": still here\n\n"
+        finally:
+            self._open.discard(listening)
+            leave()
+
+
+class _Listening:
+    """What one reader has not been told yet."""
+
+    def __init__(self, run: Run) -> None:
+        self.wake = asyncio.Event()
+        self.over = False
+        self._id = run.id
+        self._newest = run
+        self._told: Run | None = None
+        self._waiting: list[tuple[str, Any]] = [("run", run)]
+
+    def changed(self, run: Run, _events: Sequence[Event]) -> None:
+        if run.id == self._id:
+            self._newest = run
+            self._put("run", run)
+
+    def heard(self, run_id: str, step: str, attempt: int, line: str) -> None:
+        if run_id == self._id:
+            self._put("line", {"step": step, "attempt": attempt, "line": line})
+
+    def _put(self, kind: str, body: Any) -> None:
+        if len(self._waiting) < KEPT:
+            self._waiting.append((kind, body))
+        self.wake.set()
+
+    def take(self) -> list[tuple[str, Any]]:
+        """Return what happened since the last call, the newest state last if that was dropped."""
+        self.wake.clear()
+        taken, self._waiting = self._waiting, []
+        for kind, body in taken:
+            if kind == "run":
+                self._told = body
+        if self._told is not self._newest:
+            self._told = self._newest
+            taken.append(("run", self._newest))
+        self.over = self._newest.state.final
+        return [(kind, run_detail_view(body).model_dump() if kind == "run" else body) for kind, body in taken]
+
+
+def sse(kind: str, body: Any) -> str:
+    """Return one event as it goes over the wire."""
+    return f"event: {kind}\ndata: {json.dumps(body)}\n\n"

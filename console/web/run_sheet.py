@@ -1,0 +1,83 @@
+"""What the page of one run says beside its steps: what a decision means, what can be decided. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dr.journal.run import Run, RunState, StepRecord, StepState
+from monitor.probe import Observation
+from monitor.status.board import Evidence
+
+STATE_SENTENCES: Mapping[RunState, str] = {
+    RunState.ACCEPTED: "Asked for; the guards are being heard.",
+    RunState.WAITING: "Nothing has been done yet. It waits for a person's approval.",
+    RunState.IN_PROGRESS: "Under way.",
+    RunState.PAUSED: "Stopped where it is. It waits for a person.",
+    RunState.CANCELING: "Being cancelled: what runs is let end, then it is cleaned up.",
+    RunState.INTERRUPTED: "Karaula was restarted under it and is finding out what became of its steps.",
+    RunState.CANCELED: "Cancelled.",
+    RunState.SUCCEEDED: "Done.",
+    RunState.SUCCEEDED_WITH_WARNINGS: "Done, with something to look at.",
+    RunState.FAILED: "Failed.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button: what is sent, what it says, whether it is the likely way on."""
+
+    value: str
+    text: str
+    likely: bool = False
+
+
+def troubled(run: Run) -> list[StepRecord]:
+    """Return the steps that a person can retry or pass over."""
+    records = (run.steps[step.id] for step in run.plan.steps)
+    return [record for record in records if record.state.failed or record.state is StepState.UNKNOWN]
+
+
+def step_choices(record: StepRecord) -> list[Choice]:
+    """Return what can be decided about one troubled step. A fence cannot be passed over."""
+    step, unknown = record.plan.id, record.state is StepState.UNKNOWN
+    again = f"It did not happen: run “{step}” again" if unknown else f"Run “{step}” again"
+    over = f"It did happen: go on after “{step}”" if unknown else f"Go on without “{step}”"
+    fences = any(effect[1:] == ("fence", "on") for effect in record.plan.effects)
+    return [Choice(f"retry:{step}", again, likely=True), *([] if fences else [Choice(f"ignore:{step}", over)])]
+
+
+def resumable(run: Run) -> bool:
+    """Tell whether going on as a whole is another thing than running the one troubled step again."""
+    found = troubled(run)
+    return len(found) != 1 or found[0].state is StepState.UNKNOWN
+
+
+def consequence(run: Run) -> str:
+    """Say in plain words what an approval sets off."""
+    system, here, there = run.system.upper(), run.plan.from_site, run.plan.to_site
+    return {
+        "failover": f"The power of {system} at {here} is cut and that is proven; then {there} takes over. "
+        f"Declarations that had not reached {there} are lost. The way back is a failback.",
+        "switchover": f"{system} stops at {here} for a short time and goes on at {there}; nothing is lost.",
+        "failback": f"{system} stops at {here} for a short time and goes on at {there}. "
+        f"What only {there} still holds from before the failover is discarded there.",
+        "drill": f"{system} is tried out at {there} on copies, cut off from production; they are removed at the end.",
+    }.get(run.plan.kind, "")
+
+
+def expected_loss(run: Run, evidence: Evidence, standby: Observation | None) -> str:
+    """Say what a failover would lose as far as was seen; empty when it does not apply."""
+    if run.plan.kind != "failover" or run.started_at is not None:
+        return ""
+    primary = evidence.primary
+    held = None if standby is None else standby.values.get("position")
+    if primary is None or primary.position is None or primary.site != run.plan.from_site or held is None:
+        return "What would be lost is not known: one of the two databases was not seen since Karaula started."
+    missing = max(0, int(primary.position) - int(held))
+    seen = (
+        f"when {run.plan.from_site} was last seen it held {int(primary.position)}, {run.plan.to_site} holds {int(held)}"
+    )
+    if missing > 0:
+        return f"At least {missing} declarations would be lost: {seen}."
+    return f"Nothing that was seen would be lost: {seen}. What came in after that may be."
