@@ -63,17 +63,17 @@ def _urgency(alarm: Alarm) -> tuple[bool, float, str]:
 
 def headline(systems: Collection[Status]) -> str:
     """Say in one sentence how the key systems are."""
-    if all(status.health is Health.OK for status in systems):
-        return f"All {len(systems)} key systems are in service"
     words = {
         Health.DOWN: "down",
-        Health.UNKNOWN: "not known",
+        Health.UNKNOWN: "in an unknown state",
         Health.DEGRADED: "in service with something amiss",
-        Health.OK: "well",
+        Health.OK: "in service",
     }
     counts = {health: sum(status.health is health for status in systems) for health in WORST_FIRST}
-    said = ", ".join(f"{count} {words[health]}" for health, count in counts.items() if count)
-    return f"Of {len(systems)} key systems: {said}"
+    said = [f"{count} {words[health]}" for health, count in counts.items() if count]
+    if len(said) == 1:
+        return f"All {said[0].replace(' ', ' key systems are ', 1)}"
+    return f"Of {len(systems)} key systems: {', '.join(said)}"
 
 
 def worst_first(keys: Iterable[str], statuses: Mapping[str, Status], kind: str) -> list[str]:

@@ -79,5 +79,5 @@ def expected_loss(run: Run, evidence: Evidence, standby: Observation | None) -> 
         f"when {run.plan.from_site} was last seen it held {int(primary.position)}, {run.plan.to_site} holds {int(held)}"
     )
     if missing > 0:
-        return f"At least {missing} declarations would be lost: {seen}."
+        return f"At least {missing} declaration{'s' if missing > 1 else ''} would be lost: {seen}."
     return f"Nothing that was seen would be lost: {seen}. What came in after that may be."
