@@ -142,8 +142,17 @@ WELCOME = """
     .venv/bin/karaula lab cut main               pull the main site's plug, then look at the web page
     .venv/bin/karaula runs                       what has been prepared; approve it on the web page
 
-  Logs are in .karaula/log/, state is kept in .karaula/. Ctrl-C stops both.
+  Logs are in .karaula/log/, journal and history in .karaula/state/. Ctrl-C stops both.
 """
+
+
+def put_earlier_state_away() -> None:
+    """Make room for a new journal: the lab begins anew each time, and an old journal would speak of another estate."""
+    state, earlier = WORK / "state", WORK / "state.earlier"
+    if state.exists():
+        shutil.rmtree(earlier, ignore_errors=True)
+        state.rename(earlier)
+        say(f"the estate begins anew; the journal of the run before is kept in {earlier.relative_to(ROOT)}")
 
 
 def run() -> int:
@@ -153,7 +162,9 @@ def run() -> int:
         if listens(address):
             refuse_while_running(f"listen on {shown(address)}, which something does already,")
             stop(f"cannot listen on {shown(address)}: another program does already")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell starts its background jobs with SIGINT ignored
+        signal.signal(number, lambda *_: sys.exit(0))
+    put_earlier_state_away()
     parts: list[Part] = []
     try:
         lab = Part("lab", PYTHON, "-m", "lab", "--inventory", "inventory.yaml", "--state", WORK / "lab")
@@ -171,8 +182,6 @@ def run() -> int:
             for part in parts:
                 part.complain_if_dead()
             time.sleep(0.5)
-    except KeyboardInterrupt:
-        return 0
     finally:
         for part in reversed(parts):
             part.end()
