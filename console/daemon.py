@@ -212,8 +212,7 @@ class Daemon:
 
     def problems(self) -> list[str]:
         """Return what is wrong with the daemon itself, one sentence each."""
-        own = [self.orchestrator.journal_error] if self.orchestrator.journal_error else []
-        return [*own, *self.watch.problems(), *self._ticks.values()]
+        return [*self.orchestrator.problems(), *self.watch.problems(), *self._ticks.values()]
 
     async def report(self, run_id: str) -> Report:
         """Return the run's report. Raises RunRefused for an unknown run."""

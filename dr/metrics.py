@@ -63,7 +63,12 @@ BACKUP_PROVEN = _gauge(
     "When the newest backup that a restore has proven was taken",
 )
 PAUSED = _gauge("karaula_pause_active", "", "system", "1 while nothing is started by itself for the system, else 0")
-JOURNAL_FAILING = _gauge("karaula_journal_failing", "", "", "1 while the journal of runs cannot be written, else 0")
+JOURNAL_FAILING = _gauge(
+    "karaula_journal_failing",
+    "",
+    "",
+    "1 while the journal of runs cannot be written, or a run in it cannot be read or gone on with, else 0",
+)
 NEXT_DUE = _gauge("karaula_schedule_next_timestamp_seconds", "seconds", "schedule", "When the schedule is due next")
 
 METRICS: tuple[Metric, ...] = (
@@ -87,14 +92,16 @@ METRICS: tuple[Metric, ...] = (
 class Source(Protocol):
     """What is shown (dr.engine.orchestrator.Orchestrator)."""
 
-    journal_error: str
-
     def runs(self) -> list[Run]:
         """Return every run."""
         ...
 
     def pauses(self) -> list[Pause]:
         """Return the pauses in force."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the journal or with runs beneath it."""
         ...
 
     def placement(self) -> dict[str, str]:
@@ -125,7 +132,7 @@ def collect(
     yield Family(BACKUP_PROVEN, tuple(((system,), at) for system, at in proven.items()))
     paused = {pause.system for pause in source.pauses()}
     yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in sites))
-    yield Family(JOURNAL_FAILING, (((), float(bool(source.journal_error))),))
+    yield Family(JOURNAL_FAILING, (((), float(bool(source.problems()))),))
     yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))
 
 

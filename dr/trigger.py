@@ -1,20 +1,23 @@
 """From an alarm to a prepared run: which response fits, how long the alarm must have stood, and what withdraws it.
 
 ``response: prepare`` makes a run that waits for a person; ``notify`` only leaves the alarm to the notifier. An alarm
-that clears withdraws the run that nobody has approved yet.
+that clears withdraws the run that nobody has approved yet. What a guard refused (a backup was under way, a pause was
+in force) is asked for again once no guard refuses it and the alarm still stands: it is not queued, it is found needed
+anew. What a person denied, or let run out, is not.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from dr.engine import commands
 from dr.engine.orchestrator import Orchestrator, Request
 from dr.errors import PlaybookError, RunRefused
-from dr.journal.run import RunState
+from dr.guard import Ruling
+from dr.journal.event import Event
+from dr.journal.run import Run, RunState
 from monitor.inventory.model import Response
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class Trigger:
         """Take note that the alarm is over."""
         self._standing.pop(ref, None)
         self.refusals.pop(ref, None)
+        self._answered = {answer for answer in self._answered if answer[1] != ref}
 
     async def tick(self) -> None:
         """Prepare what is due, withdraw what is no longer wanted. Raises StateError; the next tick tries again."""
@@ -64,15 +68,20 @@ class Trigger:
                     continue
                 if alarm.name != response.alarm or alarm.subject != f"system/{response.system}":
                     continue
-                if self._now() - alarm.since >= response.grace_s:
+                stood_s = self._now() - alarm.since
+                if stood_s >= response.grace_s or stood_s < 0:  # a clock set back must not hold up a preparation
                     await self._prepare(key, response, alarm)
         await self._withdraw()
 
     async def _prepare(self, key: str, response: Response, alarm: AlarmNote) -> None:
         """Ask for the run, once for each raising of the alarm, also over a restart."""
         origin_ref = f"{key}:{alarm.ref}"
-        if any(run.origin_ref == origin_ref for run in self._orchestrator.runs()):
+        earlier = [run for run in self._orchestrator.runs() if run.origin_ref == origin_ref]
+        if not all(_refused(run) for run in earlier):
             self._answered.add((key, alarm.ref))
+            return
+        if earlier and (still := self._against(response)):
+            self.refusals[alarm.ref] = still
             return
         request = Request(
             playbook=response.playbook,
@@ -86,10 +95,26 @@ class Trigger:
         )
         try:
             await self._orchestrator.submit(request)
-        except (RunRefused, PlaybookError) as error:
+        except RunRefused as error:
             self.refusals[alarm.ref] = str(error)
             log.warning("response %s prepared nothing: %s", key, error)
-        self._answered.add((key, alarm.ref))
+        except PlaybookError as error:
+            self.refusals[alarm.ref] = str(error)
+            log.warning("response %s prepared nothing: %s", key, error)
+            self._answered.add((key, alarm.ref))
+        else:
+            self.refusals.pop(alarm.ref, None)
+            self._answered.add((key, alarm.ref))
+
+    def _against(self, response: Response) -> str:
+        """Return what a guard would say against the run now, asked without leaving a trace; empty: nothing."""
+        try:
+            plan = self._orchestrator.plan(response.playbook, response.system)
+        except (RunRefused, PlaybookError) as error:
+            return str(error)
+        verdicts = self._orchestrator.verdicts(plan, DAEMON, "alarm")
+        against = [verdict for verdict in verdicts if verdict.ruling is Ruling.REFUSE]
+        return str(RunRefused(against[0].guard, against[0].sentence)) if against else ""
 
     async def _withdraw(self) -> None:
         """Cancel prepared runs whose alarm has cleared before anybody approved them."""
@@ -97,8 +122,17 @@ class Trigger:
         for run in self._orchestrator.runs():
             if run.origin != "alarm" or run.state is not RunState.WAITING or run.origin_ref in wanted:
                 continue
-            withdraw = partial(commands.cancel, by=DAEMON, reason="the alarm cleared before anybody approved")
             try:
-                await self._orchestrator.command(run.id, lambda run, now, cancel=withdraw: cancel(run, now=now))  # type: ignore[misc]  # a lambda with a default
+                await self._orchestrator.command(run.id, _withdraw)
             except RunRefused as error:
                 log.info("run %s is not withdrawn: %s", run.id, error)
+
+
+def _withdraw(run: Run, now: float) -> Sequence[Event]:
+    return commands.withdraw(run, DAEMON, "the alarm cleared before anybody approved", now)
+
+
+def _refused(run: Run) -> bool:
+    """Tell whether a guard, and no person, ended the run before it was let in."""
+    decided = run.approval_expires_at is not None or run.started_at is not None
+    return run.state.final and not decided and any(note.ruling == Ruling.REFUSE.value for note in run.guards)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dr.journal.run import Run, StepRecord, StepState
+from dr.journal.run import Run, RunState, StepRecord, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ def catalog(runs: Iterable[Run], system: str) -> list[Backup]:
             for record in run.steps.values():
                 if record.plan.action == "backup" and record.state is StepState.SUCCEEDED:
                     backup = _backup(run, record)
-                    found[backup.id] = backup
+                    if backup is not None:
+                        found[backup.id] = backup
     for run in ordered:
         if run.system == system and run.plan.kind == "verify" and run.state.final:
             _judge(run, found)
@@ -60,8 +61,14 @@ def proven_at(runs: Iterable[Run], system: str) -> float | None:
     return max(proven, default=None)
 
 
-def _backup(run: Run, record: StepRecord) -> Backup:
+def _backup(run: Run, record: StepRecord) -> Backup | None:
+    """Return the backup that the step wrote; None without its whole manifest, which a restore is held against."""
     out = record.outputs
+    numbers = [out.get(name) for name in ("taken_at", "records", "position", "bytes")]
+    texts = [out.get(name) for name in ("backup", "newest_id", "sha256")]
+    whole = all(isinstance(one, (int, float)) for one in numbers) and all(isinstance(one, str) for one in texts)
+    if not whole:
+        return None
     return Backup(
         id=str(out["backup"]),
         system=run.system,
@@ -76,7 +83,9 @@ def _backup(run: Run, record: StepRecord) -> Backup:
 
 
 def _judge(run: Run, found: dict[str, Backup]) -> None:
-    """Write the outcome of a verification run into the backup that it was about."""
+    """Write the outcome of a verification run into the backup that it was about; a canceled one found out nothing."""
+    if run.state is RunState.CANCELED:
+        return
     subject = next(
         (
             str(record.outputs["backup"])
@@ -88,7 +97,7 @@ def _judge(run: Run, found: dict[str, Backup]) -> None:
     if subject is None or subject not in found or run.ended_at is None:
         return
     backup = found[subject]
-    proved = run.state.value == "SUCCEEDED"
+    proved = run.state is RunState.SUCCEEDED
     found[subject] = Backup(
         **{
             **{name: getattr(backup, name) for name in Backup.__slots__},

@@ -1,12 +1,14 @@
 """What people may do to a run, as pure functions: the run and the time in, the events to write out.
 
-Each raises RunRefused with a sentence that says what can be done instead.
+Each raises RunRefused with a sentence that says what can be done instead. Two commands at once are no race: the
+runner takes one after the other, and the second is judged by what the first has left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dr.engine.transition import uses
 from dr.errors import RunRefused
 from dr.journal.event import (
     Approved,
@@ -24,7 +26,12 @@ from dr.journal.run import Run, RunState, StepRecord, StepState
 def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequence[Event]:
     """Approve a waiting run; ``plan_hash`` (or its first 8 digits or more) is what the person saw, empty: any."""
     _waiting(run)
-    if by == run.requester:
+    _person(by)
+    if run.approval_expires_at is not None and now >= run.approval_expires_at:
+        raise RunRefused(
+            "approval", f"the time to approve {run.id} is over; look how things stand, then ask for it anew"
+        )
+    if _same(by, run.requester):
         raise RunRefused("approval", f"{by} asked for this run; somebody else must approve it")
     if plan_hash and (len(plan_hash) < 8 or not run.plan_hash.startswith(plan_hash)):  # noqa: PLR2004 - a prefix
         raise RunRefused("approval", f"what was approved is not the plan of {run.id}; look at it again")
@@ -35,12 +42,14 @@ def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequ
 def deny(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     """Refuse a waiting run; it ends."""
     _waiting(run)
+    _person(by)
     return (Denied(now, by, reason or "no reason given"),)
 
 
 def resume(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     """Let a paused run go on from where it failed: failed steps are tried again, unknown ones probed again."""
     _paused(run)
+    _person(by)
     failed = [record.plan.id for record in run.steps.values() if record.state.failed]
     retries = [RetryAsked(now, step, by, reason or "resumed") for step in failed]
     return (*retries, Resumed(now, by, reason))
@@ -49,33 +58,62 @@ def resume(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
 def retry(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
     """Run one failed or unknown step again and go on."""
     _paused(run)
+    _person(by)
     _troubled(run, step)
     return (RetryAsked(now, step, by, reason or "retry"), Resumed(now, by, reason))
 
 
 def ignore(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
-    """Pass over one failed or unknown step and go on; needs a reason, and a fence cannot be passed over."""
+    """Pass over one failed or unknown step and go on; needs a reason.
+
+    A fence cannot be passed over, nor a step whose outputs a later one is going to use.
+    """
     _paused(run)
+    _person(by)
     record = _troubled(run, step)
-    if not reason:
+    if not reason.strip():
         raise RunRefused("reason", f"passing over step '{step}' needs a reason")
-    if any(field == "fence" and value == "on" for _, field, value in record.plan.effects):
+    if record.plan.fences:
         raise RunRefused(
             "fencing", f"step '{step}' is the fence; it cannot be passed over: retry it, or cancel the run"
+        )
+    users = [
+        other.plan.id for other in run.steps.values() if other.state is StepState.QUEUED and uses(other.plan, step)
+    ]
+    if users:
+        raise RunRefused(
+            "step",
+            f"step '{step}' cannot be passed over: '{users[0]}' works with what it yields; retry it, or cancel the run",
         )
     return (StepIgnored(now, step, by, reason), Resumed(now, by, reason))
 
 
 def cancel(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     """End a run: what is under way is let end, then its final steps run."""
+    _person(by)
     if run.state not in {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED}:
         raise RunRefused("state", f"run {run.id} is {run.state}; there is nothing to cancel")
     return (CancelAsked(now, by, reason or "no reason given"),)
 
 
+def withdraw(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
+    """End a run that still waits for its approval. One that was approved meanwhile is left alone."""
+    _waiting(run)
+    return (CancelAsked(now, by, reason),)
+
+
 def unknown_decision(word: str, known: Iterable[str]) -> RunRefused:
     """Return the refusal of a decision that does not exist."""
     return RunRefused("decision", f"'{word}' is not a decision; known: {', '.join(known)}")
+
+
+def _person(by: str) -> None:
+    if not by.strip():
+        raise RunRefused("person", "a decision needs the name of the person who takes it")
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
 
 
 def _waiting(run: Run) -> None:
@@ -96,4 +134,6 @@ def _troubled(run: Run, step: str) -> StepRecord:
         raise RunRefused(
             "step", f"step '{step}' is {record.state}; only a failed or unknown one can be retried or ignored"
         )
+    if record.state is StepState.UNKNOWN and not record.cannot_tell:
+        raise RunRefused("step", f"the world is just being asked what became of step '{step}'; try again in a moment")
     return record

@@ -1,6 +1,7 @@
 """All runs of this daemon: takes requests and commands, hands them to runners, and resumes what a dead daemon left.
 
-It knows playbooks, the journal and the guards; it decides nothing about a run's course (``transition`` does).
+It knows playbooks, the journal and the guards; it decides nothing about a run's course (``transition`` does). A run
+whose journal cannot be read is shown, never guessed at, and does not hold up the others (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from dr.action import Action
+from dr.engine import damaged, whereabouts
 from dr.engine.perform import Performer
 from dr.engine.runner import Command, Runner
-from dr.errors import PlaybookError, RunRefused
+from dr.errors import IllegalEvent, PlaybookError, RunRefused
 from dr.guard import Facts, Guard, Verdict
 from dr.journal.event import Event, Interrupted, RunAccepted
 from dr.journal.fold import ACTIVE, begin, fold_all
 from dr.journal.pause import Pause
-from dr.journal.run import Run, StepState
-from dr.journal.sqlite import SqliteJournal, StepOutput
+from dr.journal.run import Run
+from dr.journal.sqlite import SqliteJournal, StepOutput, Story
 from dr.playbook.model import DIRECTION, Plan
 from dr.playbook.plan import Subject, make_plan
 from dr.playbook.read import PlaybookFile
@@ -95,15 +97,19 @@ class Orchestrator:
         self._pauses: tuple[Pause, ...] = ()
         self._listeners: list[Listener] = []
         self._line_listeners: list[LineListener] = []
+        self.admission = asyncio.Lock()
         self._submitting = asyncio.Lock()
+        self._failing = asyncio.Event()
+        self._damaged: dict[str, Story] = {}
+        self._undriven: dict[str, str] = {}
+        self._asking: set[asyncio.Task[Run]] = set()
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Load every run and go on with the unfinished ones. Raises StateError and IllegalEvent."""
-        for run_id, events in (await self.in_thread(self.journal.load)).items():
-            self._runs[run_id] = fold_all(run_id, events)
-            self._events[run_id] = events
+        """Load every run that can be read and go on with the unfinished ones. Raises StateError."""
+        for run_id, story in (await self.in_thread(self.journal.stories)).items():
+            self._load(run_id, story)
         self._pauses = tuple(await self.in_thread(lambda: self.journal.pauses(self.world.clock.now())))
         for run in list(self._runs.values()):
             if run.state.final:
@@ -114,6 +120,18 @@ class Orchestrator:
                 run = fold_all(run.id, [*self._events[run.id], *interrupted])  # noqa: PLW2901 - the run goes on
                 self.changed(run, interrupted)
             self._drive(run)
+
+    def _load(self, run_id: str, story: Story) -> None:
+        if not story.damage:
+            try:
+                self._runs[run_id] = fold_all(run_id, story.events)
+            except IllegalEvent as error:
+                story.damage = str(error)
+            else:
+                self._events[run_id] = story.events
+                return
+        self._damaged[run_id] = story
+        log.error("run %s cannot be read from the journal: %s", run_id, story.damage)
 
     async def stop(self) -> None:
         """Let go of every run as it stands; the next start probes what was under way."""
@@ -133,7 +151,9 @@ class Orchestrator:
         """Return the run of that id, or of a beginning that only it has. Raises RunRefused when there is none."""
         if run_id in self._runs:
             return self._runs[run_id]
-        found = [known for known in self._runs if known.startswith(run_id)]
+        if run_id in self._damaged:
+            raise RunRefused("journal", damaged.sentence(run_id, self._damaged[run_id]))
+        found = [known for known in self._runs if run_id and known.startswith(run_id)]
         if len(found) == 1:
             return self._runs[found[0]]
         if found:
@@ -156,24 +176,19 @@ class Orchestrator:
         return [pause for pause in self._pauses if pause.expires_at > now]
 
     def placement(self) -> dict[str, str]:
-        """Return where each system is active by the journal: the goal of its last hand-over that succeeded."""
-        placed = {key: system.protected_site for key, system in self.world.inventory.systems.items()}
-        for run in sorted(self._runs.values(), key=lambda run: run.ended_at or 0):
-            if run.plan.attended and run.state.value.startswith("SUCCEEDED") and run.system in placed:
-                placed[run.system] = run.plan.to_site
-        return placed
+        """Return where each system belongs by the journal: the goal of its last hand-over that succeeded."""
+        protected = {key: system.protected_site for key, system in self.world.inventory.systems.items()}
+        return whereabouts.placement(self._runs.values(), protected)
 
     def promoted(self, system: str) -> str:
         """Return the site of the system's newest promotion that is known to hold, else its protected site."""
-        site, newest = self.world.inventory.systems[system].protected_site, 0.0
-        for run in self._runs.values():
-            if run.system != system:
-                continue
-            for record in run.steps.values():
-                promotes = any(field == "role" and value == "primary" for _, field, value in record.plan.effects)
-                if promotes and record.state is StepState.SUCCEEDED and (record.ended_at or 0) > newest:
-                    site, newest = record.plan.site, record.ended_at or 0
-        return site
+        protected_site = self.world.inventory.systems[system].protected_site
+        return whereabouts.promoted(self._runs.values(), system, protected_site)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the journal or with runs beneath it, one sentence each."""
+        own = [self.journal_error] if self.journal_error else []
+        return [*own, *self._undriven.values(), *(damaged.sentence(key, story) for key, story in self._damaged.items())]
 
     def plan(self, playbook: str, system: str, run_id: str = "plan") -> Plan:
         """Return what a run would do. Raises RunRefused for unknown names and PlaybookError for mistakes."""
@@ -193,10 +208,10 @@ class Orchestrator:
             raise PlaybookError([file.problem(mistake) for mistake in mistakes] or [Problem(file.name, 1, 1, "", "")])
         return plan
 
-    def verdicts(self, plan: Plan, requester: str) -> Sequence[Verdict]:
-        """Return what the guards would say to a person's run of ``plan`` now; nothing is started."""
+    def verdicts(self, plan: Plan, requester: str, origin: str = "person") -> Sequence[Verdict]:
+        """Return what the guards would say to a run of ``plan`` now; nothing is started."""
         now = self.world.clock.now()
-        accepted = RunAccepted(now, plan.to_json(), requester, "", "person", "", 0.0, 0.0)
+        accepted = RunAccepted(now, plan.to_json(), requester, "", origin, "", 0.0, 0.0)
         return self.judge(begin("plan", accepted), None, now)
 
     # -- asking --------------------------------------------------------------------------------------------------------
@@ -204,8 +219,15 @@ class Orchestrator:
     async def submit(self, request: Request) -> Run:
         """Make a run of ``request``; it is journaled even when a guard refuses it.
 
-        Returns the run, WAITING or under way. Raises RunRefused, PlaybookError, StateError (nothing was started).
+        Returns the run, WAITING or under way. Raises RunRefused, PlaybookError, StateError. Whoever asked may go
+        away: what has been written down is followed up all the same.
         """
+        task = asyncio.create_task(self._submit(request))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return await asyncio.shield(task)
+
+    async def _submit(self, request: Request) -> Run:
         async with self._submitting:
             now = self.world.clock.now()
             run_id = self._new_id(request, now)
@@ -220,11 +242,10 @@ class Orchestrator:
                 service_lost_at=request.service_lost_at,
                 alarm_at=request.alarm_at,
             )
-            await self.in_thread(lambda: self.journal.append(run_id, 0, (accepted,)))
             run = begin(run_id, accepted)
+            await self._noting(lambda: self.journal.append(run_id, 0, (accepted,)))
             self.changed(run, (accepted,))
-            runner = self._drive(run)
-            await runner.admitted.wait()
+            await self._admitted(self._drive(run))
         run = self._runs[run_id]
         for note in run.guards:
             if run.state.final and note.ruling == "refuse":
@@ -236,7 +257,8 @@ class Orchestrator:
         run = self.run(run_id)
         runner = self._runners.get(run.id)
         if runner is None:
-            raise RunRefused("state", f"run {run.id} is {run.state}; nothing can be done to it")
+            why = self._undriven.get(run.id, "nothing can be done to it")
+            raise RunRefused("state", f"run {run.id} is {run.state}; {why}")
         return await runner.command(command)
 
     async def pause(self, pause: Pause) -> None:
@@ -270,19 +292,14 @@ class Orchestrator:
 
     async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
         """Make the events that follow ``run`` durable. Raises StateError."""
-        try:
-            await self.in_thread(lambda: self.journal.append(run.id, run.seq, events, output))
-        except StateError as error:
-            self.journal_error = str(error)
-            raise
-        self.journal_error = ""
+        await self._noting(lambda: self.journal.append(run.id, run.seq, events, output))
 
     def changed(self, run: Run, events: Sequence[Event]) -> None:
         """Hold the run's new state and tell who listens."""
         self._runs[run.id] = run
         self._events.setdefault(run.id, []).extend(events)
         for listener in tuple(self._listeners):
-            listener(run, events)
+            _tell(lambda listener=listener: listener(run, events))  # type: ignore[misc]  # a lambda with a default
 
     def judge(self, run: Run, step: str | None, now: float) -> Sequence[Verdict]:
         """Ask every guard of the run, or of the step."""
@@ -291,18 +308,46 @@ class Orchestrator:
             pauses=tuple(self.pauses()),
             placement=self.placement(),
         )
-        guards = self.rules.run_guards if step is None else self.rules.step_guards
-        return [guard(run, facts, step, now) for guard in guards]
+        if step is not None:
+            return [guard(run, facts, step, now) for guard in self.rules.step_guards]
+        against = damaged.verdicts(run, self._damaged, self.world.inventory.systems)
+        return [*against, *(guard(run, facts, None, now) for guard in self.rules.run_guards)]
 
     def next_token(self, run: Run) -> int:
         """Return a fencing token above all that were handed out here or seen at the system's databases."""
-        return max([self._epoch_seen(run.system), *(other.token for other in self._runs.values())]) + 1
+        seen = self._epoch_seen(run.system) if run.system in self.world.inventory.systems else 0
+        handed_out = [other.token for other in self._runs.values()]
+        return max([seen, *handed_out, *(story.token for story in self._damaged.values())]) + 1
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call on the journal in its own thread, after those before it."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _noting(self, write: Callable[[], None]) -> None:
+        """Write to the journal and take note of whether that can be done. Raises StateError."""
+        try:
+            await self.in_thread(write)
+        except StateError as error:
+            self.journal_error = str(error)
+            self._failing.set()
+            raise
+        self.journal_error = ""
+        self._failing.clear()
+
+    async def _admitted(self, runner: Runner) -> None:
+        """Wait until the guards have spoken. Raises StateError when that cannot be written down now."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (runner.admitted, self._failing)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if not runner.admitted.is_set():
+            raise StateError(
+                f"run {runner.run.id} is asked for and goes on once the journal can be written: {self.journal_error}"
+            )
 
     def _drive(self, run: Run) -> Runner:
         runner = Runner(run, self._performer, self, self.world.clock, self.approval_s)
@@ -316,20 +361,29 @@ class Orchestrator:
         self._runners.pop(run_id, None)
         self._drives.pop(run_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.journal_error = f"run {run_id} stopped being driven: {error}"
+            self._undriven[run_id] = (
+                f"run {run_id} is not driven any more ({error}); restart the daemon to go on with it"
+            )
             log.error("run %s stopped being driven", run_id, exc_info=error)
 
     def _heard(self, run_id: str, step: str, attempt: int, line: str) -> None:
         for listener in tuple(self._line_listeners):
-            listener(run_id, step, attempt, line)
+            _tell(lambda listener=listener: listener(run_id, step, attempt, line))  # type: ignore[misc]  # likewise
 
     def _new_id(self, request: Request, now: float) -> str:
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
         base = f"{request.system}-{request.playbook}-{stamp}"
         number = 1
-        while (candidate := base if number == 1 else f"{base}-{number}") in self._runs:
+        while (candidate := base if number == 1 else f"{base}-{number}") in {**self._runs, **self._damaged}:
             number += 1
         return candidate
+
+
+def _tell(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except Exception:  # the border to whoever looks on: that must not stop a run
+        log.exception("a listener broke")
 
 
 def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:

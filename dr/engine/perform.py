@@ -1,7 +1,7 @@
 """Performing one step: run its action, observe its declared effect, and say in one event what came of it.
 
 The only place where actions are called. An action that claims success is not believed: its effect is probed. What
-cannot be told is UNKNOWN, never success and never failure.
+cannot be told is UNKNOWN, never success and never failure. Whatever an action does or throws, a step gets an outcome.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from dr.action import Action, Context, Done, Holds, Seen
+from dr.engine import tidy
 from dr.engine.transition import resolve
 from dr.errors import StepFailed
 from dr.journal.event import Event, StepProbed, StepSucceeded, StepUnknown, UndoFailed, UndoSucceeded
@@ -61,34 +64,29 @@ class Performer:
     async def run(self, run: Run, step_id: str) -> Outcome:
         """Run the step's action and observe its effect. Raises nothing but cancellation."""
         record = run.steps[step_id]
-        action = self.actions[record.plan.action]
         lines = _Lines(self, run.id, step_id, record.attempt)
-        context = self._context(run, step_id, lines.add, record.plan.timeout_s)
+        ready = self._ready(run, step_id, lines.add, record.plan.timeout_s)
         seen: Seen | None = None
         done = Done()
-        try:
-            args = action.Args.model_validate(resolve(run, record))
-        except (KeyError, ValidationError) as error:
-            fell: _Fell | None = _Fell(f"its arguments do not fit: {_plain(error)}")
+        if isinstance(ready, _Fell):
+            fell: _Fell | None = ready
         else:
-            fell, done = await _attempt(action.run(args, context), record.plan.timeout_s, done)
+            action, args, context = ready
+            fell, done = await self._attempt(action.run(args, context), record.plan.timeout_s)
             if fell is None and not action.reads_only:
                 seen = await self._look(action, args, context)
                 fell = _disbelief(seen)
-        if fell is not None:
-            lines.add(f"not done: {fell.reason}")
-        output = lines.output()
         now = self.world.clock.now()
         if fell is None:
-            for name, value in done.outputs.items():
+            outputs = tidy.outputs(done.outputs, self._redact, lines.add)
+            for name, value in outputs.items():
                 lines.add(f"{name} = {value}")
+            evidence = self._text(seen.evidence) if seen is not None else ""
             output = lines.output()
-            evidence = seen.evidence if seen is not None else ""
-            return Outcome(
-                StepSucceeded(now, step_id, record.attempt, dict(done.outputs), evidence, output.sha256), output
-            )
-        reason = self.world.credentials.redact(fell.reason)
-        if fell.outcome_known or action.reads_only:
+            return Outcome(StepSucceeded(now, step_id, record.attempt, outputs, evidence, output.sha256), output)
+        lines.add(f"not done: {fell.reason}")
+        reason, output = self._text(fell.reason), lines.output()
+        if fell.outcome_known or record.plan.reads_only:
             failed = StepFailedEvent(
                 now, step_id, record.attempt, reason, fell.timed_out, fell.retry_helps, output.sha256
             )
@@ -98,48 +96,92 @@ class Performer:
     async def probe(self, run: Run, step_id: str) -> Outcome:
         """Ask the world whether the effect of an UNKNOWN step holds. Raises nothing but cancellation."""
         record = run.steps[step_id]
-        action = self.actions[record.plan.action]
-        try:
-            args = action.Args.model_validate(resolve(run, record))
-        except (KeyError, ValidationError) as error:
-            seen = Seen(Holds.CANNOT_TELL, f"its arguments do not fit: {_plain(error)}")
-        else:
-            context = self._context(run, step_id, lambda _line: None, PROBE_LIMIT_S)
-            seen = await self._look(action, args, context)
-        now = self.world.clock.now()
-        evidence = self.world.credentials.redact(seen.evidence)
-        event = StepProbed(now, step_id, record.attempt, seen.holds.value, evidence, dict(seen.outputs))
+        ready = self._ready(run, step_id, lambda _line: None, PROBE_LIMIT_S)
+        seen = Seen(Holds.CANNOT_TELL, ready.reason) if isinstance(ready, _Fell) else await self._look(*ready)
+        outputs = tidy.outputs(seen.outputs, self._redact, log.warning)
+        event = StepProbed(
+            self.world.clock.now(), step_id, record.attempt, seen.holds.value, self._text(seen.evidence), outputs
+        )
         return Outcome(event, None)
 
     async def undo(self, run: Run, step_id: str) -> Outcome:
         """Take the step's effect back. Raises nothing but cancellation."""
         record = run.steps[step_id]
-        action = self.actions[record.plan.action]
-        context = self._context(run, step_id, lambda _line: None, record.plan.timeout_s)
-        try:
-            args = action.Args.model_validate(resolve(run, record))
-        except (KeyError, ValidationError) as error:
-            fell: _Fell | None = _Fell(f"its arguments do not fit: {_plain(error)}")
+        ready = self._ready(run, step_id, lambda _line: None, record.plan.timeout_s)
+        if isinstance(ready, _Fell):
+            fell: _Fell | None = ready
         else:
-            fell, _ = await _attempt(action.undo(args, context, record.outputs), record.plan.timeout_s, Done())
+            action, args, context = ready
+            fell, _ = await self._attempt(action.undo(args, context, record.outputs), record.plan.timeout_s)
         now = self.world.clock.now()
         if fell is None:
             return Outcome(UndoSucceeded(now, step_id), None)
-        return Outcome(UndoFailed(now, step_id, self.world.credentials.redact(fell.reason)), None)
+        return Outcome(UndoFailed(now, step_id, self._text(fell.reason)), None)
+
+    async def _attempt(self, work: Awaitable[Done], timeout_s: float) -> tuple[_Fell | None, Done]:
+        """Await an action within its time; return how it fell, or None and what it yielded."""
+        fell: _Fell | None = None
+        done = Done()
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                done = await work
+        except TargetError as error:
+            fell = _Fell(str(error), retry_helps=error.retry_helps, outcome_known=error.outcome_known)
+        except StepFailed as error:
+            fell = _Fell(str(error), retry_helps=error.retry_helps)
+        except CredentialError as error:
+            fell = _Fell(str(error))
+        except BaseException as error:  # the border of foreign code, which may panic or cancel itself
+            if _ours(error):
+                raise
+            if limit.expired():
+                reason = f"no answer within {timeout_s:g} s"
+                fell = _Fell(reason, retry_helps=True, outcome_known=False, timed_out=True)
+            else:
+                fell = self._broke("the action", error)
+        return fell, done
 
     async def _look(self, action: Action, args: object, context: Context) -> Seen:
         """Probe, within its own limit; anything that goes wrong means that it cannot be told."""
         limit_s = min(PROBE_LIMIT_S, context.timeout_s)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s) as limit:
                 return await action.probe(args, context)
-        except TimeoutError:
-            return Seen(Holds.CANNOT_TELL, f"no answer to the probe within {limit_s:g} s")
         except (TargetError, CredentialError, StepFailed) as error:
             return Seen(Holds.CANNOT_TELL, str(error))
-        except Exception as error:  # the border of foreign code: a bug in a probe must not end the run
-            log.exception("probe of action %s broke", action.name)
-            return Seen(Holds.CANNOT_TELL, f"the probe of '{action.name}' broke: {_plain(error)}")
+        except BaseException as error:  # the border of foreign code: a defect in a probe must not end the run
+            if _ours(error):
+                raise
+            if limit.expired():
+                return Seen(Holds.CANNOT_TELL, f"no answer to the probe within {limit_s:g} s")
+            return Seen(Holds.CANNOT_TELL, self._broke(f"the probe of '{action.name}'", error).reason)
+
+    def _broke(self, what: str, error: BaseException) -> _Fell:
+        """Log a defect, without secrets, and return the fall of what it hit: what was done is not known."""
+        log.error("%s broke\n%s", what, self._redact("".join(traceback.format_exception(error))))
+        return _Fell(f"{what} broke: {_plain(error)}", outcome_known=False)
+
+    def _redact(self, said: str) -> str:
+        return self.world.credentials.redact(said)
+
+    def _text(self, said: str) -> str:
+        return tidy.text(said, self._redact)
+
+    def _ready(
+        self, run: Run, step_id: str, say: Callable[[str], None], timeout_s: float
+    ) -> tuple[Action, Any, Context] | _Fell:
+        """Return all that calling the step's action takes, or why it cannot be called."""
+        record = run.steps[step_id]
+        action = self.actions.get(record.plan.action)
+        if action is None:
+            return _Fell(
+                f"this version of Karaula has no action '{record.plan.action}'; cancel the run and start it anew"
+            )
+        try:
+            args = action.Args.model_validate(resolve(run, record))
+        except (KeyError, ValidationError) as error:
+            return _Fell(f"its arguments do not fit: {_plain(error)}")
+        return action, args, self._context(run, step_id, say, timeout_s)
 
     def _context(self, run: Run, step_id: str, say: Callable[[str], None], timeout_s: float) -> Context:
         return Context(
@@ -165,7 +207,7 @@ class _Lines:
         self._dropped = 0
 
     def add(self, line: str) -> None:
-        line = self._performer.world.credentials.redact(line)
+        line = tidy.text(line, self._performer.world.credentials.redact, OUTPUT_LIMIT_CHARS)
         if self._chars + len(line) > OUTPUT_LIMIT_CHARS:
             self._dropped += 1
             return
@@ -180,26 +222,6 @@ class _Lines:
         return StepOutput(self._step, self._attempt, "\n".join(lines))
 
 
-async def _attempt(work: Awaitable[Done], timeout_s: float, nothing: Done) -> tuple[_Fell | None, Done]:
-    """Await an action within its time; return how it fell, or None and what it yielded."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            done = await work
-    except TimeoutError:
-        reason = f"no answer within {timeout_s:g} s"
-        return _Fell(reason, retry_helps=True, outcome_known=False, timed_out=True), nothing
-    except TargetError as error:
-        return _Fell(str(error), retry_helps=error.retry_helps, outcome_known=error.outcome_known), nothing
-    except StepFailed as error:
-        return _Fell(str(error), retry_helps=error.retry_helps), nothing
-    except CredentialError as error:
-        return _Fell(str(error)), nothing
-    except Exception as error:  # the border of foreign code: what a broken action did is not known
-        log.exception("an action broke")
-        return _Fell(f"the action broke: {_plain(error)}", outcome_known=False), nothing
-    return None, done
-
-
 def _disbelief(seen: Seen) -> _Fell | None:
     """Return the fall of an action whose declared effect was not observed."""
     if seen.holds is Holds.YES:
@@ -209,7 +231,15 @@ def _disbelief(seen: Seen) -> _Fell | None:
     return _Fell(f"it reported success, but that cannot be confirmed: {seen.evidence}", outcome_known=False)
 
 
-def _plain(error: Exception) -> str:
+def _ours(error: BaseException) -> bool:
+    """Tell whether it is the daemon that ends this task (or the interpreter this coroutine), not the action itself."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
+
+
+def _plain(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
     return f"{type(error).__name__}: {json.dumps(str(error))}"

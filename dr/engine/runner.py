@@ -1,7 +1,8 @@
 """One run under way: asks ``decide``, writes the intent, lets the performer act, writes the outcome, asks again.
 
 No audit, no action: an event that cannot be written is written again until it can, and nothing is begun before.
-Commands of people and outcomes of steps come through one inbox, so the run changes in one place only.
+Commands of people and outcomes of steps come through one inbox, so the run changes in one place only. Whoever gave a
+command gets an answer, whatever becomes of the run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dr.engine.perform import Outcome
 from dr.engine.transition import Admit, Perform, Probe, Record, Undo, WakeAt, admit, decide, gate
 from dr.errors import RunRefused
 from dr.guard import Ruling, Verdict
-from dr.journal.event import Event, StepStarted, UndoStarted
+from dr.journal.event import Event, StepProbed, StepStarted, StepUnknown, UndoFailed, UndoStarted
 from dr.journal.fold import fold
 from dr.journal.run import Run, RunState
 from dr.journal.sqlite import StepOutput
@@ -46,7 +47,9 @@ class Performing(Protocol):
 
 
 class Surroundings(Protocol):
-    """What a runner needs of the orchestrator."""
+    """What a runner needs of the orchestrator. ``admission`` is held while guards let a run in, one at a time."""
+
+    admission: asyncio.Lock
 
     async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
         """Write the events that follow ``run``. Raises StateError."""
@@ -74,9 +77,18 @@ class _Letter:
     outcome: Outcome | None = None
     reply: asyncio.Future[Run] | None = field(default=None)
 
+    def answer(self, what: Run | Exception) -> None:
+        """Tell who waits, unless nobody does any more."""
+        if self.reply is None or self.reply.done():
+            return
+        if isinstance(what, Exception):
+            self.reply.set_exception(what)
+        else:
+            self.reply.set_result(what)
+
 
 class Runner:
-    """Drives one run to its end."""
+    """Drives one run to its end. ``admitted`` is set once the guards have spoken and that is written down."""
 
     def __init__(
         self, run: Run, performing: Performing, surroundings: Surroundings, clock: Clock, approval_s: float
@@ -87,6 +99,7 @@ class Runner:
         self.clock = clock
         self.approval_s = approval_s
         self.admitted = asyncio.Event()
+        self._closed = False
         self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -99,20 +112,25 @@ class Runner:
                     break
                 await self._next_letter(wake_at)
         finally:
+            self._closed = True
             self.admitted.set()
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             while not self._inbox.empty():
-                letter = self._inbox.get_nowait()
-                if letter.reply is not None and not letter.reply.done():
-                    letter.reply.set_exception(RunRefused("state", f"run {self.run.id} is {self.run.state}"))
+                self._inbox.get_nowait().answer(self._too_late())
 
     async def command(self, command: Command) -> Run:
         """Let a person's command change the run; return the run after it. Raises what the command raises."""
+        if self._closed:
+            raise self._too_late()
         reply: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         await self._inbox.put(_Letter(command=command, reply=reply))
         return await reply
+
+    def _too_late(self) -> RunRefused:
+        over = "over" if self.run.state.final else "let go by this daemon; look at it after the restart"
+        return RunRefused("state", f"run {self.run.id} is {self.run.state}: it is {over}")
 
     async def _advance(self) -> float | None:
         """Carry out intents until only waiting is left; return when to wake."""
@@ -137,37 +155,54 @@ class Runner:
             case Record(event):
                 await self._write((event,))
             case Admit():
-                verdicts = self.surroundings.judge(self.run, None, now)
-                token = self.surroundings.next_token(self.run)
-                await self._write(admit(self.run, verdicts, token, now, self.approval_s))
+                async with self.surroundings.admission:
+                    verdicts = self.surroundings.judge(self.run, None, now)
+                    token = self.surroundings.next_token(self.run)
+                    await self._write(admit(self.run, verdicts, token, now, self.approval_s))
             case Perform(step, attempt):
                 return await self._perform(step, attempt, now)
-            case Probe(step, _):
+            case Probe(step, attempt):
                 if step in self._tasks:
                     return False
-                self._spawn(step, self.performing.probe)
+                self._spawn(
+                    step, self.performing.probe, lambda at, why: StepProbed(at, step, attempt, "cannot-tell", why, {})
+                )
                 return False
             case Undo(step):
                 await self._write((UndoStarted(now, step, self.run.token),))
-                self._spawn(step, self.performing.undo)
+                self._spawn(step, self.performing.undo, lambda at, why: UndoFailed(at, step, why))
         return True
 
     async def _perform(self, step: str, attempt: int, now: float) -> bool:
         verdicts = self.surroundings.judge(self.run, step, now)
         if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
-            await self._write(gate(verdicts, step, now))
+            await self._write(gate(self.run, verdicts, step, now))
             return True
         started = StepStarted(now, step, attempt, f"{self.run.id}/{step}", self.run.token)
-        await self._write((*gate(verdicts, step, now), started))
-        self._spawn(step, self.performing.run)
+        await self._write((*gate(self.run, verdicts, step, now), started))
+        self._spawn(
+            step,
+            self.performing.run,
+            lambda at, why: StepUnknown(at, step, attempt, why, timed_out=False, output_sha256=""),
+        )
         return True
 
-    def _spawn(self, step: str, act: Callable[[Run, str], Awaitable[Outcome]]) -> None:
-        """Let ``act`` run beside us; the step counts as under way until its outcome is taken from the inbox."""
+    def _spawn(
+        self, step: str, act: Callable[[Run, str], Awaitable[Outcome]], broken: Callable[[float, str], Event]
+    ) -> None:
+        """Let ``act`` run beside us; the step counts as under way until its outcome is taken from the inbox.
+
+        ``broken`` makes the outcome when ``act`` fails to say one.
+        """
         run = self.run
 
         async def watch() -> None:
-            await self._inbox.put(_Letter(step=step, outcome=await act(run, step)))
+            try:
+                outcome = await act(run, step)
+            except Exception as error:  # a task's outermost border: a step without an outcome has no way out
+                log.exception("performing %s of run %s broke", step, run.id)
+                outcome = Outcome(broken(self.clock.now(), f"performing it broke: {type(error).__name__}"), None)
+            await self._inbox.put(_Letter(step=step, outcome=outcome))
 
         self._tasks[step] = asyncio.create_task(watch(), name=f"{self.run.id}/{step}")
 
@@ -179,6 +214,10 @@ class Runner:
             waits.add(asyncio.ensure_future(self.clock.sleep(max(0.0, wake_at - self.clock.now()))))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if getting.done():
+                getting.result().answer(self._too_late())
+            raise
         finally:
             for wait in waits:
                 if not wait.done():
@@ -195,12 +234,13 @@ class Runner:
             return
         try:
             await self._write(letter.command(self.run, self.clock.now()))
+        except asyncio.CancelledError:
+            letter.answer(self._too_late())
+            raise
         except Exception as error:  # noqa: BLE001 - handed to whoever gave the command
-            if not letter.reply.done():
-                letter.reply.set_exception(error)
+            letter.answer(error)
         else:
-            if not letter.reply.done():
-                letter.reply.set_result(self.run)
+            letter.answer(self.run)
 
     async def _write(self, events: Sequence[Event], output: StepOutput | None = None) -> None:
         """Make the events durable, then true. Tries for as long as the journal cannot be written."""

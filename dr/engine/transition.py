@@ -4,8 +4,8 @@ The runner carries out what is returned and journals what came of it; then ``dec
 twice on the same run gives the same answer, so a daemon that died is continued by asking once more.
 
 What must never happen, whatever fails: a step that changes production starts before what it needs has passed; an
-UNKNOWN step is run again before the world was asked; a promotion starts without a proven fence (``gate``); a run
-ends as succeeded with a step that failed.
+UNKNOWN step is run again before the world was asked; a promotion starts without a proven fence (``gate``); anything
+is undone beneath a promotion; a run ends as succeeded with a step that failed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from dr.journal.event import (
     StepSkipped,
 )
 from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.playbook.model import PlannedStep
+from dr.playbook.plan import ancestors
 
 DAEMON = "karaula"
 STEP_REFERENCE = re.compile(r"\$\{steps\.([a-z][a-z0-9-]*)\.([a-z][a-z0-9_]*)\}")
@@ -108,13 +110,19 @@ def admit(run: Run, verdicts: Sequence[Verdict], token: int, now: float, approva
     return (*notes, RunStarted(now, token))
 
 
-def gate(verdicts: Sequence[Verdict], step: str, now: float) -> tuple[Event, ...]:
-    """Return the events that a step's verdicts lead to: their notes, and a pause unless all allow."""
+def gate(run: Run, verdicts: Sequence[Verdict], step: str, now: float) -> tuple[Event, ...]:
+    """Return the events that a step's verdicts lead to: their notes, and unless all allow a pause.
+
+    A run that is being canceled cannot pause; there the step is left out.
+    """
     notes: list[Event] = [_note(verdict, step, now) for verdict in verdicts]
     blocked = [verdict for verdict in verdicts if verdict.ruling is not Ruling.ALLOW]
     if blocked:
         why = "; ".join(f"guard '{verdict.guard}': {verdict.sentence}" for verdict in blocked)
-        notes.append(Paused(now, DAEMON, f"step '{step}' may not begin: {why}"))
+        if run.state is RunState.IN_PROGRESS:
+            notes.append(Paused(now, DAEMON, f"step '{step}' may not begin: {why}"))
+        else:
+            notes.append(StepSkipped(now, step, f"it may not begin: {why}"))
     return tuple(notes)
 
 
@@ -134,6 +142,19 @@ def resolve(run: Run, record: StepRecord) -> dict[str, Any]:
         return value
 
     return {key: fill(value) for key, value in record.plan.args.items()}
+
+
+def uses(step: PlannedStep, other: str) -> bool:
+    """Tell whether ``step`` refers to an output of step ``other``."""
+    return any(match[1] == other for match in STEP_REFERENCE.finditer(_text_of(step.args)))
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "\n".join(_text_of(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return "\n".join(_text_of(item) for item in value)
+    return value if isinstance(value, str) else ""
 
 
 def _note(verdict: Verdict, step: str, now: float) -> GuardRuled:
@@ -156,7 +177,7 @@ def _moving(run: Run, now: float) -> tuple[Intent, ...]:
     main = [run.steps[step.id] for step in run.plan.steps if not step.final]
     broken = [record for record in main if record.state.failed or record.stuck]
     under_way = any(_busy(record) for record in main)
-    if run.state is RunState.IN_PROGRESS and broken and run.plan.attended and not _undo_wanted(broken):
+    if run.state is RunState.IN_PROGRESS and broken and run.plan.attended and not _undo_wanted(run, broken):
         return () if under_way else (Record(Paused(now, DAEMON, _what_broke(broken))),)
     if broken or run.state is RunState.CANCELING:
         return _wind_down(run, main, broken, now)
@@ -187,8 +208,18 @@ def _continue_past_failures(run: Run, now: float) -> Iterator[Intent]:
             yield Record(StepIgnored(now, record.plan.id, DAEMON, "the playbook says on_failure: continue"))
 
 
-def _undo_wanted(broken: Sequence[StepRecord]) -> bool:
-    return any(record.plan.on_failure == "undo" for record in broken)
+def _undo_wanted(run: Run, broken: Sequence[StepRecord]) -> bool:
+    """Tell whether the playbook wants what was done taken back; never once a promotion may have taken effect."""
+    promoted = any(record.plan.promotes and record.attempt for record in run.steps.values())
+    return not promoted and any(record.plan.on_failure == "undo" for record in broken)
+
+
+def _to_undo(main: Sequence[StepRecord]) -> StepRecord | None:
+    """Return the step to undo next: the last one of the plan that nothing left to undo was built upon."""
+    left = {record.plan.id: record for record in main if record.state is StepState.SUCCEEDED and record.plan.undoable}
+    plans = {record.plan.id: record.plan for record in main}
+    built_upon = {need for step in left for need in ancestors(plans, step)}
+    return next((left[step] for step in reversed(left) if step not in built_upon), None)
 
 
 def _what_broke(broken: Sequence[StepRecord]) -> str:
@@ -213,10 +244,18 @@ def _starts(run: Run, records: Sequence[StepRecord], now: float) -> Iterator[Int
             yield Record(StepSkipped(now, record.plan.id, "a step it needs did not pass"))
         elif _missing(run, record):
             yield Record(StepSkipped(now, record.plan.id, _missing(run, record)))
-        elif record.attempt and record.ended_at is not None and now < record.ended_at + record.plan.retry_wait_s:
-            yield WakeAt(record.ended_at + record.plan.retry_wait_s)
+        elif (wait_until := _retry_at(record, now)) is not None:
+            yield WakeAt(wait_until)
         else:
             yield Perform(record.plan.id, record.attempt + 1)
+
+
+def _retry_at(record: StepRecord, now: float) -> float | None:
+    """Return when an automatic retry is due, None: now. A clock that was set back must not stretch the wait."""
+    if not record.attempt or record.ended_at is None or now < record.ended_at:
+        return None
+    due = record.ended_at + record.plan.retry_wait_s
+    return due if now < due else None
 
 
 def _missing(run: Run, record: StepRecord) -> str:
@@ -236,10 +275,8 @@ def _wind_down(run: Run, main: Sequence[StepRecord], broken: Sequence[StepRecord
         return tuple(Record(StepSkipped(now, record.plan.id, why)) for record in queued)
     if any(_busy(record) or not record.over for record in main):
         return ()
-    if _undo_wanted(broken):
-        for record in reversed(main):
-            if record.state is StepState.SUCCEEDED and record.plan.undoable:
-                return (Undo(record.plan.id),)
+    if _undo_wanted(run, broken) and (last := _to_undo(main)) is not None:
+        return (Undo(last.plan.id),)
     return _finish(run, now)
 
 

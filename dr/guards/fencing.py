@@ -12,7 +12,6 @@ from dr.playbook.model import PlannedStep
 
 NAME = "fencing"
 PROVEN = "PROVEN"
-NOT_BEGUN = frozenset({StepState.QUEUED, StepState.SKIPPED, StepState.CANCELED})
 
 
 def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
@@ -30,15 +29,15 @@ def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     fences = [record for record in run.steps.values() if _switches(run, record.plan, other, "on")]
     opened_at = max(
         (
-            record.started_at if record.started_at is not None else float("inf")
+            record.started_seq
             for record in run.steps.values()
-            if _switches(run, record.plan, other, "off") and record.state not in NOT_BEGUN
+            if _switches(run, record.plan, other, "off") and record.attempt
         ),
         default=None,
     )
-    holding = [record for record in fences if _proven(run, record)]
+    holding = [record for record in fences if _proven(record)]
     for record in holding:
-        if opened_at is None or (record.started_at or 0.0) > opened_at:
+        if opened_at is None or record.started_seq > opened_at:
             sentence = f"step '{record.plan.id}' proved {run.system} at {other} fenced: {record.evidence or PROVEN}"
             return Verdict(NAME, Ruling.ALLOW, "fence-proven", sentence)
     return Verdict(NAME, Ruling.REFUSE, *_why(run, site, other, fences, opened=bool(holding)))
@@ -52,15 +51,9 @@ def _switches(run: Run, step: PlannedStep, site: str, value: str) -> bool:
     return (f"system/{run.system}/{site}", "fence", value) in step.effects
 
 
-def _proven(run: Run, record: StepRecord) -> bool:
-    """Tell whether this run itself has proved the fence; its start counts, as a probe may have confirmed it later."""
-    return (
-        record.state is StepState.SUCCEEDED
-        and record.outputs.get("proof") == PROVEN
-        and run.started_at is not None
-        and record.started_at is not None
-        and record.started_at >= run.started_at
-    )
+def _proven(record: StepRecord) -> bool:
+    """Tell whether this run itself has proved the fence. Order is the journal's, which no clock set back can turn."""
+    return record.state is StepState.SUCCEEDED and record.outputs.get("proof") == PROVEN and record.attempt > 0
 
 
 def _why(run: Run, site: str, other: str, fences: list[StepRecord], *, opened: bool) -> tuple[str, str]:

@@ -7,6 +7,7 @@ time in Unix seconds. ``fold.py`` says what may follow what.
 from __future__ import annotations
 
 import json
+import math
 import types
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -279,8 +280,20 @@ _HINTS = {word: get_type_hints(word) for word in WORDS.values()}
 
 
 def encode(event: Event) -> tuple[str, str]:
-    """Return the event's word and its body as canonical JSON."""
-    return type(event).__name__, json.dumps(asdict(event), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Return the event's word and its body as canonical JSON.
+
+    Raises IllegalEvent for what ``decode`` would not read: nothing is written that cannot be loaded again.
+    """
+    word = type(event).__name__
+    _check(type(event), _fields(event))
+    try:
+        body = _json(asdict(event), ascii_only=False)
+        body.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: only its escape can be stored
+        body = _json(asdict(event), ascii_only=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise IllegalEvent(f"{word} holds what JSON cannot say: {error}") from error
+    return word, body
 
 
 def decode(word: str, body: str) -> Event:
@@ -289,16 +302,32 @@ def decode(word: str, body: str) -> Event:
     if kind is None:
         raise IllegalEvent(f"the journal holds the word '{word}', which this version does not know")
     try:
-        data = json.loads(body)
-    except ValueError as error:
+        data = json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise IllegalEvent(f"the journal's {word} is not JSON") from error
     names = {field.name for field in fields(kind)}
     if not isinstance(data, dict) or set(data) != names:
         raise IllegalEvent(f"the journal's {word} has the wrong fields")
+    _check(kind, data)
+    return kind(**data)
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    return {field.name: getattr(event, field.name) for field in fields(event)}
+
+
+def _json(data: dict[str, Any], *, ascii_only: bool) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only, allow_nan=False)
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _check(kind: type[Event], data: dict[str, Any]) -> None:
     for name, hint in _HINTS[kind].items():
         if not _fits(data[name], hint):
-            raise IllegalEvent(f"the journal's {word}.{name} has the wrong type")
-    return kind(**data)
+            raise IllegalEvent(f"the journal's {kind.__name__}.{name} has the wrong type")
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -308,11 +337,9 @@ def _fits(value: object, hint: Any) -> bool:
         return True
     if origin is dict:
         inner = get_args(hint)[1]
-        return isinstance(value, dict) and all(_fits(item, inner) for item in value.values())
+        return isinstance(value, dict) and all(isinstance(key, str) and _fits(value[key], inner) for key in value)
     if origin in (Union, types.UnionType):
         return any(_fits(value, option) for option in get_args(hint))
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) and not (hint is int and isinstance(value, bool))

@@ -42,7 +42,8 @@ from dr.journal.run import GuardNote, Run, RunState, StepRecord, StepState
 from dr.playbook.model import plan_from_json
 
 E = TypeVar("E")
-ACTIVE = frozenset({RunState.IN_PROGRESS, RunState.PAUSED, RunState.CANCELING})
+MOVING = frozenset({RunState.IN_PROGRESS, RunState.CANCELING})
+ACTIVE = MOVING | {RunState.PAUSED}
 
 
 def begin(run_id: str, event: Event) -> Run:
@@ -51,13 +52,14 @@ def begin(run_id: str, event: Event) -> Run:
         raise IllegalEvent(f"run {run_id} begins with {type(event).__name__}, not with RunAccepted")
     try:
         plan = plan_from_json(event.plan)
+        plan_hash = plan.hash()
         steps = {step.id: StepRecord(plan=step, retries_left=step.retries) for step in plan.steps}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IllegalEvent(f"run {run_id} has a damaged plan: {error}") from error
     return Run(
         id=run_id,
         plan=plan,
-        plan_hash=plan.hash(),
+        plan_hash=plan_hash,
         state=RunState.ACCEPTED,
         steps=MappingProxyType(steps),
         accepted_at=event.at,
@@ -147,7 +149,7 @@ def _run_started(run: Run, event: RunStarted) -> Run:
 
 
 def _step_started(run: Run, event: StepStarted) -> Run:
-    _require(run, event, {RunState.IN_PROGRESS, RunState.CANCELING})
+    _require(run, event, MOVING)
     record = _step(run, event, {StepState.QUEUED})
     if event.attempt != record.attempt + 1 or event.token != run.token:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts with a wrong attempt or token")
@@ -161,6 +163,7 @@ def _step_started(run: Run, event: StepStarted) -> Run:
         state=StepState.IN_PROGRESS,
         attempt=event.attempt,
         started_at=event.at,
+        started_seq=run.seq,
         ended_at=None,
         reason="",
         evidence="",
@@ -244,13 +247,23 @@ def _step_probed(run: Run, event: StepProbed) -> Run:
 
 
 def _step_skipped(run: Run, event: StepSkipped) -> Run:
+    _require(run, event, MOVING)
     record = _step(run, event, {StepState.QUEUED})
     state = StepState.CANCELED if run.state is RunState.CANCELING else StepState.SKIPPED
     return _with(run, record, state=state, ended_at=event.at, reason=event.reason)
 
 
-def _step_ignored(run: Run, event: StepIgnored) -> Run:
+def _troubled(run: Run, event: StepIgnored | RetryAsked) -> StepRecord:
+    """Return the record of a step that failed, or of which the world was asked and could not tell."""
     record = _step(run, event, {StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
+    if record.state is StepState.UNKNOWN and not record.cannot_tell:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' is not probed yet; {type(event).__name__} cannot follow")
+    return record
+
+
+def _step_ignored(run: Run, event: StepIgnored) -> Run:
+    _require(run, event, ACTIVE)
+    record = _troubled(run, event)
     return _with(
         run,
         record,
@@ -263,11 +276,12 @@ def _step_ignored(run: Run, event: StepIgnored) -> Run:
 
 def _retry_asked(run: Run, event: RetryAsked) -> Run:
     _require(run, event, {RunState.PAUSED})
-    record = _step(run, event, {StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
-    return _with(run, record, state=StepState.QUEUED, cannot_tell=False)
+    record = _troubled(run, event)
+    return _with(run, record, state=StepState.QUEUED, cannot_tell=False, ended_at=None)
 
 
 def _undo_started(run: Run, event: UndoStarted) -> Run:
+    _require(run, event, MOVING)
     record = _step(run, event, {StepState.SUCCEEDED})
     if not record.plan.undoable or record.undoing:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' cannot be undone (again)")
@@ -340,7 +354,18 @@ def _run_ended(run: Run, event: RunEnded) -> Run:
         raise IllegalEvent(f"run {run.id} cannot end as '{event.state}'")
     if any(record.state is StepState.IN_PROGRESS or record.undoing for record in run.steps.values()):
         raise IllegalEvent(f"run {run.id} ends while a step is under way")
+    passed = _SUCCESS.get(event.state)
+    if passed is not None and not all(record.state in passed for record in run.steps.values()):
+        raise IllegalEvent(f"run {run.id} ends as {event.state} with a step that did not succeed")
     return replace(run, state=RunState(event.state), ended_at=event.at, end_reason=event.reason)
+
+
+_SUCCESS: Mapping[str, frozenset[StepState]] = MappingProxyType(
+    {
+        RunState.SUCCEEDED.value: frozenset({StepState.SUCCEEDED}),
+        RunState.SUCCEEDED_WITH_WARNINGS.value: frozenset({StepState.SUCCEEDED, StepState.FAILED_IGNORED}),
+    }
+)
 
 
 _HANDLERS: Mapping[type, Callable[[Run, Any], Run]] = MappingProxyType(

@@ -70,6 +70,7 @@ class StepRecord:
 
     ``attempt`` counts from 1 (0: never started). ``retries_left`` falls with each automatic retry.
     ``cannot_tell`` is set once the world could not say whether the effect of an UNKNOWN step holds.
+    ``started_seq`` is the place in the journal of the newest attempt's intent: order that no clock can turn round.
     ``crashed`` marks a step that the daemon's death made UNKNOWN: running it again costs no retry.
     """
 
@@ -77,6 +78,7 @@ class StepRecord:
     state: StepState = StepState.QUEUED
     attempt: int = 0
     started_at: float | None = None
+    started_seq: int = 0
     ended_at: float | None = None
     outputs: Mapping[str, Scalar] = field(default_factory=dict)
     reason: str = ""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dr.errors import IllegalEvent
@@ -73,6 +74,44 @@ class Slot:
     at: float
     run_id: str
     reason: str
+
+
+@dataclass(slots=True)
+class Story:
+    """What the journal holds of one run: its events, up to the first that cannot be read; ``damage`` then says why.
+
+    ``system`` and ``token`` (the highest fencing token) are gleaned from damaged rows as well, as far as they tell.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    damage: str = ""
+    system: str = ""
+    token: int = 0
+
+    def add(self, seq: int, word: str, body: bytes) -> None:
+        """Take the next row."""
+        self._glean(body)
+        if self.damage:
+            return
+        if seq != len(self.events):
+            self.damage = f"event number {len(self.events)} is missing"
+            return
+        try:
+            self.events.append(decode(word, body.decode()))
+        except (IllegalEvent, UnicodeDecodeError) as error:
+            self.damage = f"event number {seq} cannot be read: {error}"
+
+    def _glean(self, body: bytes) -> None:
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError):
+            return
+        token = data.get("token") if isinstance(data, dict) else None
+        if type(token) is int:
+            self.token = max(self.token, token)
+        plan = data.get("plan") if isinstance(data, dict) else None
+        if isinstance(plan, dict) and isinstance(plan.get("system"), str):
+            self.system = plan["system"]
 
 
 class SqliteJournal:
@@ -135,14 +174,22 @@ class SqliteJournal:
     def load(self) -> dict[str, list[Event]]:
         """Return the events of every run, runs and events in the order written. Raises StateError, IllegalEvent."""
         runs: dict[str, list[Event]] = {}
-        with _translated(self.path):
-            rows = self._db.execute("SELECT run_id, seq, word, body FROM events ORDER BY id")
-            for run_id, seq, word, body in rows:
-                events = runs.setdefault(run_id, [])
-                if seq != len(events):
-                    raise IllegalEvent(f"run {run_id}: event number {len(events)} is missing from {self.path}")
-                events.append(decode(word, body))
+        for run_id, story in self.stories().items():
+            if story.damage:
+                raise IllegalEvent(f"run {run_id}: {story.damage}")
+            runs[run_id] = story.events
         return runs
+
+    def stories(self) -> dict[str, Story]:
+        """Return what is written of every run, also of those that cannot be read. Raises StateError."""
+        found: dict[str, Story] = {}
+        with _translated(self.path):
+            rows = self._db.execute(
+                "SELECT run_id, seq, word, CAST(body AS BLOB) FROM events ORDER BY id"  # one bad byte spoils one run
+            )
+            for run_id, seq, word, body in rows:
+                found.setdefault(run_id, Story()).add(seq, word, body)
+        return found
 
     def outputs(self, run_id: str) -> list[StepOutput]:
         """Return the kept output of every attempt of the run's steps. Raises StateError."""

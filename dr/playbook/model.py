@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,8 +67,7 @@ class PlannedStep:
     """One step with its site and every inventory reference resolved.
 
     ``args`` may still hold ``${steps.ID.NAME}`` texts, which are filled in when the step starts.
-    ``reads_only`` steps declare no effect and may be repeated freely. ``promotes`` marks the steps that the
-    fencing guard gates.
+    ``reads_only`` steps declare no effect and may be repeated freely.
     """
 
     id: str
@@ -84,6 +84,16 @@ class PlannedStep:
     reads_only: bool
     undoable: bool
     effects: tuple[tuple[str, str, str], ...]
+
+    @property
+    def promotes(self) -> bool:
+        """Tell whether the step makes its site writable: what the fencing guard gates."""
+        return any(field == "role" and value == "primary" for _, field, value in self.effects)
+
+    @property
+    def fences(self) -> bool:
+        """Tell whether the step is a fence."""
+        return any(field == "fence" and value == "on" for _, field, value in self.effects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +144,42 @@ class Plan:
     def hash(self) -> str:
         """Return the SHA-256 of the canonical plan: what an approval is bound to."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def plan_from_json(body: Mapping[str, Any]) -> Plan:
-    """Return the plan that ``Plan.to_json`` wrote. Raises KeyError or TypeError for anything else."""
-    steps = tuple(
-        PlannedStep(
-            **{
-                **step,
-                "needs": tuple(step["needs"]),
-                "effects": tuple((subject, field, value) for subject, field, value in step["effects"]),
-            }
-        )
-        for step in body["steps"]
-    )
-    return Plan(**{**body, "steps": steps})
+    """Return the plan that ``Plan.to_json`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    steps = tuple(_step_from_json(step) for step in body["steps"])
+    plan = Plan(**{**body, "steps": steps})
+    texts = (plan.playbook, plan.summary, plan.system, plan.from_site, plan.to_site, plan.inventory_hash)
+    _demand(all(isinstance(text, str) for text in texts), "a name is not text")
+    _demand(plan.kind in get_args(Kind), f"unknown kind {plan.kind!r}")
+    _demand(_is_number(plan.rto_s) and _is_number(plan.rpo_s), "an objective is not a number")
+    known = {step.id for step in steps}
+    _demand(len(known) == len(steps) > 0, "no steps, or two of one id")
+    _demand(all(need in known for step in steps for need in step.needs), "a step needs one that is not there")
+    return plan
+
+
+def _step_from_json(body: Mapping[str, Any]) -> PlannedStep:
+    _demand(isinstance(body["needs"], list) and isinstance(body["effects"], list), "needs or effects is not a list")
+    _demand(isinstance(body["args"], Mapping), "args is not a mapping")
+    effects = tuple((subject, field, value) for subject, field, value in body["effects"])
+    step = PlannedStep(**{**body, "needs": tuple(body["needs"]), "effects": effects})
+    texts = (step.id, step.action, step.site, step.description, *step.needs, *(part for one in effects for part in one))
+    _demand(all(isinstance(text, str) for text in texts), "a name is not text")
+    _demand(step.on_failure in get_args(OnFailure), f"unknown on_failure {step.on_failure!r}")
+    _demand(_is_number(step.timeout_s) and _is_number(step.retry_wait_s), "a time is not a number")
+    _demand(type(step.retries) is int and step.retries >= 0, "retries is not a count")
+    flags = (step.final, step.reads_only, step.undoable)
+    _demand(all(isinstance(flag, bool) for flag in flags), "a flag is neither true nor false")
+    return step
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)

@@ -109,8 +109,8 @@ class SimWorld:
         return Outcome(UndoSucceeded(0.0, step_id), None)
 
 
-class Crash(Exception):
-    """The daemon dies here."""
+class Crash(BaseException):
+    """The daemon dies here; no border may hold it."""
 
 
 class MemoryJournal:
@@ -120,6 +120,7 @@ class MemoryJournal:
         self.events = events
         self.run = run
         self.writes = 0
+        self.admission = asyncio.Lock()
         self.die_at: tuple[int, str] | None = None
 
     async def append(self, run: Run, events: Sequence[Event], output: object) -> None:

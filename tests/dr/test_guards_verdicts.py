@@ -144,7 +144,7 @@ class TestFlapping:
         run = run_of(failover, run_id="before", at=0.0)
         run = fold(run, ApprovalAsked(0.0, 9e9, run.plan_hash))
         run = fold(run, Approved(1.0, "boris", "", run.plan_hash))
-        return replace(NOTHING, runs=(fold(fold(run, RunStarted(2.0, 1)), RunEnded(ended_at, "SUCCEEDED", "")),))
+        return replace(NOTHING, runs=(fold(fold(run, RunStarted(2.0, 1)), RunEnded(ended_at, "FAILED", "")),))
 
     @pytest.mark.parametrize(
         ("ago_s", "expected"),
