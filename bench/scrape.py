@@ -86,9 +86,9 @@ def main() -> int:
         now[:] = families(values)
 
     def fresh() -> None:
-        exporter[0] = Exporter([lambda: now])
+        exporter[0] = Exporter()
 
-    exporter = [Exporter([lambda: now])]
+    exporter = [Exporter()]
     rows = []
     for name, prepare in (
         ("karaula, first page", fresh),
@@ -96,7 +96,7 @@ def main() -> int:
         ("karaula, a tenth changed", lambda: change(0.1)),
         ("karaula, everything changed", lambda: change(1)),
     ):
-        cost, ours = measured(prepare, lambda: exporter[0].render().body)
+        cost, ours = measured(prepare, lambda: exporter[0].render(now)[0])
         rows.append((name, cost))
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(now))
