@@ -239,7 +239,7 @@ async def test_a_hung_poll_is_broken_off_and_gives_its_thread_back(ca, enter, dr
                 await session.refresh()
         jobs = [session.power(f"vm-{number}", True, 0.4) for number in range(8)]
         for result in await asyncio.gather(*jobs, return_exceptions=True):
-            assert isinstance(result, DeadlineExceeded | Unreachable)  # on a busy machine the handshake takes all the time
+            assert isinstance(result, DeadlineExceeded | Unreachable)  # a slow handshake may eat the time
         assert len(threads()) <= 7  # one for the poll, six for errands
         await session.close()
         await until(lambda: not threads())
