@@ -1,6 +1,8 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the counts that tests want said at the end of the run."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pytest
 
@@ -8,3 +10,18 @@ import pytest
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say ``N of N`` for each ``counted`` property (what, how many were well, of how many), failed tests included."""
+    well: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for kind in ("passed", "failed"):
+        for report in terminalreporter.getreports(kind):
+            for name, value in report.user_properties:
+                if name == "counted":
+                    what, good, count = value
+                    well[what] += good
+                    total[what] += count
+    for what, count in total.items():
+        terminalreporter.write_line(f"{what}: {well[what]} of {count}")

@@ -46,12 +46,17 @@ class RunningDaemon:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def socket(self) -> Path:
+    def socket_path(self) -> Path:
         return self.state / "karaula.sock"
 
     def karaula(self, *words: str, user: str = "", code: int | None = 0, timeout_s: float = 120) -> str:
         """Run the command line; return what it printed. ``code`` is the exit code that is demanded (None: any)."""
-        environment = {**os.environ, "KARAULA_SOCKET": str(self.socket), "KARAULA_LAB": self.lab.url, "NO_COLOR": "1"}
+        environment = {
+            **os.environ,
+            "KARAULA_SOCKET": str(self.socket_path),
+            "KARAULA_LAB": self.lab.url,
+            "NO_COLOR": "1",
+        }
         done = subprocess.run(
             [sys.executable, "-m", "console.main", *(("--as", user) if user else ()), *words],
             cwd=REPOSITORY,
@@ -64,10 +69,21 @@ class RunningDaemon:
         assert code is None or done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
-    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+    def client(self) -> httpx2.Client:
+        """Return an HTTP client over the Unix socket. Raises ConnectError when nobody listens there."""
+        with socket.socket(socket.AF_UNIX) as knock:  # httpx2 leaves its own socket open when it is refused
+            try:
+                knock.connect(os.fspath(self.socket_path))
+            except OSError as error:
+                raise httpx2.ConnectError(str(error)) from error
+        plain = httpx2.HTTPTransport(uds=os.fspath(self.socket_path), verify=False)  # no TLS, so no CAs to read either
+        return httpx2.Client(transport=plain, base_url="http://karaula")
+
+    def api(self, path: str, body: dict[str, Any] | None = None, user: str = "") -> Any:
         """Ask the HTTP API over the Unix socket; a body makes it a POST. Errors are returned as they come."""
-        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(self.socket)), base_url="http://karaula") as client:
-            reply = client.get(path) if body is None else client.post(path, json=body)
+        headers = {"X-Karaula-As": user} if user else {}
+        with self.client() as client:
+            reply = client.get(path) if body is None else client.post(path, json=body, headers=headers)
         return reply.json() if "json" in reply.headers.get("content-type", "") else reply.text
 
     def status(self, subject: str) -> str:
@@ -153,7 +169,7 @@ def running_daemon(
 
 def _answers(daemon: RunningDaemon, path: str) -> bool:
     try:
-        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(daemon.socket)), base_url="http://karaula") as client:
+        with daemon.client() as client:
             reply = client.get(path)
     except httpx2.TransportError:
         return False
