@@ -22,7 +22,8 @@ def schema(what: str) -> None:
 
         made = inventory_schema()
     else:
-        from dr.playbook.model import Playbook
+        from dr.actions import ACTIONS
+        from dr.playbook.schema import schema as playbook_schema
 
-        made = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Playbook.model_json_schema(by_alias=True)}
+        made = playbook_schema(ACTIONS, {name: action.summary for name, action in ACTIONS.items()})
     click.echo(json.dumps(made, indent=2, ensure_ascii=False))

@@ -30,8 +30,7 @@ from dr.journal.event import (
     StepSkipped,
 )
 from dr.journal.run import Run, RunState, StepRecord, StepState
-from dr.playbook.model import PlannedStep
-from dr.playbook.plan import ancestors
+from dr.playbook.model import PlannedStep, ancestors
 
 DAEMON = "karaula"
 STEP_REFERENCE = re.compile(r"\$\{steps\.([a-z][a-z0-9-]*)\.([a-z][a-z0-9_]*)\}")

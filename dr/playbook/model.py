@@ -39,16 +39,19 @@ class Step(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: StepId
-    action: str
+    id: StepId = Field(description="its name in this file")
+    action: str = Field(description="what is done; every action is listed in docs/playbooks.md")
     site: str = Field("to", description="'from', 'to' or a site's key")
-    description: str = ""
-    args: dict[str, Any] = {}
-    needs: tuple[StepId, ...] = ()
-    timeout_s: Annotated[float, Field(gt=0, le=24 * 3600)]
-    retries: Annotated[int, Field(ge=0, le=10)] = 0
-    retry_wait_s: Annotated[float, Field(ge=0, le=3600)] = 2
-    on_failure: OnFailure = "stop"
+    description: str = Field("", description="why the step is there, for whoever approves and watches")
+    args: dict[str, Any] = Field({}, description="the action's arguments; 'system' and 'site' are never among them")
+    needs: tuple[StepId, ...] = Field((), description="the steps that must have passed before; others run side by side")
+    timeout_s: Annotated[float, Field(gt=0, le=24 * 3600, description="seconds for one attempt")]
+    retries: Annotated[int, Field(ge=0, le=10, description="attempts after the first, where trying again can help")] = 0
+    retry_wait_s: Annotated[float, Field(ge=0, le=3600, description="seconds between two attempts")] = 2
+    on_failure: OnFailure = Field(
+        "stop",
+        description="stop: a person decides, or the run ends; continue: pass over it; undo: take back what was done",
+    )
 
 
 class Playbook(BaseModel):
@@ -56,10 +59,19 @@ class Playbook(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    kind: Kind
-    summary: str
-    steps: tuple[Step, ...] = Field(min_length=1)
-    finally_steps: tuple[Step, ...] = Field((), alias="finally")
+    kind: Kind = Field(description="what it is for; decides who must approve and which sites 'from' and 'to' are")
+    summary: str = Field(description="one sentence for whoever approves it")
+    steps: tuple[Step, ...] = Field(min_length=1, description="what is done")
+    finally_steps: tuple[Step, ...] = Field((), alias="finally", description="cleaning up, whatever became of the steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake: the path into the playbook's data, what is wrong, what was probably meant."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +157,18 @@ class Plan:
         """Return the SHA-256 of the canonical plan: what an approval is bound to."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def ancestors(steps: Mapping[str, Step] | Mapping[str, PlannedStep], step_id: str) -> set[str]:
+    """Return the ids that ``step_id`` waits for, directly or not; itself among them only in a circle."""
+    found: set[str] = set()
+    stack = list(steps[step_id].needs)
+    while stack:
+        need = stack.pop()
+        if need not in found and need in steps:
+            found.add(need)
+            stack.extend(steps[need].needs)
+    return found
 
 
 def plan_from_json(body: Mapping[str, Any]) -> Plan:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from dr.playbook.model import ATTENDED, Plan, PlannedStep, Playbook, Step
+from dr.playbook.model import Mistake, Plan, PlannedStep, Playbook, Step, ancestors
+from dr.playbook.safety import unsafe
 from monitor.inventory.model import Inventory
 from monitor.problem import did_you_mean
 
@@ -53,15 +54,6 @@ class ActionShape(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """One mistake: the path into the playbook's data, what is wrong, what was probably meant."""
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Subject:
     """What a plan is made for."""
 
@@ -81,7 +73,7 @@ def make_plan(
     steps = tuple(planner.steps())
     mistakes = planner.mistakes
     if not mistakes:
-        mistakes.extend(_unsafe(playbook, steps, subject))
+        mistakes.extend(unsafe(playbook, steps, subject.system, subject.from_site, subject.to_site))
     if mistakes:
         return None, mistakes
     system = subject.inventory.systems[subject.system]
@@ -161,10 +153,9 @@ class _Planner:
             self._mistake((*path, "on_failure"), "nothing in this playbook can be undone", "use 'stop' or 'continue'")
         if len(self.mistakes) > before:
             return None
-        effects = tuple(
-            (effect.subject, effect.field, effect.value)
-            for effect in action.effects(action.Args.model_construct(**args))
-        )
+        effects = self._effects((*path, "args"), action, args)
+        if effects is None:
+            return None
         return PlannedStep(
             id=step.id,
             action=step.action,
@@ -181,6 +172,21 @@ class _Planner:
             undoable=action.undoable,
             effects=effects,
         )
+
+    def _effects(
+        self, path: tuple[str | int, ...], action: ActionShape, args: dict[str, Any]
+    ) -> tuple[tuple[str, str, str], ...] | None:
+        """Return what the step will change. That must be plain now: guards and rules go by it."""
+        try:
+            declared = action.effects(action.Args.model_construct(**args))
+            effects = tuple((effect.subject, effect.field, effect.value) for effect in declared)
+        except (TypeError, ValueError, AttributeError, KeyError):  # of an argument that waits and is not validated yet
+            effects = (("", "", "${steps."),)
+        if any("${steps." in part for effect in effects for part in effect):
+            message = "what this step changes depends on an earlier step's output"
+            self._mistake(path, message, "write it out, so that it can be read and approved beforehand")
+            return None
+        return effects
 
     def _site(self, path: tuple[str | int, ...], site: str) -> str:
         if site == "from":
@@ -220,12 +226,21 @@ class _Planner:
             whole = REFERENCE.fullmatch(value)
             if whole:
                 return self._look_up(path, whole[1], step, value)
-            return REFERENCE.sub(lambda match: str(self._look_up(path, match[1], step, match[0])), value)
+            if "${" in REFERENCE.sub("", value):
+                self._mistake(path, "a '${' without its '}'", "write for example ${system.service.fqdn}")
+                return value
+            return REFERENCE.sub(lambda match: self._text(path, match, step), value)
         if isinstance(value, Mapping):
             return {key: self._fill((*path, key), item, step) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._fill((*path, index), item, step) for index, item in enumerate(value)]
         return value
+
+    def _text(self, path: tuple[str | int, ...], match: re.Match[str], step: Step) -> str:
+        found = self._look_up(path, match[1], step, match[0])
+        if isinstance(found, list):
+            self._mistake(path, f"'{match[1]}' is a list; it cannot stand inside a text")
+        return str(found)
 
     def _look_up(self, path: tuple[str | int, ...], reference: str, step: Step, text: str) -> Any:
         if not PATH.fullmatch(reference):
@@ -264,6 +279,8 @@ class _Planner:
             walked.append(name)
         if isinstance(value, (BaseModel, Mapping)):
             self._mistake(path, f"'{reference}' is a section, not a value", did_you_mean("", _members(value)))
+        elif value is None:
+            self._mistake(path, f"the inventory does not say '{reference}' for {self.subject.system}")
         return list(value) if isinstance(value, tuple) else value
 
     def _check_output(self, path: tuple[str | int, ...], rest: list[str], step: Step) -> None:
@@ -281,21 +298,15 @@ class _Planner:
                 f"step '{step.id}' uses an output of '{other_id}' but does not need it",
                 f"add '{other_id}' to needs",
             )
+        if other.on_failure == "continue" and step.id not in self.final:
+            self._mistake(
+                path,
+                f"step '{other_id}' may be passed over (on_failure: continue) and then yields nothing",
+                f"use 'stop' there, or do without its output in '{step.id}'",
+            )
         action = self.actions.get(other.action)
         if action is not None and output not in action.outputs:
             self._mistake(path, f"'{other.action}' has no output '{output}'", did_you_mean(output, action.outputs))
-
-
-def ancestors(steps: Mapping[str, Step] | Mapping[str, PlannedStep], step_id: str) -> set[str]:
-    """Return the ids that ``step_id`` waits for, directly or not; itself among them only in a circle."""
-    found: set[str] = set()
-    stack = list(steps[step_id].needs)
-    while stack:
-        need = stack.pop()
-        if need not in found and need in steps:
-            found.add(need)
-            stack.extend(steps[need].needs)
-    return found
 
 
 def _members(value: Any) -> dict[str, Any]:
@@ -315,43 +326,3 @@ def _waits(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(_waits(item) for item in value.values())
     return isinstance(value, (list, tuple)) and any(_waits(item) for item in value)
-
-
-def _unsafe(playbook: Playbook, steps: tuple[PlannedStep, ...], subject: Subject) -> Iterator[Mistake]:
-    """Yield what would be dangerous to run, though it is well written.
-
-    Nothing is promoted before the other side is fenced, and a playbook that changes production proves at its end
-    that traffic arrives.
-    """
-    by_id = {step.id: step for step in steps}
-    places = {step.id: ("steps", index) for index, step in enumerate(playbook.steps)}
-    places |= {step.id: ("finally", index) for index, step in enumerate(playbook.finally_steps)}
-    other = {subject.from_site: subject.to_site, subject.to_site: subject.from_site}
-    promotions = [
-        step for step in steps if any(field == "role" and value == "primary" for _, field, value in step.effects)
-    ]
-    for step in promotions:
-        before = ancestors(by_id, step.id)
-        wanted = (f"system/{subject.system}/{other.get(step.site, '')}", "fence", "on")
-        if not any(wanted in by_id[need].effects for need in before):
-            yield Mistake(
-                places[step.id],
-                f"step '{step.id}' promotes {step.site} but does not wait for a fence of {other.get(step.site, '?')}",
-                "add a step with action 'fence' and name it in needs",
-            )
-        checks = [
-            check
-            for check in steps
-            if check.action == "http_check"
-            and check.args.get("where") == "service"
-            and step.id in ancestors(by_id, check.id)
-        ]
-        if playbook.kind in ATTENDED and not checks:
-            yield Mistake(
-                places[step.id],
-                f"nothing after step '{step.id}' checks that traffic reaches {step.site}",
-                "add a step with action 'http_check' and where: service",
-            )
-    if playbook.kind not in ATTENDED:
-        for step in promotions:
-            yield Mistake(places[step.id], f"a playbook of kind '{playbook.kind}' must not promote anything")

@@ -7,6 +7,7 @@ inventory, so that a playbook that passes ``karaula check`` can be planned for e
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dr.errors import PlaybookError
-from dr.playbook.model import DIRECTION, Playbook
-from dr.playbook.plan import ActionShape, Mistake, Subject, make_plan
+from dr.playbook.model import ATTENDED, DIRECTION, Mistake, Playbook
+from dr.playbook.plan import ActionShape, Subject, make_plan
 from monitor.errors import InventoryError
 from monitor.inventory.explain import explain
 from monitor.inventory.model import Inventory
 from monitor.problem import Problem, did_you_mean
 from monitor.yamlfile import Document, load
 
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 NEVER_SCHEDULED = frozenset({"failover", "switchover", "failback", "reprotect"})
 
 
@@ -43,12 +45,20 @@ class PlaybookFile:
 
 
 def read_playbooks(folder: Path) -> dict[str, PlaybookFile]:
-    """Return every ``*.yaml`` of ``folder`` by its name. Raises PlaybookError with all mistakes of all files."""
+    """Return every ``*.yaml`` of ``folder`` by its name. Raises PlaybookError with all mistakes of all files.
+
+    A file that looks like a playbook and would not be read is a mistake: somebody counts on it.
+    """
     if not folder.is_dir():
         raise PlaybookError([Problem(str(folder), 1, 1, "", "there is no such folder of playbooks")])
     problems: list[Problem] = []
     files: dict[str, PlaybookFile] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in {".yaml", ".yml"} or not path.is_file():
+            continue
+        if path.suffix == ".yml" or not NAME.fullmatch(path.stem):
+            problems.append(_misnamed(path))
+            continue
         try:
             document = load(path)
             playbook = Playbook.model_validate(document.data)
@@ -72,10 +82,11 @@ def check(files: Mapping[str, PlaybookFile], inventory: Inventory, actions: Mapp
     for file in files.values():
         for key, system in inventory.systems.items():
             sites = {"protected": system.protected_site, "recovery": system.recovery_site}
-            from_site, to_site = (sites[word] for word in DIRECTION[file.playbook.kind])
-            subject = Subject(inventory, "", key, from_site, to_site, "check")
-            _, mistakes = make_plan(file.name, file.playbook, subject, actions)
-            found.update(file.problem(mistake) for mistake in mistakes)
+            way = tuple(sites[word] for word in DIRECTION[file.playbook.kind])
+            for from_site, to_site in (way,) if file.playbook.kind in ATTENDED else (way, way[::-1]):
+                subject = Subject(inventory, "", key, from_site, to_site, "check")
+                _, mistakes = make_plan(file.name, file.playbook, subject, actions)
+                found.update(file.problem(mistake) for mistake in mistakes)
     return sorted(found) + _named_in_inventory(files, inventory)
 
 
@@ -92,8 +103,12 @@ def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory)
             problems.append(inventory.problem(path, text))
     for key, response in inventory.responses.items():
         path = ("responses", key, "playbook")
-        if response.playbook not in files:
+        answer = files.get(response.playbook)
+        if answer is None:
             problems.append(_unknown(inventory, path, response.playbook, files))
+        elif answer.playbook.kind not in ATTENDED:
+            text = f"'{response.playbook}' is a {answer.playbook.kind}, which begins without an approval"
+            problems.append(inventory.problem(path, text, "an alarm may only prepare a failover or another hand-over"))
         if response.mode == "automatic":
             problems.append(
                 inventory.problem(
@@ -103,6 +118,12 @@ def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory)
                 )
             )
     return sorted(problems)
+
+
+def _misnamed(path: Path) -> Problem:
+    name = re.sub(r"[^a-z0-9-]+", "-", path.stem.lower()).strip("-0123456789") or "playbook"
+    message = "a playbook's file name has lower-case letters, digits and dashes, starts with a letter and ends in .yaml"
+    return Problem(str(path), 1, 1, "", message, f"rename it to {name}.yaml")
 
 
 def _unknown(inventory: Inventory, path: tuple[str, str, str], name: str, files: Mapping[str, PlaybookFile]) -> Problem:

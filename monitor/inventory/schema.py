@@ -21,21 +21,21 @@ def schema() -> dict[str, Any]:
         "$schema": DRAFT,
         "title": "Karaula inventory",
         "description": "The estate: what exists, what depends on what, who answers for it.",
-        **_tidy(made),
+        **tidied(made),
     }
 
 
-def _tidy(part: Any) -> Any:
+def tidied(part: Any) -> Any:
     """Drop the titles that pydantic makes of field names, and forbid keys that match no pattern.
 
     Pydantic writes a mapping with keys of one form as ``patternProperties`` alone, which would let any other key pass.
     """
     if isinstance(part, list):
-        return [_tidy(one) for one in part]
+        return [tidied(one) for one in part]
     if not isinstance(part, dict):
         return part
     tidy = {
-        name: {key: _tidy(value) for key, value in value.items()} if name in {"properties", "$defs"} else _tidy(value)
+        name: {key: tidied(value) for key, value in value.items()} if name in {"properties", "$defs"} else tidied(value)
         for name, value in part.items()
         if not (name == "title" and isinstance(value, str))
     }
