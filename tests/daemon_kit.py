@@ -58,7 +58,7 @@ class RunningDaemon:
             "NO_COLOR": "1",
         }
         done = subprocess.run(
-            [sys.executable, "-m", "console.main", *(("--as", user) if user else ()), *words],
+            [sys.executable, "-m", "console.main", *words, *(("--as", user) if user else ())],
             cwd=REPOSITORY,
             env=environment,
             capture_output=True,
