@@ -42,7 +42,7 @@ class Doors:
         self.host = host
         self.port = port
         self._sockets: list[socket.socket] = []
-        self._socket_file: tuple[int, int] | None = None
+        self._socket_file: tuple[int, int, int] | None = None
         self._app: FastAPI | None = None
         self._server: QuietServer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +60,7 @@ class Doors:
             self._sockets.append(_unix(self.socket_path))
             self._socket_file = _identity(self.socket_path)
             self._sockets.append(_tcp(self.host, self.port))
+            self.port = self._sockets[-1].getsockname()[1]  # 0 asks the system for a free one
         except StateError:
             self._let_go()
             raise
@@ -157,13 +158,13 @@ def _clear(path: Path) -> None:
     raise StateError(f"another daemon listens at {path}; stop it, or choose another place with --socket")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells this file from another at the same path."""
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells this file from a later one at the same path, which may get the same inode."""
     try:
         found = path.lstat()
     except OSError:
         return None
-    return (found.st_dev, found.st_ino)
+    return (found.st_dev, found.st_ino, found.st_mtime_ns)
 
 
 def _tcp(host: str, port: int) -> socket.socket:

@@ -25,7 +25,6 @@ class Streams:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._closing = asyncio.Event()
         self._open: set[_Listening] = set()
 
     @property
@@ -35,9 +34,8 @@ class Streams:
 
     def close(self) -> None:
         """End every stream: the daemon stops."""
-        self._closing.set()
         for listening in self._open:
-            listening.wake.set()
+            listening.end()
 
     async def of_run(self, orchestrator: Orchestrator, run_id: str) -> AsyncIterator[str]:
         """Yield the run's events until it is final or the daemon stops (WHATWG HTML, 9.2)."""
@@ -45,7 +43,7 @@ class Streams:
         leave = orchestrator.subscribe(listening.changed, listening.heard)
         self._open.add(listening)
         try:
-            while not self._closing.is_set():
+            while True:
                 for kind, body in listening.take():
                     yield sse(kind, body)
                 if listening.over:
@@ -65,6 +63,7 @@ class _Listening:
     def __init__(self, run: Run) -> None:
         self.wake = asyncio.Event()
         self.over = False
+        self._ended = False
         self._id = run.id
         self._newest = run
         self._told: Run | None = None
@@ -78,6 +77,10 @@ class _Listening:
     def heard(self, run_id: str, step: str, attempt: int, line: str) -> None:
         if run_id == self._id:
             self._put("line", {"step": step, "attempt": attempt, "line": line})
+
+    def end(self) -> None:
+        self._ended = True
+        self.wake.set()
 
     def _put(self, kind: str, body: Any) -> None:
         if len(self._waiting) < KEPT:
@@ -94,7 +97,7 @@ class _Listening:
         if self._told is not self._newest:
             self._told = self._newest
             taken.append(("run", self._newest))
-        self.over = self._newest.state.final
+        self.over = self._ended or self._newest.state.final
         return [(kind, run_detail_view(body).model_dump() if kind == "run" else body) for kind, body in taken]
 
 

@@ -114,6 +114,7 @@ async def _run_page(
         consequence=run_sheet.consequence(run),
         loss=run_sheet.expected_loss(run, desk.watch.evidence(run.system), standby),
         troubled=[(record, run_sheet.step_choices(record)) for record in run_sheet.troubled(run)],
+        results=run_sheet.results,
         resumable=run_sheet.resumable(run),
         done=sum(record.state.settled for record in run.steps.values()),
     )

@@ -47,6 +47,17 @@ def step_choices(record: StepRecord) -> list[Choice]:
     return [Choice(f"retry:{step}", again, likely=True), *([] if fences else [Choice(f"ignore:{step}", over)])]
 
 
+def results(record: StepRecord) -> str:
+    """Return what the step found out, moments left out: ``lost: 1, rpa: 1.2 s``."""
+    found = []
+    for name, value in record.outputs.items():
+        if value in ("", None) or name.endswith("_at"):
+            continue
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        found.append(f"{name.removesuffix('_s').replace('_', ' ')}: {shown}{' s' if name.endswith('_s') else ''}")
+    return ", ".join(found)
+
+
 def resumable(run: Run) -> bool:
     """Tell whether going on as a whole is another thing than running the one troubled step again."""
     found = troubled(run)
