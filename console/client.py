@@ -5,7 +5,6 @@ Every error's text says what to type next; its ``exit_code`` is what the command
 
 from __future__ import annotations
 
-import errno
 import getpass
 import json
 import os
@@ -22,6 +21,7 @@ from monitor.errors import KaraulaError
 LOCAL_SOCKET = Path(".karaula/state/karaula.sock")
 SYSTEM_SOCKET = Path("/run/karaula/karaula.sock")
 ANSWER_S = 30.0
+CONNECT_S = 5.0
 QUIET_S = 40.0  # an event stream says at least every 15 s that it is there
 ZONE_HEADER = "karaula-timezone"
 
@@ -103,7 +103,8 @@ class Client:
 
     def stream(self, path: str) -> Iterator[tuple[str, Any]]:
         """Yield the events (name, JSON data) of the stream at ``path`` until it ends. Raises ClientError."""
-        timeout = httpx2.Timeout(QUIET_S, connect=5)
+        self._knock()
+        timeout = httpx2.Timeout(QUIET_S, connect=CONNECT_S)
         try:
             with self._http.stream("GET", path, timeout=timeout) as answer:
                 self._look(answer)
@@ -120,6 +121,7 @@ class Client:
             raise NoDaemon(f"what listens at {self.path} is not Karaula's daemon") from error
 
     def _asked(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        self._knock()
         try:
             answer = self._http.request(method, path, **more)
         except httpx2.TransportError as error:
@@ -140,27 +142,33 @@ class Client:
             code, message = "defect", f"the daemon broke over this request (HTTP {answer.status_code}); see its log"
         raise Answered(answer.status_code, code, message)
 
+    def _knock(self) -> None:
+        """See that somebody listens, and say clearly why not. Raises ClientError."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(CONNECT_S)
+            try:
+                door.connect(os.fspath(self.path))
+            except PermissionError as error:
+                raise Denied(
+                    f"{own_name()} may not use the socket {self.path}: its permissions decide who may use the daemon; "
+                    f"ask for membership of the group '{_group(self.path)}', then log in anew"
+                ) from error
+            except TimeoutError as error:
+                raise NoDaemon(f"the daemon at {self.path} takes no connection; look at its log") from error
+            except ConnectionRefusedError as error:
+                raise NoDaemon(f"the daemon of {self.path} is not running any more; {_HOW_TO_START}") from error
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise NoDaemon(f"no daemon listens at {self.path}; {_HOW_TO_START}") from error
+            except OSError as error:
+                raise NoDaemon(f"no daemon can be reached at {self.path}: {error.strerror or error}") from error
+
     def _failed(self, error: httpx2.TransportError) -> NoReturn:
-        number = _errno(error)
-        if number in {errno.EACCES, errno.EPERM}:
-            raise Denied(
-                f"{own_name()} may not use the socket {self.path}: its permissions decide who may use the daemon; "
-                f"ask for membership of the group '{_group(self.path)}', then log in anew"
-            ) from error
         if isinstance(error, httpx2.TimeoutException):
             raise NoDaemon(f"the daemon at {self.path} does not answer in time; look at its log") from error
-        if number == errno.ECONNREFUSED:
-            raise NoDaemon(f"the daemon of {self.path} is not running any more; {_HOW_TO_START}") from error
-        if number in {errno.ENOENT, errno.ENOTDIR}:
-            raise NoDaemon(f"no daemon listens at {self.path}; {_HOW_TO_START}") from error
-        if isinstance(error, httpx2.ConnectError):
-            raise NoDaemon(f"no daemon can be reached at {self.path}: {error}") from error
         raise NoDaemon(f"the daemon at {self.path} ended while it answered; {_HOW_TO_START}") from error
 
 
-_HOW_TO_START = (
-    "start one with './do run', 'karaula serve' or 'systemctl start karaula', or name its socket by --socket"
-)
+_HOW_TO_START = "start one with './do run', 'karaula serve' or 'systemctl start karaula', or name its socket"
 
 
 def own_name() -> str:
@@ -169,16 +177,6 @@ def own_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid-{os.getuid()}"
-
-
-def _errno(error: BaseException) -> int | None:
-    """Return the operating system's error number behind ``error``."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno is not None:
-            return cause.errno
-        cause = cause.__cause__ or cause.__context__
-    return None
 
 
 def _group(path: Path) -> str:

@@ -13,7 +13,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     \b
     Example:
-      karaula completion bash > ~/.local/share/bash-completion/completions/karaula
+      karaula completion bash >> ~/.bash_completion
       karaula completion zsh > "${fpath[1]}/_karaula"
       karaula completion fish > ~/.config/fish/completions/karaula.fish
     """  # noqa: D301 - click's mark

@@ -27,7 +27,7 @@ def deny(session: Session, run: str, reason: str) -> None:
 
     \b
     Example:
-      karaula run deny ncts-failover-20261124-013000 --reason "power is back in 5 minutes"
+      karaula run deny ncts-failover-20261124-013000 --reason "power is back"
     """  # noqa: D301 - click's mark
     _decide(session, run, "deny", reason=reason, no_wait=False)
 
@@ -76,7 +76,8 @@ def ignore(session: Session, run: str, step: str, reason: str, no_wait: bool) ->
 
     \b
     Example:
-      karaula run ignore ncts-failover-20261124-013000 names --reason "the name was changed by hand"
+      karaula run ignore ncts-failover-20261124-013000 names \\
+          --reason "the name was changed by hand"
     """  # noqa: D301 - click's mark
     _decide(session, run, "ignore", reason=reason, step=step, no_wait=no_wait)
 
@@ -91,6 +92,6 @@ def cancel(session: Session, run: str, reason: str, no_wait: bool) -> None:
 
     \b
     Example:
-      karaula run cancel cdeps-drill-20261124-013000 --reason "vCenter is being upgraded"
+      karaula run cancel cdeps-drill-20261124-013000 --reason "vCenter upgrade"
     """  # noqa: D301 - click's mark
     _decide(session, run, "cancel", reason=reason, no_wait=no_wait)

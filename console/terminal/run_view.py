@@ -83,13 +83,13 @@ def steps_table(
 def window(steps: Sequence[Step], room: int | None) -> tuple[Sequence[Step], int, int]:
     """Return the steps that fit into ``room`` lines, and how many are left out above and below.
 
-    What is under way or in trouble is always among them, with a step before it.
+    What is under way or in trouble is always among them, with a step before it where there is room.
     """
     if room is None or len(steps) <= room:
         return steps, 0, 0
     fit = max(room - 2, 1)
     first = next((n for n, step in enumerate(steps) if step["state"] not in SETTLED_WELL), len(steps))
-    start = min(max(first - 1, 0), len(steps) - fit)
+    start = min(max(first - 1, 0) if fit > 1 else first, len(steps) - fit)
     return steps[start : start + fit], start, len(steps) - start - fit
 
 

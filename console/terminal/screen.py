@@ -100,10 +100,12 @@ def state(word: str) -> Text:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, keep: int = 1) -> Table:
-    """Return a table; the first ``keep`` columns are never broken, the last takes what is left."""
+    """Return a table without its empty columns; the first ``keep`` are never broken, the last takes what is left."""
+    listed = [[cell(part) if isinstance(part, str) else part for part in row] for row in rows]
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
-    for number, heading in enumerate(headings):
-        made.add_column(heading, no_wrap=number < keep, overflow="fold")
-    for row in rows:
-        made.add_row(*(cell(part) if isinstance(part, str) else part for part in row))
+    used = [n for n, heading in enumerate(headings) if heading or any(row[n] for row in listed)]
+    for number in used:
+        made.add_column(headings[number], no_wrap=number < keep, overflow="fold")
+    for row in listed:
+        made.add_row(*(row[number] for number in used))
     return made

@@ -28,7 +28,8 @@ KINDS = (
     "dns",
     "check",
 )
-PLURALS = {"crossing": "crossings", "power": "power controllers", "dns": "name servers", "vm": "VMs"}
+PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs"}
+SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter"}
 ALWAYS = ("system", "site")
 FEW = 4
 ALARM_WIDTH = 32
@@ -215,7 +216,7 @@ def _numbers(kinds: dict[str, list[Subject]]) -> Iterator[Text]:
     well = []
     for kind, found in kinds.items():
         counted = _counted(kind, found)
-        name = PLURALS.get(kind, f"{kind}s")
+        name = PLURALS.get(kind, f"{kind}s") if len(found) != 1 else SINGULARS.get(kind, kind)
         if all(item["health"] == "ok" for item in found):
             well.append(f"{len(found)} {name}" + (" on primary" if kind == "crossing" else ""))
         else:

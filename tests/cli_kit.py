@@ -1,0 +1,307 @@
+"""The command line against a real application on a real Unix socket, with steps whose outcomes a test dictates.
+
+Orchestrator, guards, journal, HTTP and the socket are the daemon's own; only the watch and the actions are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from click.testing import CliRunner, Result
+
+from console.api.app import make_app
+from console.api.desk import Desk
+from console.main import karaula
+from console.serving import Doors
+from dr.action import Context, Done, Effect, Holds, Lasting, Reading, Seen, StepArgs
+from dr.engine.orchestrator import Orchestrator, Rules
+from dr.errors import StepFailed
+from dr.evidence.report import report as make_report
+from dr.guards import RUN_GUARDS, STEP_GUARDS
+from dr.journal.sqlite import SqliteJournal
+from dr.playbook.read import read_playbooks
+from dr.schedule import Scheduler
+from dr.world import World
+from monitor.clock import Clock, ManualClock, RealClock
+from monitor.credential import Credentials
+from monitor.errors import DeadlineExceeded
+from monitor.inventory.model import Inventory
+from monitor.inventory.read import read
+from monitor.probe import Observation
+from monitor.status.alarm import Alarm
+from monitor.status.state import Flip, Status
+
+ROOT = Path(__file__).resolve().parents[1]
+NOW = 1_795_490_000.0  # 24 November 2026, 04:13:20 in Skopje
+PLAYBOOKS = {
+    "failover": """
+kind: failover
+summary: Fence, promote, see it answer
+steps:
+  - {id: fence, action: fence, site: from, timeout_s: 5, description: Cut the power of the old side}
+  - {id: promote, action: promote, site: to, timeout_s: 5, needs: [fence], description: Let the other side write}
+  - {id: service, action: http_check, site: to, timeout_s: 5, needs: [promote],
+     args: {where: service, expect_role: active}}
+""",
+    # Of kind verify: a real drill needs the actions that compare production, which are not what is tested here.
+    "drill": """
+kind: verify
+summary: Copy, look, clean up
+steps:
+  - {id: copy, action: change, timeout_s: 5, description: Make an isolated copy}
+  - {id: ask, action: look, timeout_s: 5, needs: [copy], description: Ask the copy}
+finally:
+  - {id: clean, action: look, timeout_s: 5, description: Take the copy away}
+""",
+    "backup": "kind: backup\nsummary: Back up\nsteps:\n  - {id: take, action: look, timeout_s: 5}\n",
+}
+
+
+@dataclass
+class Script:
+    """What happens in which step: ``fail`` (once for each word), ``lost``, ``hold`` until released, else well."""
+
+    words: dict[str, list[str]] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    blind: set[str] = field(default_factory=set)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+class WhereArgs(StepArgs):
+    """As ``http_check`` has them."""
+
+    where: str = "front"
+    expect_role: str = ""
+
+
+@cache
+def estate() -> Inventory:
+    return read(ROOT / "inventory.yaml")
+
+
+class Look(Reading):
+    """Looks, as the script says."""
+
+    summary: ClassVar[str] = "look"
+    outputs: ClassVar[tuple[str, ...]] = ("found",)
+    Args: ClassVar[type[StepArgs]] = StepArgs
+
+    def __init__(self, name: str, script: Script) -> None:
+        self.name = name  # type: ignore[misc]  # one class serves several names
+        self.script = script
+
+    async def run(self, args: StepArgs, context: Context) -> Done:
+        await obey(self.script, context)
+        return Done({"found": 7})
+
+
+class Check(Look):
+    Args: ClassVar[type[StepArgs]] = WhereArgs
+
+
+class Change(Lasting):
+    """Changes something, as the script says."""
+
+    summary: ClassVar[str] = "change"
+    outputs: ClassVar[tuple[str, ...]] = ("proof",)
+    Args: ClassVar[type[StepArgs]] = StepArgs
+
+    def __init__(self, name: str, effect: tuple[str, str], script: Script) -> None:
+        self.name = name  # type: ignore[misc]  # as above
+        self.effect = effect
+        self.script = script
+
+    def effects(self, args: StepArgs) -> tuple[Effect, ...]:
+        return (Effect(f"system/{args.system}/{args.site}", *self.effect),)
+
+    async def run(self, args: StepArgs, context: Context) -> Done:
+        await obey(self.script, context)
+        return Done({"proof": "PROVEN"})
+
+    async def probe(self, args: StepArgs, context: Context) -> Seen:
+        if context.step in self.script.blind:
+            return Seen(Holds.CANNOT_TELL, "nobody answers")
+        happened = context.step in self.script.done
+        return Seen(Holds.YES, "it is so", {"proof": "PROVEN"}) if happened else Seen(Holds.NO, "it is not so")
+
+
+async def obey(script: Script, context: Context) -> None:
+    """Do what the script says of this step. Raises StepFailed and DeadlineExceeded."""
+    words = script.words.get(context.step, [])
+    word = words.pop(0) if words else "well"
+    context.say(f"{context.step} on its way")
+    if word == "hold":
+        await asyncio.to_thread(script.released.wait, 30)
+    if word == "fail":
+        raise StepFailed(f"{context.step} said no")
+    script.done.add(context.step)
+    if word == "lost":
+        raise DeadlineExceeded(f"{context.step} did not answer")
+
+
+def actions(script: Script) -> dict[str, Any]:
+    """Return the actions by name, all obeying ``script``."""
+    changes = {"fence": ("fence", "on"), "promote": ("role", "primary"), "change": ("bubble", "up")}
+    made: list[Any] = [Look("look", script), Check("http_check", script)]
+    made += [Change(name, effect, script) for name, effect in changes.items()]
+    return {action.name: action for action in made}
+
+
+@dataclass
+class FakeWatch:
+    """What is held true, as the test says."""
+
+    held: dict[str, Status] = field(default_factory=dict)
+    standing: list[Alarm] = field(default_factory=list)
+    changes: list[Flip] = field(default_factory=list)
+    seen: dict[str, Observation] = field(default_factory=dict)
+
+    def statuses(self) -> Mapping[str, Status]:
+        return self.held
+
+    def observation(self, subject: str) -> Observation | None:
+        return self.seen.get(subject)
+
+    def flips(self, subject: str | None = None, limit: int = 100) -> list[Flip]:
+        return [flip for flip in self.changes if subject in {None, flip.subject}][:limit]
+
+    def alarms(self, *, active_only: bool = True) -> list[Alarm]:
+        return [alarm for alarm in self.standing if alarm.cleared_at is None or not active_only]
+
+
+class DeskDaemon:
+    """The application on a Unix socket, on a loop in a thread of its own."""
+
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        self.folder = folder
+        self.script = Script()
+        self.watch = FakeWatch()
+        self.clock = clock or RealClock()
+        self.broken: list[str] = []
+        self.socket = folder / "k.sock"
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="daemon")
+
+    def start(self) -> None:
+        self._thread.start()
+        self.call(self._start())
+
+    def stop(self) -> None:
+        self.script.released.set()
+        self.call(self._stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+    def call(self, coroutine: Any) -> Any:
+        """Run ``coroutine`` on the daemon's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+
+    def when(self, state: str, act: Callable[[str], None]) -> None:
+        """Call ``act(run id)`` in a thread of its own, once, when a run first comes to ``state``."""
+        told: list[str] = []
+
+        def changed(run: Any, _events: Any) -> None:
+            if run.state.value == state and not told:
+                told.append(run.id)
+                threading.Thread(target=act, args=(run.id,)).start()
+
+        self.loop.call_soon_threadsafe(self.orchestrator.subscribe, changed)
+
+    def karaula(self, *words: str, name: str = "ana", **environment: str) -> Result:
+        """Run the command line in this process, without a terminal."""
+        variables = {"COLUMNS": None, "KARAULA_SOCKET": str(self.socket), "KARAULA_AS": name, **environment}
+        return CliRunner(env=variables).invoke(karaula, list(words), catch_exceptions=False)
+
+    def json(self, *words: str, code: int = 0, name: str = "ana") -> Any:
+        result = self.karaula(*words, "--output", "json", name=name)
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    async def _start(self) -> None:
+        books = self.folder / "playbooks"
+        books.mkdir(exist_ok=True)
+        for name, text in PLAYBOOKS.items():
+            (books / f"{name}.yaml").write_text(text)
+        journal = SqliteJournal(self.folder / "journal.sqlite")
+        world = World(estate(), Credentials(None), RealClock(), None, {}, None, None, lambda _system: None)  # type: ignore[arg-type]  # no client is used
+        rules = Rules(read_playbooks(books), actions(self.script), RUN_GUARDS, STEP_GUARDS, "inventory")
+        self.orchestrator = Orchestrator(journal, world, rules, epoch_seen=lambda _system: 0)
+        await self.orchestrator.start()
+        schedules = estate().schedules
+        zone = estate().estate.timezone
+        scheduler = Scheduler(
+            journal,
+            self.orchestrator.in_thread,
+            schedules,
+            zone,
+            self.clock,
+            None,
+            lambda _ref: None,  # type: ignore[arg-type]  # never ticked
+        )
+        desk = Desk(
+            version="0",
+            inventory=estate(),
+            watch=self.watch,  # type: ignore[arg-type]  # as much of it as the command line shows
+            orchestrator=self.orchestrator,
+            scheduler=scheduler,
+            clock=self.clock,
+            metrics=lambda _accept: (b"", ""),
+            problems=lambda: self.broken,
+            not_ready=list,
+            report=self._report,
+        )
+        self.app = make_app(desk, frozenset())
+        await self.open_doors()
+
+    async def open_doors(self) -> None:
+        """Listen (again)."""
+        self.doors = Doors(self.socket, "127.0.0.1", 0)
+        self.doors.bind()
+        await self.doors.open(self.app)
+
+    async def _stop(self) -> None:
+        await self.doors.close()
+        await self.orchestrator.stop()
+
+    async def _report(self, run_id: str) -> Any:
+        run = self.orchestrator.run(run_id)
+        outputs = {(item.step, item.attempt): item.text for item in await self.orchestrator.outputs(run.id)}
+        return make_report(run, self.orchestrator.events(run.id), outputs, estate(), self.clock.now())
+
+
+@contextmanager
+def desk_daemon(clock: Clock | None = None) -> Iterator[DeskDaemon]:
+    """Run one; its folder has a short name, for a socket's path may have 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="karaula-cli-"))
+    daemon = DeskDaemon(folder, clock)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+        shutil.rmtree(folder)
+
+
+def still() -> ManualClock:
+    return ManualClock(NOW)
+
+
+def without_times(text: str) -> str:
+    """Return ``text`` with ids, times of day, lengths and hashes replaced, so that the rest can be pinned."""
+    text = re.sub(r"-\d{8}-\d{6}", "-ID", text)
+    text = re.sub(r"\b\d\d:\d\d:\d\d\b", "TIME", text)
+    text = re.sub(r"\b(\d+ h \d\d min|\d+ min \d\d s|\d+(\.\d)? s)\b", "SPAN", text)
+    text = re.sub(r"\bplan [0-9a-f]{12}\b", "plan HASH", text)
+    return re.sub(r"user \w+", "user USER", text)
