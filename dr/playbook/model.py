@@ -62,7 +62,7 @@ class Playbook(BaseModel):
     kind: Kind = Field(description="what it is for; decides who must approve and which sites 'from' and 'to' are")
     summary: str = Field(description="one sentence for whoever approves it")
     steps: tuple[Step, ...] = Field(min_length=1, description="what is done")
-    finally_steps: tuple[Step, ...] = Field((), alias="finally", description="cleaning up, whatever became of the steps")
+    finally_steps: tuple[Step, ...] = Field((), alias="finally", description="cleaning up, whatever became of them")
 
 
 @dataclass(frozen=True, slots=True)
