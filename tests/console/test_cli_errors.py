@@ -202,3 +202,12 @@ def test_ctrl_c_has_its_own_code(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("console.client.default_socket", interrupt)
     result = CliRunner().invoke(karaula, ["status"])
     assert result.exit_code == exits.INTERRUPTED
+
+
+@pytest.mark.parametrize(("words", "title"), [([], "Karaula inventory"), (["playbook"], "Karaula playbook")])
+def test_the_schemas_are_json_and_know_their_drafts(words: list[str], title: str) -> None:
+    result = CliRunner().invoke(karaula, ["schema", *words])
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert document["title"] == title
+    assert document["$schema"].endswith("2020-12/schema")
