@@ -27,6 +27,7 @@ KINDS: Mapping[str, str] = {
     "expire-sessions": "vcenter",
     "vanish-vm": "vm",
     "fail-task": "vcenter",
+    "lie-reconfigure": "vcenter",
     "hang-host": "host",
     "slow-host": "host",
     "change-host-key": "host",

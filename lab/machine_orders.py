@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lab.machines import Machine
@@ -26,7 +27,7 @@ class MachineError(Exception):
 
 
 class MachineOrders:
-    """Power, clones, snapshots. Every order is recorded as an effect ``by`` vcenter."""
+    """Power, clones, networks, snapshots. Every order is recorded as an effect ``by`` vcenter."""
 
     def __init__(self, estate: Estate) -> None:
         """Give orders to ``estate``."""
@@ -53,11 +54,25 @@ class MachineOrders:
             raise MachineError("HostNotConnected", "Unable to communicate with the remote host: it is disconnected.")
         with self._estate.changing():
             clone = inventory.add(name, machine.system, machine.tier, powered=power_on, source=machine.name)
+            inventory.copy_cards(machine, clone)
             if machine.tier == "database" and not machine.source:
                 ledger = self._estate.database(machine.system, inventory.site).copy()
                 self._estate.bubbles[machine.vcenter, clone.moid] = ledger
             self._record("clone", clone, source=machine.name)
         return clone
+
+    def plug(self, machine: Machine, changes: Mapping[int, tuple[str, bool]]) -> None:
+        """Plug cards, by device key, into (network, connected from power-on). Raises MachineError InvalidDeviceSpec."""
+        cards = {card.key: card for card in machine.cards}
+        for key, (network, _) in changes.items():
+            if key not in cards or network not in self._estate.inventories[machine.vcenter].networks:
+                raise MachineError("InvalidDeviceSpec", f"Invalid configuration for device {key}.", state=str(key))
+        lie = self._estate.faults.active("lie-reconfigure", machine.vcenter)
+        with self._estate.changing():
+            for key, (network, start_connected) in changes.items():
+                if not lie:
+                    cards[key].network, cards[key].start_connected = network, start_connected
+            self._record("plug", machine, changed=not lie, networks=", ".join(card.network for card in machine.cards))
 
     def destroy(self, machine: Machine) -> None:
         """Delete a machine and its disks. Raises MachineError while it is powered on."""

@@ -17,7 +17,10 @@ TIERS = ("database", "application", "web")
 
 @dataclass(frozen=True, slots=True)
 class VcenterPlan:
-    """A vCenter: ``key`` at ``address``:``port``; ``credential`` names the password file of ``user``."""
+    """A vCenter: ``key`` at ``address``:``port``; ``credential`` names the password file of ``user``.
+
+    ``bubble_network`` is the name of the network without a way out.
+    """
 
     key: str
     site: str
@@ -25,6 +28,7 @@ class VcenterPlan:
     port: int
     user: str
     credential: str
+    bubble_network: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,15 @@ def read_plan(path: Path) -> Plan:
 
 
 def _vcenter(key: str, value: dict[str, Any]) -> VcenterPlan:
-    return VcenterPlan(key, value["site"], value["address"], value["port"], value["user"], value["credential"])
+    return VcenterPlan(
+        key,
+        value["site"],
+        value["address"],
+        value["port"],
+        value["user"],
+        value["credential"],
+        value["bubble_network"],
+    )
 
 
 def _host(key: str, value: dict[str, Any]) -> HostPlan:

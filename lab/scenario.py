@@ -102,7 +102,7 @@ class Estate:
         self.faults = Faults()
         self.power: dict[str, bool] = dict.fromkeys(plan.sites, True)
         self.outlets = {(one.controller, one.outlet_group): Outlet() for one in plan.deployments}
-        self.inventories = {key: Inventory(key, one.site) for key, one in plan.vcenters.items()}
+        self.inventories = {key: Inventory(key, one.site, one.bubble_network) for key, one in plan.vcenters.items()}
         self.vault = Vault(now)
         self.mails: list[Mail] = []
         self.tickets: list[Ticket] = []
@@ -112,6 +112,7 @@ class Estate:
         self.machine_orders = MachineOrders(self)
         self.injuries = Injuries(self)
         self.held: dict[str, float] = {}  # sensors' values that are held by a fault
+        self.exposed: dict[str, set[str]] = {key: set() for key in plan.systems}  # clones that ran outside of a bubble
         self.bubbles: dict[tuple[str, str], Database] = {}  # (vcenter, moid of the database's clone)
         self._databases: dict[tuple[str, str], Database] = {}
         self._subscribers: list[Callable[[], None]] = []
@@ -251,13 +252,14 @@ class Estate:
         return self.zones[key]
 
     def bubble(self, system: str, site: str) -> Database | None:
-        """Return the isolated ledger of a drill whose clones of every tier are up, or None."""
+        """Return the isolated ledger of a drill whose clones of every tier are up in the bubble, or None."""
         deployment = self.plan.systems[system].deployments[site]
         tiers = set(deployment.vms.values())
         runs: dict[str, set[str]] = {}
         ledger: dict[str, Database] = {}
-        for machine in self.inventories[deployment.vcenter].machines.values():
-            if machine.source and machine.system == system and self.up(machine):
+        inventory = self.inventories[deployment.vcenter]
+        for machine in inventory.machines.values():
+            if machine.source and machine.system == system and self.up(machine) and inventory.isolated(machine):
                 runs.setdefault(machine.run, set()).add(machine.tier)
                 copy = self.bubbles.get((machine.vcenter, machine.moid))
                 if copy is not None:
@@ -344,7 +346,14 @@ class Estate:
                     database.connected_since = self.now()
 
     def _watch(self) -> None:
-        """Remember how many sites of each system are writable, above all when there are two."""
+        """Remember what must never be: two writable sites of a system, a drill's clone on production's network."""
+        for inventory in self.inventories.values():
+            for machine in inventory.machines.values():
+                stray = machine.source and machine.started_at is not None and not inventory.isolated(machine)
+                if stray and machine.name not in self.exposed[machine.system]:
+                    self.exposed[machine.system].add(machine.name)
+                    key = f"{machine.vcenter}/{machine.name}"
+                    self.effects.record("truth", "clone on production network", key, system=machine.system)
         for key, memory in self.writable.items():
             sites = self.writable_sites(key)
             if len(sites) > 1 and sites != memory.now:

@@ -13,7 +13,8 @@ def truth(estate: Estate, system: str) -> dict[str, Any]:
     """Return what is true of one system.
 
     ``lost`` counts declarations that were acknowledged and are in no writable ledger; it is None while no site is
-    writable. ``ever_double_writable`` never becomes false again. Raises KeyError for an unknown system.
+    writable. ``ever_double_writable`` and ``production_clone`` (a drill's clone ran while plugged in outside of the
+    bubble network) never become false again. Raises KeyError for an unknown system.
     """
     plan = estate.plan.systems[system]
     databases = {site: estate.database(system, site) for site in plan.deployments}
@@ -28,6 +29,7 @@ def truth(estate: Estate, system: str) -> dict[str, Any]:
         "writable_sites": list(writable),
         "active": writable[0] if len(writable) == 1 else None,
         "ever_double_writable": bool(memory.doubles),
+        "production_clone": bool(estate.exposed[system]),
         "double_writable": [{"at": at, "sites": list(sites)} for at, sites in memory.doubles],
         "acknowledged": len(receipts.ids),
         "not_acknowledged": receipts.refused,
@@ -73,7 +75,12 @@ def state(estate: Estate) -> dict[str, Any]:
         "systems": {key: _without_effects(truth(estate, key)) for key in plan.systems},
         "outlets": {"/".join(key): asdict(estate.outlet(*key)) for key in estate.outlets},
         "machines": {
-            f"{key}/{machine.name}": {"powered": machine.powered, "up": estate.up(machine), "system": machine.system}
+            f"{key}/{machine.name}": {
+                "powered": machine.powered,
+                "up": estate.up(machine),
+                "system": machine.system,
+                "networks": [card.network for card in machine.cards],
+            }
             for key, inventory in estate.inventories.items()
             for machine in inventory.machines.values()
         },

@@ -143,7 +143,7 @@ def drilled(lab: RunningLab, system: str, before: dict[str, Any]) -> list[str]:
     found = orders(lab, system)
     doubled = [f"{order}, {count} times" for order, count in found.items() if count != 1]
     kinds = Counter(order.rpartition(" ")[0] for order in found)
-    wanted = {"clone": 5, "power off": 5, "destroy": 5}
+    wanted = dict.fromkeys(("clone", "plug", "power on", "power off", "destroy"), 5)
     truth = lab.truth(system)
     now = lab.lab_state()
     production = ("roles", "epochs", "addresses", "fronts", "writable_sites", "bubbles")
@@ -153,6 +153,7 @@ def drilled(lab: RunningLab, system: str, before: dict[str, Any]) -> list[str]:
         *([f"orders {dict(kinds)}, not {wanted}"] if kinds != wanted else []),
         *(f"{name} was {was[name]}, is {truth[name]}" for name in production if was[name] != truth[name]),
         *([f"two writable sites: {truth['double_writable']}"] if truth["ever_double_writable"] else []),
+        *(["a clone ran on production's network"] if truth["production_clone"] else []),
         *(
             f"{machine} is left over"
             for machine in now["machines"].keys() - before["machines"].keys()

@@ -1,4 +1,4 @@
-"""A system's virtual machines at a site, and the names of a drill's clones of them."""
+"""A system's virtual machines at a site, and the names and the network of a drill's clones of them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,24 @@ async def look(vcenter: VcenterSession, names: Iterable[str]) -> dict[str, Vm | 
     wanted = list(names)
     found = await together(*(vcenter.vm(name) for name in wanted))
     return dict(zip(wanted, found, strict=True))
+
+
+def bubble_network(world: World, system: str, site: str) -> str:
+    """Return the name of the network that a drill's clones of the system run on at ``site``, and on no other."""
+    return world.inventory.vcenters[world.deployment(system, site).vcenter].bubble_network
+
+
+def production_names(world: World, system: str, site: str) -> frozenset[str]:
+    """Return the names of all systems' VMs in the vCenter that the system's VMs at ``site`` live in."""
+    key = world.deployment(system, site).vcenter
+    return frozenset(
+        name
+        for other, entry in world.inventory.systems.items()
+        for place, deployment in entry.sites.items()
+        if deployment.vcenter == key
+        for tier in tiers(world, other, place, "all")
+        for name in tier
+    )
 
 
 def clone_names(world: World, system: str, site: str, run_id: str) -> list[tuple[str, str]]:

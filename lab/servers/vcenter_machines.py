@@ -1,7 +1,7 @@
 """What can be ordered of a VirtualMachine over vim25; every order is a task.
 
 Source: vSphere Web Services API 8.0, VirtualMachine. A power order on a machine in the wrong state ends its task with
-InvalidPowerState; so does destroying one that runs.
+InvalidPowerState; so does destroying one that runs. ReconfigVM_Task changes networks of network cards only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from lab.machine_orders import MachineError, MachineOrders
 from lab.machines import Machine
 from lab.scenario import Estate
+from lab.servers.vcenter_hardware import read_changes
 from lab.servers.vcenter_objects import Objects
 from lab.servers.vcenter_soap import Call, Ref, Value, VimFault
 from lab.servers.vcenter_tasks import Tasks
@@ -32,6 +33,7 @@ class MachineMethods:
             "PowerOnVM_Task": self._power_on,
             "PowerOffVM_Task": self._power_off,
             "CloneVM_Task": self._clone,
+            "ReconfigVM_Task": self._reconfigure,
             "Destroy_Task": self._destroy,
             "CreateSnapshot_Task": self._snapshot,
             "CreateSnapshotEx_Task": self._snapshot,
@@ -68,10 +70,17 @@ class MachineMethods:
         if not name or call.element("spec") is None:
             raise VimFault("InvalidArgument", "A clone needs a name and a spec.", {"invalidProperty": "name"})
 
+        if call.element("spec/config") is not None or call.element("spec/location/deviceChange") is not None:
+            raise VimFault("NotSupported", "Here a clone is like its source; reconfigure it afterwards.")
+
         def effect() -> Value:
             return Ref("VirtualMachine", self._orders.clone(machine, name, power_on=power_on).moid)
 
         return self._begin(call, machine, user, CLONE_S, effect)
+
+    def _reconfigure(self, call: Call, machine: Machine, user: str) -> Ref:
+        changes = read_changes(call, self._objects.inventory)
+        return self._begin(call, machine, user, DISK_S, lambda: self._orders.plug(machine, changes))
 
     def _destroy(self, call: Call, machine: Machine, user: str) -> Ref:
         return self._begin(call, machine, user, DISK_S, lambda: self._orders.destroy(machine))

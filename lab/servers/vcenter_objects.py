@@ -1,8 +1,8 @@
 """The managed objects of one vCenter as vim25 shows them: tree and properties, computed from the truth when asked.
 
 Source: vSphere Web Services API 8.0, VirtualMachine, HostSystem, Folder, Datacenter, ComputeResource. The tree is the
-smallest that tools expect: root folder, one datacenter, its vm and host folders, one cluster with one host for each
-system (the host hangs on the system's outlet group).
+smallest that tools expect: root folder, one datacenter, its vm, host and network folders, one cluster with one host for
+each system (the host hangs on the system's outlet group).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from lab.machines import Machine
 from lab.scenario import Estate
+from lab.servers.vcenter_hardware import hardware, network_named, network_ref, plugged_in
 from lab.servers.vcenter_soap import Many, Ref, Struct, Value, VimFault, Word, stamp
 
 ROOT = Ref("Folder", "group-d1")
@@ -20,8 +21,11 @@ VM_FOLDER = Ref("Folder", "group-v3")
 HOST_FOLDER = Ref("Folder", "group-h4")
 CLUSTER = Ref("ClusterComputeResource", "domain-c5")
 POOL = Ref("ResourcePool", "resgroup-6")
+NETWORK_FOLDER = Ref("Folder", "group-n6")
 API_VERSION = "8.0.1.0"
-ENTITIES = frozenset({"VirtualMachine", "HostSystem", "Folder", "Datacenter", "ClusterComputeResource", "ResourcePool"})
+ENTITIES = frozenset(
+    {"VirtualMachine", "HostSystem", "Folder", "Datacenter", "ClusterComputeResource", "ResourcePool", "Network"}
+)
 PARENTS: Mapping[str, frozenset[str]] = {
     "ManagedEntity": ENTITIES,
     "ComputeResource": frozenset({"ClusterComputeResource"}),
@@ -75,6 +79,8 @@ class Objects:
             HOST_FOLDER,
             CLUSTER,
             POOL,
+            NETWORK_FOLDER,
+            *self._networks(),
             *(Ref("HostSystem", f"host-{system.key}") for system in self._systems),
             *self._machines(),
         )
@@ -96,6 +102,8 @@ class Objects:
             return self._of_machine(self.machine(ref))
         if ref.type == "HostSystem":
             return self._of_host(ref)
+        if ref.type == "Network":
+            return self._of_network(ref)
         fixed = self._of_fixed().get(ref)
         if fixed is None:
             raise gone(ref)
@@ -121,7 +129,12 @@ class Objects:
     def _machines(self) -> tuple[Ref, ...]:
         return tuple(Ref("VirtualMachine", moid) for moid in self.inventory.machines)
 
+    def _networks(self) -> tuple[Ref, ...]:
+        return tuple(network_ref(self.inventory, name) for name in self.inventory.networks)
+
     def _parent(self, ref: Ref) -> Ref | None:
+        if ref.type == "Network":
+            return NETWORK_FOLDER
         if ref.type == "VirtualMachine":
             return VM_FOLDER
         if ref.type == "HostSystem":
@@ -130,6 +143,7 @@ class Objects:
             DATACENTER: ROOT,
             VM_FOLDER: DATACENTER,
             HOST_FOLDER: DATACENTER,
+            NETWORK_FOLDER: DATACENTER,
             CLUSTER: HOST_FOLDER,
             POOL: CLUSTER,
         }.get(ref)
@@ -139,6 +153,7 @@ class Objects:
     def _of_fixed(self) -> dict[Ref, Properties]:
         machines = Many("ManagedObjectReference", self._machines())
         hosts = tuple(Ref("HostSystem", f"host-{system.key}") for system in self._systems)
+        networks = Many("ManagedObjectReference", self._networks())
         green = Word("ManagedEntityStatus", "green")
 
         def entity(ref: Ref, name: str, **more: Value) -> tuple[Ref, Properties]:
@@ -150,7 +165,15 @@ class Objects:
         return dict(
             (
                 entity(ROOT, "Datacenters", childEntity=children(DATACENTER)),
-                entity(DATACENTER, self.site, vmFolder=VM_FOLDER, hostFolder=HOST_FOLDER),
+                entity(
+                    DATACENTER,
+                    self.site,
+                    vmFolder=VM_FOLDER,
+                    hostFolder=HOST_FOLDER,
+                    networkFolder=NETWORK_FOLDER,
+                    network=networks,
+                ),
+                entity(NETWORK_FOLDER, "network", childEntity=networks),
                 entity(VM_FOLDER, "vm", childEntity=machines),
                 entity(HOST_FOLDER, "host", childEntity=children(CLUSTER)),
                 entity(CLUSTER, f"cluster-{self.site}", host=children(*hosts), resourcePool=POOL),
@@ -184,6 +207,23 @@ class Objects:
             "summary": Struct("HostListSummary", {"host": ref, "runtime": runtime, "rebootRequired": False}),
         }
 
+    def _of_network(self, ref: Ref) -> Properties:
+        name = network_named(self.inventory, ref)
+        if name is None:
+            raise gone(ref)
+        machines = tuple(
+            Ref("VirtualMachine", one.moid)
+            for one in self.inventory.machines.values()
+            if any(card.network == name for card in one.cards)
+        )
+        return {
+            "name": name,
+            "parent": NETWORK_FOLDER,
+            "overallStatus": Word("ManagedEntityStatus", "green"),
+            "summary": Struct("NetworkSummary", {"network": ref, "name": name, "accessible": True}),
+            "vm": Many("ManagedObjectReference", machines),
+        }
+
     def _of_machine(self, machine: Machine) -> Properties:
         ref = Ref("VirtualMachine", machine.moid)
         fed, up = self._estate.fed(machine), self._estate.up(machine)
@@ -215,6 +255,7 @@ class Objects:
             "name": machine.name,
             "parent": VM_FOLDER,
             "resourcePool": POOL,
+            "network": plugged_in(self.inventory, machine),
             "overallStatus": Word("ManagedEntityStatus", "green" if fed else "red"),
             "runtime": runtime,
             "guestHeartbeatStatus": heartbeat,
@@ -227,6 +268,7 @@ class Objects:
                     "instanceUuid": machine.instance_uuid,
                     "template": False,
                     "guestFullName": "Debian GNU/Linux 12 (64-bit)",
+                    "hardware": hardware(self.inventory, machine),
                 },
             ),
             "summary": Struct(

@@ -178,7 +178,7 @@ def encode(tag: str, value: Value) -> str:  # noqa: PLR0911 - one return a kind 
 
 
 def _field(name: str, value: Value) -> str:
-    """Write a data object's field: an array there is the element repeated."""
-    if isinstance(value, Many):
+    """Write a data object's field: an array there is the element repeated, but not where anything may stand."""
+    if isinstance(value, Many) and name != "val":
         return "".join(encode(name, one) for one in value.items)
     return encode(name, value)

@@ -134,6 +134,8 @@ def meaning(error: MachineError, entity: Ref) -> VimFault:
         fields = {"existingState": Word("VirtualMachinePowerState", error.state)}
         if error.wanted:
             fields["requestedState"] = Word("VirtualMachinePowerState", error.wanted)
+    elif error.fault == "InvalidDeviceSpec":
+        fields = {"property": f"spec.deviceChange.device.key {error.state}", "deviceIndex": 0}
     elif error.fault == "DuplicateName":
         fields = {"name": error.state, "object": entity}
     elif error.fault == "ManagedObjectNotFound":

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from monitor.clients.vsphere_collector import Collector
 from monitor.clients.vsphere_errand import Desk, Errand
 from monitor.clients.vsphere_inventory import VcenterSnapshot, Vm, VmHost
+from monitor.clients.vsphere_network import Nic, Wiring
 from monitor.clients.vsphere_soap import Peer
 from monitor.errors import CredentialError, DeadlineExceeded, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from monitor.clock import Clock
     from monitor.credential import Secret
 
-__all__ = ["VcenterSession", "VcenterSnapshot", "Vm", "VmHost"]
+__all__ = ["Nic", "VcenterSession", "VcenterSnapshot", "Vm", "VmHost", "Wiring"]
 
 T = TypeVar("T")
 ERRAND_THREADS = 6
@@ -96,9 +97,29 @@ class VcenterSession:
         """
         await self._errand("power change", timeout_s, lambda errand: errand.power(name, on=on))
 
-    async def clone(self, name: str, new_name: str, timeout_s: float, power_on: bool) -> None:
-        """Copy a VM beside itself, in the same folder, pool and datastore. Raises as ``power``."""
-        await self._errand("clone", timeout_s, lambda errand: errand.clone(name, new_name, power_on=power_on))
+    async def clone(self, name: str, new_name: str, timeout_s: float) -> None:
+        """Copy a VM beside itself, in the same folder, pool and datastore; the copy is off. Raises as ``power``.
+
+        Its network cards are plugged in where the original's are: ``plug`` it elsewhere before powering it on.
+        """
+        await self._errand("clone", timeout_s, lambda errand: errand.clone(name, new_name))
+
+    async def plug(self, name: str, network: str, timeout_s: float) -> Wiring:
+        """Bring every network card of a VM that is off onto ``network`` and return what was then read back.
+
+        ``network`` is a port group, distributed or not. Does nothing when it is so already, also of a VM that is on.
+        Raises as ``power``; NotFound names the networks there are; Refused when the VM is not off and plugged in
+        elsewhere, and when what is read back is not ``network`` alone.
+        """
+        return await self._errand("change of networks", timeout_s, lambda errand: errand.plug(name, network))
+
+    async def wirings(self, names: Sequence[str]) -> dict[str, Wiring | None]:
+        """Ask afresh what each VM is plugged into; None where the vCenter has none of that name."""
+        return await self._errand("look-up", self._deadline_s, lambda errand: errand.wirings(names))
+
+    async def on_network(self, network: str) -> tuple[str, ...]:
+        """Ask afresh for the names of all VMs on ``network``. Raises NotFound, with the networks there are."""
+        return await self._errand("look-up", self._deadline_s, lambda errand: errand.on_network(network))
 
     async def destroy(self, name: str, timeout_s: float) -> None:
         """Delete a VM that is powered off, disks and all. Raises as ``power``."""

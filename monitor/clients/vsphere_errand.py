@@ -17,6 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pyVmomi import vim, vmodl
 
 from monitor.clients.vsphere_inventory import VM_PATHS, Vm, escape, unescape, vm_from
+from monitor.clients.vsphere_network import (
+    NETWORK_PATHS,
+    WIRING_PATHS,
+    Networks,
+    Wiring,
+    all_onto,
+    moref_of,
+    wiring_from,
+)
 from monitor.clients.vsphere_soap import Line, Peer, filter_spec, meaning
 from monitor.errors import DeadlineExceeded, GarbledReply, NotFound, Refused, SessionLost, TargetError, Unreachable
 
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FIRST_LOOK_S = 0.05
 LONGEST_PAUSE_S = 1.0
+SETTLE_S = 3.0  # a vCenter may take a moment to list what it has changed
 LOOK_LIMIT_S = 10.0  # one look at a running task; a vCenter that was frozen meanwhile is asked again
 
 
@@ -96,24 +106,34 @@ class Errand:
         return self._run(lambda: self._find(name))
 
     def _find(self, name: str) -> Vm | None:
-        view = self._view()
-        try:
-            spec = filter_spec(view, {vim.VirtualMachine: ["name"]})
-            names = self._read(spec)
-            found = [moref for moref, values in names.items() if unescape(str(values.get("name"))) == name]
-            if not found:
-                return None
+        found = self._morefs((name,)).get(name)
+        if found is None:
+            return None
+        return vm_from(found, self._properties(vim.VirtualMachine(found, self._line), VM_PATHS))
+
+    def _morefs(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the MoRefs of the VMs that are there, by name. Raises Refused when several have one name."""
+        morefs: dict[str, list[str]] = {}
+        for vm, values in self._all({vim.VirtualMachine: ["name"]}):
+            name = unescape(str(values.get("name")))
+            if name in names:
+                morefs.setdefault(name, []).append(moref_of(vm))
+        for name, found in morefs.items():
             if len(found) > 1:
                 listed = ", ".join(f"{name} ({moref})" for moref in sorted(found))
                 raise Refused(f"{self._desk.peer} has {len(found)} VMs of that name: {listed}; rename all but one")
-            values = self._properties(vim.VirtualMachine(found[0], self._line), VM_PATHS)
-            return vm_from(found[0], values)
+        return {name: found[0] for name, found in morefs.items()}
+
+    def _all(self, paths: Mapping[Any, Sequence[str]]) -> list[tuple[Any, Mapping[str, Any]]]:
+        """Read ``paths`` of everything there is of those managed types."""
+        view = self._view(list(paths))
+        try:
+            return self._read(filter_spec(view, paths))
         finally:
             self._forget(view)
 
-    def _view(self) -> Any:
+    def _view(self, kinds: list[Any]) -> Any:
         """Create a view, the first call that needs the session; renew the session once when it has ended."""
-        kinds = [vim.VirtualMachine]
         content = self._line.content
         try:
             return content.viewManager.CreateContainerView(self._line.root(), kinds, True)  # noqa: FBT003 - SOAP order
@@ -127,13 +147,12 @@ class Errand:
         except (TargetError, vmodl.MethodFault):
             return  # it ends with the session; what was read, or the error on its way up, matters more
 
-    def _read(self, spec: Any) -> dict[str, Mapping[str, Any]]:
+    def _read(self, spec: Any) -> list[tuple[Any, Mapping[str, Any]]]:
         collector = self._line.content.propertyCollector
         page = collector.RetrievePropertiesEx([spec], vmodl.query.PropertyCollector.RetrieveOptions())
-        found: dict[str, Mapping[str, Any]] = {}
+        found: list[tuple[Any, Mapping[str, Any]]] = []
         while page is not None:
-            for item in page.objects:
-                found[str(item.obj._GetMoId())] = {prop.name: prop.val for prop in item.propSet}  # noqa: SLF001 - documented
+            found += [(item.obj, {prop.name: prop.val for prop in item.propSet}) for item in page.objects]
             page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
         return found
 
@@ -146,7 +165,7 @@ class Errand:
         found = self._read(spec)
         if len(found) != 1:
             raise GarbledReply(f"{self._desk.peer} answered with {len(found)} objects where one was asked for")
-        return next(iter(found.values()))
+        return found[0][1]
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -166,11 +185,11 @@ class Errand:
             if str(fault.existingState) != ("poweredOn" if on else "poweredOff"):  # else somebody else was faster
                 raise
 
-    def clone(self, name: str, new_name: str, *, power_on: bool) -> None:
-        """Copy VM ``name`` to ``new_name`` beside it. Raises Refused when that name is taken."""
-        self._run(lambda: self._clone(name, new_name, power_on=power_on))
+    def clone(self, name: str, new_name: str) -> None:
+        """Copy VM ``name`` to ``new_name`` beside it, powered off. Raises Refused when that name is taken."""
+        self._run(lambda: self._clone(name, new_name))
 
-    def _clone(self, name: str, new_name: str, *, power_on: bool) -> None:
+    def _clone(self, name: str, new_name: str) -> None:
         vm = self._existing(name)
         if self._find(new_name) is not None:
             raise Refused(f"{self._desk.peer} already has a VM '{new_name}'")
@@ -178,10 +197,8 @@ class Errand:
         folder = self._properties(machine, ["parent"]).get("parent")
         if folder is None:
             raise Refused(f"{self._desk.peer} keeps VM '{name}' in no folder (a vApp?); it cannot be cloned beside it")
-        spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), powerOn=power_on, template=False)
+        spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), powerOn=False, template=False)
         self._finish(machine.CloneVM_Task(folder, escape(new_name), spec))
-        if power_on:
-            self._power(new_name, on=True)  # a vCenter may leave it off (DRS in manual mode); else nothing is sent
 
     def destroy(self, name: str) -> None:
         """Delete the VM with its disks. Raises NotFound, and Refused while it is powered on."""
@@ -197,6 +214,71 @@ class Errand:
             )
 
         self._run(job)
+
+    # -- networks -----------------------------------------------------------------------------------------------------
+
+    def wirings(self, names: Sequence[str]) -> dict[str, Wiring | None]:
+        """Return what each VM is plugged into as it is now; None where there is no such VM."""
+
+        def job() -> dict[str, Wiring | None]:
+            morefs, networks = self._morefs(names), self._networks()
+            return {name: self._wiring(name, morefs[name], networks) if name in morefs else None for name in names}
+
+        return self._run(job)
+
+    def on_network(self, network: str) -> tuple[str, ...]:
+        """Return the names of all VMs that are plugged into ``network``. Raises NotFound, Refused when ambiguous."""
+
+        def job() -> tuple[str, ...]:
+            wanted = moref_of(self._networks().named(network, str(self._desk.peer)))
+            return tuple(
+                sorted(
+                    unescape(str(vm.get("name")))
+                    for _, vm in self._all({vim.VirtualMachine: ["name", "network"]})
+                    if wanted in map(moref_of, vm.get("network") or ())
+                )
+            )
+
+        return self._run(job)
+
+    def plug(self, name: str, network: str) -> Wiring:
+        """Bring every network card of a VM that is off onto ``network``; return what was read back.
+
+        Raises Refused when the VM runs elsewhere (nothing is changed then) and when what is read back is not so.
+        """
+        return self._run(lambda: self._plug(name, network))
+
+    def _plug(self, name: str, network: str) -> Wiring:
+        networks = self._networks()
+        wanted = networks.named(network, str(self._desk.peer))
+        vm = self._existing(name)
+        wiring = self._wiring(name, vm.moref, networks)
+        astray = wiring.astray(network)
+        if not astray and (wiring.power != "off" or all(nic.start_connected for nic in wiring.nics)):
+            return wiring
+        if wiring.power != "off":
+            raise Refused(f"VM '{name}' is {wiring.power}, and not on network '{network}' alone: {astray}")
+        machine = vim.VirtualMachine(vm.moref, self._line)
+        devices = self._properties(machine, ["config.hardware.device"]).get("config.hardware.device") or ()
+        switch = networks.switch(wanted)
+        uuid = "" if switch is None else str(self._properties(switch, ["uuid"]).get("uuid") or "")
+        self._finish(machine.ReconfigVM_Task(all_onto(devices, networks.backing(wanted, uuid))))
+        settled = self._line.clock.monotonic() + SETTLE_S
+        while True:
+            wiring = self._wiring(name, vm.moref, networks)
+            astray = wiring.astray(network)
+            if not astray:
+                return wiring
+            left = min(settled, self._line.expires) - self._line.clock.monotonic()
+            if left <= 0 or self._line.aborted.wait(min(LONGEST_PAUSE_S, left)):
+                raise Refused(f"VM '{name}' was put on network '{network}', and yet is not on it alone: {astray}")
+
+    def _networks(self) -> Networks:
+        return Networks(self._all(NETWORK_PATHS))
+
+    def _wiring(self, name: str, moref: str, networks: Networks) -> Wiring:
+        values = self._properties(vim.VirtualMachine(moref, self._line), WIRING_PATHS)
+        return wiring_from(name, values, networks)
 
     def _existing(self, name: str) -> Vm:
         vm = self._find(name)

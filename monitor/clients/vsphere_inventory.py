@@ -31,7 +31,7 @@ VM_PATHS = (
 )
 HOST_PATHS = ("name", "runtime.connectionState", "runtime.powerState", "runtime.inMaintenanceMode")
 
-_POWER: dict[str, Power] = {"poweredOn": "on", "poweredOff": "off", "suspended": "suspended"}
+POWERS: Mapping[str, Power] = {"poweredOn": "on", "poweredOff": "off", "suspended": "suspended"}
 _TOOLS = {
     "guestToolsRunning": "running",
     "guestToolsNotRunning": "not-running",
@@ -105,7 +105,7 @@ def escape(name: str) -> str:
 def vm_from(moref: str, values: Mapping[str, Any]) -> Vm:
     """Read a VM from property paths and values. Raises GarbledReply when it has no name or no known power state."""
     name = values.get("name")
-    power = _POWER.get(str(values.get("runtime.powerState")))
+    power = POWERS.get(str(values.get("runtime.powerState")))
     if not isinstance(name, str) or power is None:
         raise GarbledReply(f"the vCenter describes {moref} without its name or power state")
     host = values.get("runtime.host")

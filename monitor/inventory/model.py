@@ -87,6 +87,10 @@ class Vcenter(Endpoint):
     site: Key
     user: Text
     credential: Reference
+    bubble_network: Text = Field(
+        description="port group without a way out; a drill's clones are plugged into it before they start",
+        examples=["drill-bubble"],
+    )
     datacenter: str = Field("", description="limit to one datacenter; empty means the whole inventory")
 
 

@@ -81,12 +81,13 @@ async def test_night_drill_backup_verification(tmp_path: Path) -> None:
                 assert run.state is RunState.SUCCEEDED, run
             changed = {(one["by"], one["what"]) for one in lab.effects("ncts")}
             assert changed <= {
-                *(("vcenter", what) for what in ("clone", "destroy", "power off")),
+                *(("vcenter", what) for what in ("clone", "plug", "power on", "power off", "destroy")),
                 *(("power", what) for what in ("machine starts", "machine stops")),
                 *(("ssh", what) for what in ("backup", "restore", "discard")),
             }
             assert len(lab.effects("ncts", "clone")) == len(lab.effects("ncts", "destroy")) == 5
             assert lab.truth("ncts")["active"] == "main"
+            assert lab.truth("ncts")["production_clone"] is False
 
             lab.fault("corrupt-backup", "ncts")
             run = await carried_out(orchestrator, "verify")

@@ -12,6 +12,7 @@ from lab.machines import Machine
 from lab.plan import read_plan
 from lab.presence import Presence
 from lab.scenario import Estate
+from lab.truth import truth
 from lab.vault import DamagedError
 
 INVENTORY = Path(__file__).resolve().parents[2] / "inventory.yaml"
@@ -140,9 +141,12 @@ def test_a_drill_has_a_copy_of_its_own(estate: Estate, time: Time) -> None:
     estate.orders.declare("ncts", "main", "before")
     pass_time(estate, time, 2)
     clones = [
-        estate.machine_orders.clone(machine(estate, "vc-dr", name), f"drill-7-{name}", power_on=True)
+        estate.machine_orders.clone(machine(estate, "vc-dr", name), f"drill-7-{name}", power_on=False)
         for name in ("ncts-db-1", "ncts-app-1", "ncts-web-1")
     ]
+    for clone in clones:
+        estate.machine_orders.plug(clone, {card.key: ("drill-bubble", True) for card in clone.cards})
+        estate.machine_orders.power(clone, on=True)
     assert estate.bubble_presence("ncts", "dr") is Presence.DEAD
     pass_time(estate, time, 1)
     bubble = estate.bubble("ncts", "dr")
@@ -159,6 +163,29 @@ def test_a_drill_has_a_copy_of_its_own(estate: Estate, time: Time) -> None:
     assert estate.bubbles == {}
     with pytest.raises(MachineError, match="current state"):
         estate.machine_orders.destroy(machine(estate, "vc-dr", "ncts-db-1"))
+
+
+def test_clones_on_productions_network_are_no_bubble_and_are_remembered(estate: Estate, time: Time) -> None:
+    orders = estate.machine_orders
+    for name in ("ncts-app-1", "ncts-web-1"):
+        clone = orders.clone(machine(estate, "vc-dr", name), f"drill-8-{name}", power_on=False)
+        orders.plug(clone, {clone.cards[0].key: ("drill-bubble", True)})
+        orders.power(clone, on=True)
+    database = orders.clone(machine(estate, "vc-dr", "ncts-db-1"), "drill-8-ncts-db-1", power_on=False)
+    replica, replication = database.cards
+    assert (replica.network, replication.network) == ("production", "replication")
+    assert replica.mac != machine(estate, "vc-dr", "ncts-db-1").cards[0].mac
+    orders.plug(database, {replica.key: ("drill-bubble", True)})
+    assert truth(estate, "ncts")["production_clone"] is False
+    orders.power(database, on=True)  # its second card was forgotten
+    pass_time(estate, time, 1)
+    assert estate.bubble("ncts", "dr") is None
+    orders.plug(database, {replication.key: ("drill-bubble", True)})
+    assert estate.bubble("ncts", "dr") is not None
+    assert (truth(estate, "ncts")["production_clone"], truth(estate, "ite")["production_clone"]) == (True, False)
+    for key, network in ((4711, "drill-bubble"), (replica.key, "nowhere")):
+        with pytest.raises(MachineError, match="Invalid configuration for device"):
+            orders.plug(database, {key: (network, True)})
 
 
 def test_a_dns_server_that_returns_takes_the_newer_zone(estate: Estate) -> None:

@@ -80,10 +80,61 @@ def test_clone_and_destroy_with_snapshots_between(lab: RunningLab, service: Any)
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         clone.PowerOnVM_Task(None)
     assert ("leave", clone._GetMoId()) in [(kind, moid) for kind, moid, _ in follower.poll()]
-    happened = [one["what"] for one in lab.effects("ncts") if one["key"] == "vc-dr/drill-1-ncts-db-1"]
-    assert [one for one in happened if not one.startswith("machine ")] == [
+    mine = [one for one in lab.effects("ncts") if one["key"] == "vc-dr/drill-1-ncts-db-1"]
+    assert [one["what"] for one in mine if one["by"] == "vcenter"] == [
         *("clone", "snapshot", "snapshot", "remove snapshots", "power off", "destroy"),
     ]
+    assert [one["what"] for one in mine if one["by"] == "truth"] == ["clone on production network"]
+
+
+def test_network_cards_are_plugged_elsewhere(lab: RunningLab, service: Any) -> None:
+    datacenter = service.content.searchIndex.FindByInventoryPath("dr")
+    networks = {one.name: one for one in datacenter.network}
+    assert set(networks) == {"production", "replication", "drill-bubble"}
+    assert {one.name for one in networks["replication"].vm} == {
+        f"{key}-db-1" for key in ("cdeps", "ncts", "ite", "exim")
+    }
+    source = machine(service, "ite-db-1")
+    spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), powerOn=False, template=False)
+    task = source.CloneVM_Task(source.parent, "drill-2-ite-db-1", spec)
+    WaitForTask(task, si=service)
+    clone: Any = task.info.result
+    assert [one.name for one in clone.network] == ["production", "replication"]
+
+    cards: list[Any] = [
+        one for one in clone.config.hardware.device if isinstance(one, vim.vm.device.VirtualEthernetCard)
+    ]
+    assert [card.deviceInfo.label for card in cards] == ["Network adapter 1", "Network adapter 2"]
+    assert [card.backing.network.name for card in cards] == ["production", "replication"]
+    for card in cards:
+        card.backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(
+            deviceName="drill-bubble", network=networks["drill-bubble"]
+        )
+        card.connectable.startConnected = False
+
+    def plug(*changed: Any) -> None:
+        change = [vim.vm.device.VirtualDeviceSpec(operation="edit", device=card) for card in changed]
+        WaitForTask(clone.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=change)), si=service)
+
+    lab.fault("lie-reconfigure", "vc-dr")
+    plug(*cards)
+    assert [one.name for one in clone.network] == ["production", "replication"]
+    lab.clear()
+    plug(*cards)
+    assert [one.name for one in clone.network] == ["drill-bubble"]
+    after = clone.config.hardware.device[1:]
+    assert [(card.backing.deviceName, card.connectable.startConnected) for card in after] == [
+        ("drill-bubble", False)
+    ] * 2
+    assert "drill-2-ite-db-1" in [one.name for one in networks["drill-bubble"].vm]
+
+    cards[0].key = 4711
+    with pytest.raises(vim.fault.InvalidDeviceSpec):
+        plug(cards[0])
+    with pytest.raises(vmodl.fault.NotSupported):
+        clone.ReconfigVM_Task(vim.vm.ConfigSpec(numCPUs=2))
+    WaitForTask(clone.Destroy_Task(), si=service)
+    assert lab.truth("ite")["production_clone"] is False
 
 
 def switch_outlets(lab: RunningLab, state: str) -> None:

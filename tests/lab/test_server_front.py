@@ -112,10 +112,12 @@ async def test_a_drills_front_is_isolated(tmp_path):
         inventory = lab.estate.inventories["vc-dr"]
         with pytest.raises(ConnectionRefusedError):
             await ask(lab, "GET", "/health", address=DR, port=9443)
-        clones = [
-            lab.estate.machine_orders.clone(inventory.by_name(name), f"drill-1-{name}", power_on=True)
-            for name in ("ncts-db-1", "ncts-app-1", "ncts-app-2", "ncts-web-1", "ncts-web-2")
-        ]
+        names = ("ncts-db-1", "ncts-app-1", "ncts-app-2", "ncts-web-1", "ncts-web-2")
+        orders = lab.estate.machine_orders
+        clones = [orders.clone(inventory.by_name(name), f"drill-1-{name}", power_on=False) for name in names]
+        for clone in clones:
+            orders.plug(clone, {card.key: ("drill-bubble", True) for card in clone.cards})
+            orders.power(clone, on=True)
         role = (await ask(lab, "GET", "/health", address=DR, port=9443))[1]["role"]
         assert role == "active"
         bubble = {"address": DR, "port": 9443}

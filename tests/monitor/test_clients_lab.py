@@ -92,8 +92,10 @@ async def test_a_vcenter_is_followed_and_obeys(enter):
     assert (await session.vm(WEB)).power == "on"
 
     await session.snapshot(DB, "before", 30)
-    await session.clone(DB, "drill-1-ncts-db-1", 60, True)
-    assert (await session.vm("drill-1-ncts-db-1")).power == "on"
+    await session.clone(DB, "drill-1-ncts-db-1", 60)
+    assert (await session.vm("drill-1-ncts-db-1")).power == "off"
+    await session.plug("drill-1-ncts-db-1", "drill-bubble", 30)
+    await session.power("drill-1-ncts-db-1", True, 30)
     with pytest.raises(Refused, match="refused the deletion"):
         await session.destroy("drill-1-ncts-db-1", 30)
     assert len((await session.refresh()).vms) == len(first.vms) + 1

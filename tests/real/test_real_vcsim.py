@@ -137,10 +137,11 @@ async def test_clone_snapshot_and_removal(start, enter):
         session = enter(simulator.port)
         await session.refresh()
         await session.snapshot(VM, "before the drill", 20)
-        await session.clone(VM, "drill-1/db%", 20, True)
-        assert (await session.vm("drill-1/db%")).power == "on"
+        await session.clone(VM, "drill-1/db%", 20)
+        assert (await session.vm("drill-1/db%")).power == "off"
         with pytest.raises(Refused, match="already has a VM"):
-            await session.clone(VM, "drill-1/db%", 20, True)
+            await session.clone(VM, "drill-1/db%", 20)
+        await session.power("drill-1/db%", True, 20)
         with pytest.raises(Refused, match="refused the deletion"):
             await session.destroy("drill-1/db%", 20)
         await session.power("drill-1/db%", False, 20)
