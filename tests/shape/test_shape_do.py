@@ -1,0 +1,107 @@
+"""``./do`` as far as it can be tried without making an environment (tests/chroot tries the rest by hand)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def do(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, ROOT / "do", *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("nonsense",), ("run", "more"), ("clean", "all"), ("bench", "nonsense"), ("lock", "--nonsense")]
+)
+def test_wrong_usage_is_told_and_ends_with_2(words: tuple[str, ...]) -> None:
+    done = do(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "./do" in done.stderr or "do: " in done.stderr
+
+
+def test_help_names_every_command() -> None:
+    done = do("help")
+    assert done.returncode == 0
+    for command in ("run", "test", "check", "bench", "lock", "setup", "clean"):
+        assert f"./do {command}" in done.stdout
+
+
+def test_clean_refuses_while_something_runs_from_the_environment() -> None:
+    assert Path(sys.prefix) == environment.VENV, "this test must run in .venv"
+    with subprocess.Popen([environment.PYTHON, "-c", "import time; time.sleep(60)"]) as running:
+        try:
+            # Until the new process shows its own command line and not ours.
+            while str(running.pid) not in map(str, environment.running_from_venv()):
+                time.sleep(0.01)
+            done = do("clean")
+        finally:
+            running.kill()
+    assert done.returncode == 1
+    assert f"{running.pid}" in done.stderr
+    assert "stop it first" in done.stderr
+    assert environment.VENV.exists()
+
+
+def test_pips_settings_hold_for_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    here = tmp_path / "wheels"
+    here.mkdir()
+    config = tmp_path / "pip.conf"
+    config.write_text(
+        "[global]\nindex-url = https://from-file.example/simple\n"
+        f"extra-index-url = https://more.example/simple\n  file://{tmp_path}/not-there\n"
+        f"find-links = {here} /not-there\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://from-environment.example/simple")
+    env = environment.uv_environment()
+    assert env["UV_DEFAULT_INDEX"] == "https://from-environment.example/simple"
+    assert env["UV_INDEX"] == "https://more.example/simple"
+    assert env["UV_FIND_LINKS"] == str(here)
+
+
+def test_what_was_said_for_uv_itself_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pip.example/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example/simple")
+    assert environment.uv_environment()["UV_DEFAULT_INDEX"] == "https://uv.example/simple"
+
+
+def test_another_lock_or_place_is_another_stamp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = environment.wanted_stamp()
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    moved = environment.wanted_stamp()
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(environment.LOCK_FILE.read_text() + "# one line more\n")
+    monkeypatch.setattr(environment, "LOCK_FILE", lock)
+    assert len({before, moved, environment.wanted_stamp()}) == 3
+
+
+def test_the_launcher_works_in_a_long_path_with_spaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    venv = tmp_path / ("a long name with spaces " * 8).strip() / ".venv"
+    site = venv / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (venv / "bin").mkdir()
+    python = venv / "bin" / "python"
+    python.symlink_to(environment.PYTHON.resolve())
+    (venv / "pyvenv.cfg").write_text((environment.VENV / "pyvenv.cfg").read_text())
+    project = tmp_path / "project"
+    (project / "console").mkdir(parents=True)
+    (project / "console" / "main.py").write_text("import sys\n\ndef main():\n    print(sys.argv[1:])\n    return 7\n")
+    monkeypatch.setattr(environment, "VENV", venv)
+    monkeypatch.setattr(environment, "PYTHON", python)
+    monkeypatch.setattr(environment, "ROOT", project)
+    environment.put_project_into_venv()
+    done = subprocess.run(
+        [venv / "bin" / "karaula", "status", "two words"], capture_output=True, text=True, cwd="/", check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "['status', 'two words']\n", "")
