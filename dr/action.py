@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 Output = str | int | float | bool
+PROBE_LIMIT_S = 20.0
 
 
 class StepArgs(BaseModel):
@@ -96,6 +97,7 @@ class Action(Protocol):
     """One kind of step. ``args`` are validated by ``Args`` when the plan is made.
 
     ``outputs`` names what ``Done.outputs`` will hold. An action whose ``effects`` are always empty only reads.
+    ``probe_limit_s`` bounds a look at the effect (and never more than the step's own time does).
     """
 
     name: ClassVar[str]
@@ -104,6 +106,7 @@ class Action(Protocol):
     reads_only: ClassVar[bool]
     Args: ClassVar[type[StepArgs]]
     undoable: ClassVar[bool]
+    probe_limit_s: ClassVar[float]
 
     def effects(self, args: Any) -> tuple[Effect, ...]:
         """Return what holds after success; empty for an action that only reads."""
@@ -128,6 +131,7 @@ class Reading:
     name: ClassVar[str]
     reads_only: ClassVar[bool] = True
     undoable: ClassVar[bool] = False
+    probe_limit_s: ClassVar[float] = PROBE_LIMIT_S
 
     def effects(self, args: Any) -> tuple[Effect, ...]:
         """Declare none."""
@@ -151,6 +155,7 @@ class Lasting:
     name: ClassVar[str]
     reads_only: ClassVar[bool] = False
     undoable: ClassVar[bool] = False
+    probe_limit_s: ClassVar[float] = PROBE_LIMIT_S
 
     async def undo(self, args: Any, context: Context, outputs: Mapping[str, Output]) -> Done:
         """Refuse. Raises StepFailed."""

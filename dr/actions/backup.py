@@ -30,6 +30,7 @@ class TakeBackup(Lasting):
     name: ClassVar[str] = "backup"
     summary: ClassVar[str] = "write a backup of the site's database to the vault"
     outputs: ClassVar[tuple[str, ...]] = OUTPUTS
+    probe_limit_s: ClassVar[float] = 3600.0  # every byte of the backup is read again
     Args: ClassVar[type[StepArgs]] = BackupArgs
 
     def effects(self, args: BackupArgs) -> tuple[Effect, ...]:
@@ -136,6 +137,7 @@ class Restore:
     outputs: ClassVar[tuple[str, ...]] = ("scratch",)
     reads_only: ClassVar[bool] = False
     undoable: ClassVar[bool] = True
+    probe_limit_s: ClassVar[float] = 3600.0
     Args: ClassVar[type[StepArgs]] = RestoreArgs
 
     def effects(self, args: RestoreArgs) -> tuple[Effect, ...]:

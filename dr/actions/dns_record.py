@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from dr.action import Context, Done, Effect, Holds, Output, Seen, StepArgs
+from dr.action import PROBE_LIMIT_S, Context, Done, Effect, Holds, Output, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate import front
 from dr.estate.waiting import ASK_LIMIT_S, Deadline, together
@@ -30,6 +30,7 @@ class DnsRecord:
     outputs: ClassVar[tuple[str, ...]] = ("address", "before", "updated", "missed")
     reads_only: ClassVar[bool] = False
     undoable: ClassVar[bool] = True
+    probe_limit_s: ClassVar[float] = PROBE_LIMIT_S
     Args: ClassVar[type[StepArgs]] = DnsRecordArgs
 
     def effects(self, args: DnsRecordArgs) -> tuple[Effect, ...]:

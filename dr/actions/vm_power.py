@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from dr.action import Context, Done, Effect, Holds, Output, Seen, StepArgs
+from dr.action import PROBE_LIMIT_S, Context, Done, Effect, Holds, Output, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate import machines
 from dr.estate.machines import Tier
@@ -31,6 +31,7 @@ class VmPower:
     outputs: ClassVar[tuple[str, ...]] = ("changed", "count")
     reads_only: ClassVar[bool] = False
     undoable: ClassVar[bool] = True
+    probe_limit_s: ClassVar[float] = PROBE_LIMIT_S
     Args: ClassVar[type[StepArgs]] = VmPowerArgs
 
     def effects(self, args: VmPowerArgs) -> tuple[Effect, ...]:

@@ -29,7 +29,6 @@ from monitor.errors import CredentialError, TargetError
 
 log = logging.getLogger(__name__)
 OUTPUT_LIMIT_CHARS = 4_000_000
-PROBE_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Performer:
     async def probe(self, run: Run, step_id: str) -> Outcome:
         """Ask the world whether the effect of an UNKNOWN step holds. Raises nothing but cancellation."""
         record = run.steps[step_id]
-        ready = self._ready(run, step_id, lambda _line: None, PROBE_LIMIT_S)
+        ready = self._ready(run, step_id, lambda _line: None, record.plan.timeout_s)
         seen = Seen(Holds.CANNOT_TELL, ready.reason) if isinstance(ready, _Fell) else await self._look(*ready)
         outputs = tidy.outputs(seen.outputs, self._redact, log.warning)
         event = StepProbed(
@@ -143,7 +142,7 @@ class Performer:
 
     async def _look(self, action: Action, args: object, context: Context) -> Seen:
         """Probe, within its own limit; anything that goes wrong means that it cannot be told."""
-        limit_s = min(PROBE_LIMIT_S, context.timeout_s)
+        limit_s = min(action.probe_limit_s, context.timeout_s)
         try:
             async with asyncio.timeout(limit_s) as limit:
                 return await action.probe(args, context)
