@@ -5,83 +5,22 @@ from __future__ import annotations
 import asyncio
 import http.client
 import ssl
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from https_kit import reply, serving
 from pyVmomi import vim
-from real_kit import free_port, need, need_folder
+from real_kit import free_port
 from tls_kit import ThrowawayCa
-from vcsim.build import GOVMOMI, PACKAGE, build, running
+from vcsim.beside import VM, behind_its_back
 
-from monitor.clients.vsphere import VcenterSession
-from monitor.clients.vsphere_soap import Line
 from monitor.clock import RealClock
-from monitor.credential import Credentials, Secret
+from monitor.credential import Credentials
 from monitor.errors import DeadlineExceeded, NotFound, Refused, SessionLost, TargetError, Unreachable, Untrusted
 from monitor.inventory.model import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import VsphereParams, VsphereProbe
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(300)]
-CACHE = Path(__file__).parents[2] / ".karaula" / "vcsim"
-VM = "DC0_H0_VM0"
-PASSWORD = "secret"
-
-
-@pytest.fixture(scope="module")
-def binary():
-    go = need("go", PACKAGE)
-    need_folder(GOVMOMI, PACKAGE)
-    return build(go, CACHE)
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return ThrowawayCa(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def start(binary, ca):
-    def starter(*options, port=0):
-        return running(binary, *ca.server("127.0.0.1"), *options, port=port)
-
-    return starter
-
-
-@pytest.fixture
-async def enter(ca):
-    sessions = []
-
-    def made(port, *, deadline_s=10.0, password=PASSWORD, ca_file=None, datacenter=""):
-        session = VcenterSession(
-            "127.0.0.1",
-            port,
-            "karaula",
-            Secret(password),
-            ca_file or ca.bundle,
-            deadline_s=deadline_s,
-            clock=RealClock(),
-            datacenter=datacenter,
-        )
-        sessions.append(session)
-        return session
-
-    yield made
-    await asyncio.gather(*(session.close() for session in sessions))
-
-
-@contextmanager
-def behind_its_back(session):
-    """Log in beside the session, to do things that the client does not offer."""
-    line = Line(session._peer, RealClock(), RealClock().monotonic() + 30)
-    try:
-        line.open()
-        line.log_in()
-        yield line
-    finally:
-        line.hang_up()
 
 
 async def test_inventory_in_full_then_by_increments(start, enter):
