@@ -52,6 +52,8 @@ from monitor.watch import Watch
 log = logging.getLogger(__name__)
 TRIGGER_TICK_S = 1
 CALENDAR_TICK_S = 5
+JOURNAL_TICK_S = 1
+JOURNAL_ALARM = ("journal-failing", "karaula/journal")
 VCENTER_DEADLINE_S = 5.0
 
 
@@ -267,6 +269,7 @@ class Daemon:
     def _start_ticks(self) -> None:
         ticker = AsyncIOScheduler(timezone="UTC")
         for name, tick, every_s in (
+            ("journal's health", self._watch_journal, JOURNAL_TICK_S),
             ("alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
             ("calendar", self.scheduler.tick, CALENDAR_TICK_S),
         ):
@@ -281,6 +284,11 @@ class Daemon:
             )
         ticker.start()
         self._undo.callback(ticker.shutdown, wait=False)
+
+    async def _watch_journal(self) -> None:
+        """Let an alarm stand for as long as the journal of runs cannot be written."""
+        await self.orchestrator.recheck()
+        self.watch.hold(*JOURNAL_ALARM, self.orchestrator.journal_error or None)
 
     async def _ticked(self, name: str, tick: Callable[[], Awaitable[None]]) -> None:
         """Tick; what goes wrong is shown until it goes right, and tried again at the next tick."""

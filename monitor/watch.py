@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from monitor.alarms.book import Book, Changes
+from monitor.alarms.book import Book, joined
 from monitor.metrics.estate import View, families
 from monitor.poller import Poller
 from monitor.record import Record
@@ -68,6 +68,7 @@ class Watch:
         self._started_at = self._evaluated_at = clock.now()
         self._ticking: asyncio.Task[None] | None = None
         self._tick_error = ""
+        self._own: dict[tuple[str, str], str | None] = {}
 
     async def start(self) -> None:
         """Open the history, take up where it ends, and begin. Raises StateError."""
@@ -152,6 +153,10 @@ class Watch:
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
+    def hold(self, name: str, subject: str, reason: str | None) -> None:
+        """Let alarm ``name`` of ``subject`` (``karaula/…``) stand from the next tick until ``reason`` is None."""
+        self._own[name, subject] = reason
+
     def problems(self) -> list[str]:
         """Return what is wrong with the watch itself, one sentence each."""
         found = [self._tick_error] if self._tick_error else []
@@ -213,9 +218,10 @@ class Watch:
         now = self._clock.now()
         flips = self._board.tick(now)
         unknown_after_s = UNKNOWN_AFTER * self._inventory.polling.stale_after_s
-        ours = self._book.hold(*HISTORY_ALARM, self._record.error or None, now)
+        own = {HISTORY_ALARM: self._record.error or None, **self._own}
+        ours = [self._book.hold(*place, reason, now) for place, reason in own.items()]
         changes = self._book.update(self._board.statuses(), self._board.expected, now, unknown_after_s)
-        changes = Changes((*ours.raised, *changes.raised), (*ours.cleared, *changes.cleared))
+        changes = joined([*ours, changes])
         self._record.keep(flips, changes.raised, changes.cleared)
         self._raised_total.update(alarm.name for alarm in changes.raised)
         self._evaluated_at = now

@@ -7,6 +7,7 @@ whose journal cannot be read is shown, never guessed at, and does not hold up th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -293,6 +294,12 @@ class Orchestrator:
     async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
         """Make the events that follow ``run`` durable. Raises StateError."""
         await self._noting(lambda: self.journal.append(run.id, run.seq, events, output))
+
+    async def recheck(self) -> None:
+        """Try to write after a write failed, so that ``journal_error`` does not outlive its cause."""
+        if self.journal_error:
+            with contextlib.suppress(StateError):  # it is noted
+                await self._noting(self.journal.touch)
 
     def changed(self, run: Run, events: Sequence[Event]) -> None:
         """Hold the run's new state and tell who listens."""

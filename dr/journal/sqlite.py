@@ -148,6 +148,11 @@ class SqliteJournal:
         self._db.close()
         os.close(self._lock)
 
+    def touch(self) -> None:
+        """Write something that changes nothing, to see whether writing works. Raises StateError."""
+        with self._writing():
+            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
     # -- runs --------------------------------------------------------------------------------------------------------
 
     def append(self, run_id: str, seq: int, events: Sequence[Event], output: StepOutput | None = None) -> None:

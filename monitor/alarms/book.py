@@ -26,6 +26,13 @@ class Changes:
     cleared: tuple[Alarm, ...] = ()
 
 
+def joined(changes: Iterable[Changes]) -> Changes:
+    """Return all changes as one, in order."""
+    every = list(changes)
+    raised = tuple(alarm for each in every for alarm in each.raised)
+    return Changes(raised, tuple(alarm for each in every for alarm in each.cleared))
+
+
 class Book:
     """The standing alarms by name and subject."""
 
