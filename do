@@ -63,6 +63,7 @@ TEST_PACKAGES = (
     "golang-go",
     "golang-github-vmware-govmomi-dev",
     "procps",
+    "libatomic1",  # playwright's driver is linked against it
 )
 BENCHES = ("poll", "scrape", "engine")
 
@@ -199,7 +200,7 @@ def gates(*pytest: str) -> int:
         ("mypy", (tools / "mypy",)),
         ("mypy do, bench", (tools / "mypy", "--explicit-package-bases", "do", *ROOT.glob("bench/*.py"))),
         ("lint-imports", (tools / "lint-imports",)),
-        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", *pytest)),
+        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-rs", *pytest)),
     )
     results: list[tuple[str, int, float]] = []
     for name, command in steps:
