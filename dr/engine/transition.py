@@ -132,8 +132,8 @@ def resolve(run: Run, record: StepRecord) -> dict[str, Any]:
         if isinstance(value, str):
             whole = STEP_REFERENCE.fullmatch(value)
             if whole:
-                return run.steps[whole[1]].outputs[whole[2]]
-            return STEP_REFERENCE.sub(lambda match: str(run.steps[match[1]].outputs[match[2]]), value)
+                return _output(run, whole)
+            return STEP_REFERENCE.sub(lambda match: str(_output(run, match)), value)
         if isinstance(value, Mapping):
             return {key: fill(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
@@ -141,6 +141,13 @@ def resolve(run: Run, record: StepRecord) -> dict[str, Any]:
         return value
 
     return {key: fill(value) for key, value in record.plan.args.items()}
+
+
+def _output(run: Run, reference: re.Match[str]) -> Any:
+    record = run.steps.get(reference[1])
+    if record is None or reference[2] not in record.outputs:
+        raise KeyError(f"steps.{reference[1]}.{reference[2]}")
+    return record.outputs[reference[2]]
 
 
 def uses(step: PlannedStep, other: str) -> bool:

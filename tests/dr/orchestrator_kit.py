@@ -57,6 +57,8 @@ class FreeArgs(StepArgs):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    note: str = ""
+
 
 async def _well(context: Context) -> Done:
     return Done()
