@@ -12,7 +12,6 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -20,6 +19,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from console.api.app import make_app
 from console.api.desk import Desk
 from console.serving import Doors, loopback_only
+from console.version import VERSION
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import newest
@@ -68,14 +68,6 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8470
     socket: Path | None = None
-
-
-def product_version() -> str:
-    """Return the distribution's version."""
-    try:
-        return version("karaula")
-    except PackageNotFoundError:
-        return "0 (not installed)"
 
 
 def read_files(options: Options) -> tuple[Inventory, dict[str, PlaybookFile], Credentials]:
@@ -198,7 +190,7 @@ class Daemon:
 
     def _desk(self) -> Desk:
         return Desk(
-            version=product_version(),
+            version=VERSION,
             inventory=self.inventory,
             watch=self.watch,
             orchestrator=self.orchestrator,

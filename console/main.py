@@ -17,6 +17,7 @@ import click
 
 from console.cli.lazy import JSON_WANTED, LazyGroup
 from console.terminal import exits
+from console.version import VERSION
 from monitor.errors import InventoryError, KaraulaError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -80,7 +81,7 @@ class Karaula(LazyGroup):
 
 @click.command(cls=Karaula, where=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the trace of a defect at once.")
-@click.version_option(package_name="karaula", message="karaula %(version)s")
+@click.version_option(VERSION, message="karaula %(version)s")
 def karaula() -> None:
     """Watch the estate and move its systems to safety.
 

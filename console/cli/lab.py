@@ -32,6 +32,6 @@ def lab() -> None:
     \b
     Example:
       karaula lab cut main
-      karaula lab fault set-sensor temperature-main value=45
+      karaula lab fault set-sensor main-rack-1-temperature value=45
       karaula lab clear --all
     """  # noqa: D301 - click's mark

@@ -28,7 +28,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 def run() -> None:
     """Look at one run and decide about it.
 
-    RUN is a run's id as 'karaula runs' shows it, or the beginning of one; where it may be left out, the newest.
+    RUN is a run's id as 'karaula runs' shows it, or the beginning of one, such as the system; where it may be left
+    out, the newest.
 
     \b
     Example:

@@ -31,7 +31,7 @@ def approve(session: Session, run: str, reason: str, yes: bool, no_wait: bool) -
     from console.terminal.changes import headline
     from console.terminal.run_view import plan_view
 
-    found = found_run(session, run)
+    found = found_run(session, run, frozenset({"WAITING"}))
     screen = session.screen
     if found["state"] == "WAITING":  # else the daemon says why not
         screen.say(headline(found), "", *plan_view(found), "")

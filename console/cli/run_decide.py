@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
-from console.cli.run_show import found_run
+from console.cli.run_show import UNDER_WAY, found_run
 from console.cli.session import Session, complete_run, complete_step, talks
 from console.cli.watching import no_wait_option, watched
 
+PAUSED, WAITING = frozenset({"PAUSED"}), frozenset({"WAITING"})
+MEANT = {"deny": WAITING, "resume": PAUSED, "retry": PAUSED, "ignore": PAUSED, "cancel": UNDER_WAY}
 CANCELED = frozenset({"CANCELED"})
 
 
 def _decide(session: Session, run: str, decision: str, *, reason: str = "", step: str = "", no_wait: bool) -> None:
     """Send the decision and watch what comes of it. Raises ClientError."""
-    found = found_run(session, run)
+    found = found_run(session, run, MEANT[decision])
     answer = session.post(f"/api/runs/{found['id']}/{decision}", {"reason": reason, "step": step})
     watched(session, answer, no_wait=no_wait, good=CANCELED if decision in {"deny", "cancel"} else frozenset())
 

@@ -13,11 +13,16 @@ if TYPE_CHECKING:
     from console.terminal.shapes import Entry, Output, Run
 
 
+MANY = 1000
+UNDER_WAY = frozenset({"ACCEPTED", "WAITING", "IN_PROGRESS", "PAUSED", "CANCELING", "INTERRUPTED"})
 NOTHING_TO_JUDGE = "no-promotion"  # a step's guard that was asked for form's sake
 
 
-def found_run(session: Session, run: str | None) -> Run:
-    """Return the run that ``run`` begins, or the newest. Raises ClientError and Mistyped."""
+def found_run(session: Session, run: str | None, among: frozenset[str] = frozenset()) -> Run:
+    """Return the run that ``run`` begins, or the newest. Raises ClientError and Mistyped.
+
+    When several begin so, it is the only one whose state is in ``among``: `approve ncts` means what waits.
+    """
     if run is None:
         newest = session.get("/api/runs", limit=1)
         if not newest:
@@ -25,6 +30,11 @@ def found_run(session: Session, run: str | None) -> Run:
         run = newest[0]["id"]
     if not run or "/" in run:
         raise Mistyped(f"'{run}' is not a run's id; 'karaula runs' lists them")
+    if among:
+        known = session.get("/api/runs", limit=MANY)
+        meant = [one["id"] for one in known if one["id"].startswith(run) and one["state"] in among]
+        if len(meant) == 1 and run not in {one["id"] for one in known}:
+            run = meant[0]
     answer: Run = session.get(f"/api/runs/{run}")
     return answer
 
@@ -75,7 +85,7 @@ def watch(session: Session, run: str | None) -> None:
       karaula run watch
       karaula run watch ncts-failover-20261124-013000
     """  # noqa: D301 - click's mark
-    watched(session, found_run(session, run))
+    watched(session, found_run(session, run, UNDER_WAY))
 
 
 def _journal(entries: list[Entry], session: Session) -> Any:

@@ -31,6 +31,7 @@ def watched(session: Session, run: Run, *, no_wait: bool = False, good: frozense
     from console.terminal.changes import changes
     from console.terminal.follow import follow
     from console.terminal.report_view import measured
+    from console.terminal.run_view import next_commands
 
     screen = session.screen
     if no_wait:
@@ -45,5 +46,7 @@ def watched(session: Session, run: Run, *, no_wait: bool = False, good: frozense
     if ended["final"] and ended["started_at"] is not None and not screen.as_json:
         report = session.get(f"/api/runs/{ended['id']}/report.json")
         screen.say("", measured(report))
+    if screen.live:
+        screen.say(*next_commands(ended))
     code = exits.DONE if ended["state"] in good else exits.of_run(ended["state"])
     click.get_current_context().exit(code)

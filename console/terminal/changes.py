@@ -9,6 +9,8 @@ from console.terminal.screen import Screen
 from console.terminal.shapes import Run, Step
 from console.terminal.words import span, state_word
 
+SHORT = 40
+
 
 def changes(old: Run | None, new: Run, screen: Screen) -> Iterator[str]:
     """Yield the changes from ``old`` (None: from nothing) to ``new``, each one line."""
@@ -63,8 +65,9 @@ def step_text(step: Step) -> str:
 
 
 def results(step: Step) -> str:
-    """Return what the step found out: ``lost=0, position=66``."""
-    return ", ".join(f"{key}={_short(value)}" for key, value in step["outputs"].items() if value not in ("", None))
+    """Return what the step found out, as far as it is short: ``lost=0, position=66``."""
+    said = {key: _short(value) for key, value in step["outputs"].items() if not key.endswith("_at")}
+    return ", ".join(f"{key}={value}" for key, value in said.items() if 0 < len(value) <= SHORT)
 
 
 def _short(value: object) -> str:

@@ -14,7 +14,7 @@ from rich.live import Live
 from console.client import Answered, ClientError, NoDaemon
 from console.terminal import exits
 from console.terminal.changes import changes
-from console.terminal.run_view import head, live, next_commands, steps_table
+from console.terminal.run_view import head, live, steps_table
 from console.terminal.shapes import Run
 
 if TYPE_CHECKING:
@@ -82,7 +82,6 @@ def _live(session: Session, watched: Watched) -> None:
     screen.say(head(watched.run, screen))
     screen.say("")
     screen.say(steps_table(watched.run["steps"], screen))
-    screen.say(*next_commands(watched.run))
 
 
 def _lines(session: Session, watched: Watched) -> None:

@@ -22,7 +22,7 @@ def choices(run: Run) -> list[Choice]:
     """Return what can be done to ``run`` as it stands, the likeliest first."""
     if run["state"] == "WAITING":
         return [
-            Choice(f"karaula run approve {run['id']} --as NAME", f"{who_may_approve(run)}; shows the plan first"),
+            Choice(f"karaula run approve {run['id']} --as NAME", f"{who_may_approve(run)} may; shows the plan first"),
             Choice(f"karaula run deny {run['id']} --reason …", "end it, nothing is done"),
         ]
     if run["state"] == "PAUSED":

@@ -9,7 +9,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from console.terminal.screen import Cell, Screen, cell, state, table
-from console.terminal.words import BAD, GOOD, QUIET, STRONG, STYLES, span, state_word
+from console.terminal.words import BAD, GOOD, QUIET, STRONG, STYLES, span
+
+WIDE = 110
 
 
 def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableType]:
@@ -27,7 +29,7 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
     if report["end_reason"]:
         yield cell(report["end_reason"], STYLES.get(report["state"], ""))
     yield Text()
-    yield table(("MEASURED", "", "OBJECTIVE", "", ""), [_measure(one) for one in report["measures"]])
+    yield measured(report, notes=screen.console.width >= WIDE)
     if report["findings"]:
         yield Text()
         yield Text("Findings", STRONG)
@@ -51,9 +53,10 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
     yield cell(f"To keep: karaula run report {report['run_id']} --html {report['run_id']}.html", QUIET)
 
 
-def measured(report: dict[str, Any]) -> RenderableType:
-    """Return what was measured alone, for the end of a watch."""
-    return table(("MEASURED", "", "OBJECTIVE", "", ""), [_measure(one) for one in report["measures"]])
+def measured(report: dict[str, Any], *, notes: bool = False) -> RenderableType:
+    """Return what was measured, with ``notes`` also from when to when."""
+    rows = [(*_measure(one), cell(one["note"], QUIET) if notes else "") for one in report["measures"]]
+    return table(("MEASURED", "", "OBJECTIVE", "", ""), rows)
 
 
 def _measure(one: dict[str, Any]) -> tuple[Cell, ...]:
@@ -62,7 +65,7 @@ def _measure(one: dict[str, Any]) -> tuple[Cell, ...]:
         verdict = {True: cell("met", GOOD), False: cell("missed", BAD), None: cell("cannot be said", QUIET)}[one["met"]]
     objective = "" if one["objective"] is None else _value(one["objective"], one["unit"])
     value = "not known" if one["value"] is None else f"{one['bound']} {_value(one['value'], one['unit'])}".strip()
-    return one["title"], value, objective, verdict, cell(one["note"], QUIET)
+    return one["title"], value, objective, verdict
 
 
 def _value(value: float, unit: str) -> str:
@@ -84,4 +87,4 @@ def _step(step: dict[str, Any]) -> tuple[Cell, ...]:
         took = span(attempts[-1]["ended_at"] - attempts[0]["started_at"])
     again = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
     proof = step["evidence"] or (attempts[-1]["reason"] if attempts else "")
-    return step["id"], state(step["state"]), took, f"{proof}{again}" or state_word(step["state"])
+    return step["id"], state(step["state"]), took, f"{proof}{again}"

@@ -158,7 +158,7 @@ def _unfinished(runs: Sequence[RunLine], screen: Screen) -> Iterator[RenderableT
         name = waiting[0]["id"] if len(waiting) == 1 else "RUN"
         yield Text.assemble("  To approve one: ", (f"karaula run approve {name} --as NAME", STRONG))
         who = {who_may_approve(run) for run in waiting}
-        yield cell(f"      {who.pop() if len(who) == 1 else 'anybody but who asked'}; shows the plan first", QUIET)
+        yield cell(f"      {who.pop() if len(who) == 1 else 'anybody but who asked'} may; shows the plan first", QUIET)
     if paused:
         name = paused[0]["id"] if len(paused) == 1 else "RUN"
         yield Text.assemble("  What can be done: ", (f"karaula run show {name}", STRONG))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from console.api import estate as estate_api
 from console.api import views
@@ -121,3 +123,8 @@ def test_completion_scripts_are_clicks_own(shell: str) -> None:
     command = [sys.executable, "-m", "console.main", "completion", shell]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "_KARAULA_COMPLETE" in done.stdout
+
+
+def test_the_version_is_the_distributions() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert CliRunner().invoke(karaula, ["--version"]).stdout == f"karaula {declared}\n"

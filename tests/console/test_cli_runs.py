@@ -54,7 +54,7 @@ def test_a_failover_says_who_may_approve_and_goes_on_when_somebody_did(daemon: D
     assert result.exit_code == 0, result.output
     text = without_times(result.stdout)
     assert "TIME  run WAITING for an approval until TIME; then it is refused\n" in text
-    assert "TIME    karaula run approve ncts-failover-ID --as NAME   (anybody but ana; shows the plan first)\n" in text
+    assert "TIME    karaula run approve ncts-failover-ID --as NAME   (anybody but ana may; " in text
     assert "TIME  approved by bojan\n" in text
     assert "TIME  run SUCCEEDED after SPAN\n" in text
     assert "Decision" in text
@@ -215,3 +215,12 @@ def test_a_name_that_is_none_is_refused(daemon: DeskDaemon) -> None:
     result = daemon.karaula("backup", "ncts", name="karaula")
     assert result.exit_code == 2
     assert "karaula" in result.stderr
+
+
+def test_the_beginning_of_an_id_means_the_run_that_can_be_meant(daemon: DeskDaemon) -> None:
+    daemon.karaula("backup", "ncts")
+    run = daemon.json("failover", "ncts", "--no-wait")["run"]["id"]
+    assert daemon.karaula("run", "show", "ncts").exit_code == 2
+    denied = daemon.json("run", "deny", "ncts", name="bojan")["run"]
+    assert (denied["id"], denied["state"]) == (run, "CANCELED")
+    assert daemon.karaula("run", "deny", "ncts").stderr.startswith("'ncts' begins 2 runs: ")
