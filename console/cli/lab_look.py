@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli.lab_talk import Lab, on_lab
+from console.cli.session import Mistyped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,9 @@ def truth(lab: Lab, system: str) -> None:
     Example:
       karaula lab truth ncts
     """  # noqa: D301 - click's mark
+    known = lab.get("/state")["systems"]
+    if system not in known:
+        raise Mistyped(f"the lab has no system '{system}'; it has {', '.join(known)}")
     answer = lab.get(f"/truth/{system}")
     lab.screen.document(answer)
     lab.screen.say(*_truth(answer, lab))
