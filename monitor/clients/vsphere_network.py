@@ -77,7 +77,9 @@ class Networks:
         """Take managed objects and their property values."""
         self._found = [(thing, values) for thing, values in found]
         self._names = {moref_of(thing): unescape(str(values.get("name"))) for thing, values in self._found}
-        self._portgroups = {str(values.get("key")): moref_of(thing) for thing, values in self._found}
+        self._portgroups = {
+            str(values["key"]): self._names[moref_of(thing)] for thing, values in self._found if values.get("key")
+        }
 
     def named(self, name: str, where: str) -> Any:
         """Return the network ``name``. Raises NotFound with those there are, and Refused when several are so called."""
@@ -119,8 +121,8 @@ class Networks:
         """Return the name of the network that ``card`` is plugged into, or in words what is there instead."""
         backing = card.backing
         if isinstance(backing, _Card.DistributedVirtualPortBackingInfo) and backing.port is not None:
-            key = str(backing.port.portgroupKey)
-            return self._names.get(self._portgroups.get(key, ""), f"(distributed port group {key})")
+            key = backing.port.portgroupKey or "without a key"
+            return self._portgroups.get(key, f"(distributed port group {key})")
         if isinstance(backing, _Card.NetworkBackingInfo) and backing.network is not None:
             return self.name(backing.network)
         return f"({getattr(backing, 'deviceName', None) or 'none that can be named'})"
