@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from console.terminal.shapes import Backup, BackupsAnswer
 
+EXPLAINED = 3
+
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most.")
@@ -48,10 +50,13 @@ def backups(session: Session, limit: int) -> None:
         )
         for backup in answer["backups"][:limit]
     ]
-    if rows:
-        screen.say("", table(("BACKUP", "TAKEN", "RECORDS", "SIZE", "PROOF"), rows))
-    else:
+    if not rows:
         screen.say("", "no backup was taken yet; take one: karaula backup SYSTEM")
+        return
+    screen.say("", table(("BACKUP", "TAKEN", "RECORDS", "SIZE", "PROOF"), rows))
+    failed = [backup for backup in answer["backups"][:limit] if backup["failed"]]
+    for backup in failed[:EXPLAINED]:
+        screen.say("", cell(f"{backup['id']}: {backup['failed']}"))
 
 
 def _proof(backup: Backup) -> Text:
@@ -59,5 +64,5 @@ def _proof(backup: Backup) -> Text:
     from console.terminal.words import BAD, GOOD, QUIET
 
     if backup["failed"]:
-        return cell(f"FAILED: {backup['failed']}", BAD)
+        return cell("FAILED, see below", BAD)
     return cell("proven", GOOD) if backup["verified_at"] else cell("not verified yet", QUIET)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from cli_kit import NOW, DeskDaemon, desk_daemon, still
 
+from console.api import estate
+from dr.backups.catalog import Backup
 from monitor.probe import Answer, Observation
 from monitor.status.alarm import Alarm
 from monitor.status.state import Flip, Health, Status
@@ -209,3 +211,22 @@ def test_json_is_one_document_with_a_version_first(daemon: DeskDaemon, words: tu
     assert result.stdout.startswith('{\n  "schema_version": 1,\n')
     assert isinstance(json.loads(result.stdout), dict)
     assert result.stderr == ""
+
+
+def test_backups_are_listed_and_a_failed_proof_is_explained(
+    daemon: DeskDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = Backup("ncts-2", "ncts", NOW - 7200, 34, 34, "x", 40853, "00", "run-2", verified_at=NOW - 3600)
+    bad = Backup("ncts-1", "ncts", NOW - 90000, 30, 30, "x", 940, "00", "run-1", failed="step 'bytes' failed: damaged")
+    monkeypatch.setattr(estate, "catalog", lambda _runs, key: [bad, good] if key == "ncts" else [])
+    monkeypatch.setattr(estate, "proven_at", lambda _runs, key: good.taken_at if key == "ncts" else None)
+    text = daemon.karaula("backups").stdout
+    assert "ncts    02:13:20       2 h 00 min ago\n" in text
+    assert text.endswith(
+        "\n"
+        "BACKUP  TAKEN         RECORDS  SIZE     PROOF\n"
+        "ncts-2  02:13:20      34       40.9 kB  proven\n"
+        "ncts-1  23 Nov 03:13  30       940 B    FAILED, see below\n"
+        "\n"
+        "ncts-1: step 'bytes' failed: damaged\n"
+    )
