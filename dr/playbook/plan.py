@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from dr.playbook.model import Mistake, Plan, PlannedStep, Playbook, Step, ancestors
 from dr.playbook.safety import unsafe
+from monitor.inventory.explain import worded
 from monitor.inventory.model import Inventory
 from monitor.problem import did_you_mean
 
@@ -129,6 +130,10 @@ class _Planner:
                         self._mistake(path, f"unknown step '{need}'", did_you_mean(need, self.by_id))
                     elif need in self.final and step.id not in self.final:
                         self._mistake(path, f"'{need}' stands under finally; a step cannot wait for it")
+        if len(seen) == len(self.order):  # else it cannot be told whose needs are whose
+            self._check_circles()
+
+    def _check_circles(self) -> None:
         for part, group in (("steps", self.playbook.steps), ("finally", self.playbook.finally_steps)):
             for index, step in enumerate(group):
                 if step.id in ancestors(self.by_id, step.id):
@@ -141,12 +146,18 @@ class _Planner:
             self._mistake((*path, "action"), f"unknown action '{step.action}'", did_you_mean(step.action, self.actions))
             return None
         site = self._site((*path, "site"), step.site)
-        args = {key: self._fill((*path, "args", key), value, step) for key, value in step.args.items()}
+        args: dict[str, Any] = {}
+        spoilt: set[str] = set()
+        for key, value in step.args.items():
+            said = len(self.mistakes)
+            args[key] = self._fill((*path, "args", key), value, step)
+            if len(self.mistakes) > said:
+                spoilt.add(key)
         for key in ("system", "site"):
             if key in args:
                 self._mistake((*path, "args", key), f"'{key}' is not given here; it comes from the run and the step")
         args |= {"system": self.subject.system, "site": site}
-        args = self._validate((*path, "args"), action, args)
+        args = self._validate((*path, "args"), action, args, spoilt)
         if step.on_failure == "undo" and not any(
             self.actions[s.action].undoable for s in self.order if s.action in self.actions
         ):
@@ -198,26 +209,29 @@ class _Planner:
             self._mistake(path, f"unknown site '{site}'", did_you_mean(site, ["from", "to", *known]))
         return site
 
-    def _validate(self, path: tuple[str | int, ...], action: ActionShape, args: dict[str, Any]) -> dict[str, Any]:
-        """Check ``args`` against the action's model; texts that wait for an earlier output are checked by name only."""
-        later = {key for key, value in args.items() if _waits(value)}
+    def _validate(
+        self, path: tuple[str | int, ...], action: ActionShape, args: dict[str, Any], spoilt: set[str]
+    ) -> dict[str, Any]:
+        """Check ``args`` against the action's model; texts that wait for an earlier output are checked by name only.
+
+        Of ``spoilt`` ones, whose reference led nowhere, enough has been said.
+        """
+        later = {key for key, value in args.items() if _waits(value)} | spoilt
         fields = action.Args.model_fields
-        for key in later - set(fields):
-            self._mistake((*path, key), f"unknown argument '{key}'", did_you_mean(key, fields))
+        unknown = {key: did_you_mean(key, set(fields) - {"system", "site"}) for key in set(args) - set(fields)}
+        for key, hint in sorted(unknown.items()):
+            self._mistake((*path, key), f"unknown argument '{key}'", hint)
+        meant = {name for name in fields for hint in unknown.values() if f"'{name}'" in hint}
         try:
             model = action.Args.model_validate({key: value for key, value in args.items() if key not in later})
         except ValidationError as error:
-            for item in error.errors():
-                where = item["loc"]
-                if item["type"] == "missing" and where and where[0] in later:
-                    continue
-                if item["type"] == "extra_forbidden":
-                    name = str(where[0])
-                    self._mistake((*path, *where), f"unknown argument '{name}'", did_you_mean(name, fields))
-                elif item["type"] == "missing":
-                    self._mistake(path, f"argument '{where[0]}' is missing")
-                else:
-                    self._mistake((*path, *where), item["msg"].removeprefix("Value error, "))
+            for item in error.errors(include_url=False):
+                name = str(item["loc"][0]) if item["loc"] else ""
+                if item["type"] == "missing":
+                    if name not in later | meant:
+                        self._mistake(path, f"argument '{name}' is missing")
+                elif item["type"] != "extra_forbidden":
+                    self._mistake((*path, *item["loc"]), *worded(item))
             return args
         return {**model.model_dump(mode="json"), **{key: args[key] for key in later}}
 

@@ -60,6 +60,7 @@ class _Rules:
         for step in self.promoting:
             if self.kind not in ATTENDED:
                 yield self._mistake(step, f"a playbook of kind '{self.kind}' must not promote anything")
+                continue
             other = self.other.get(step.site, "")
             fences = [fence for fence in self._switching(other, "on") if fence.id in self.before[step.id]]
             if not fences:
@@ -73,7 +74,7 @@ class _Rules:
                 if fences and not earlier and step.id not in self.before[opening.id]:
                     message = f"step '{opening.id}' may open the fence of {other} before '{step.id}' has promoted"
                     yield self._mistake(opening, message, f"let it need '{step.id}'")
-            if self.kind in ATTENDED and not any(self._proves_service(check, step) for check in self.steps):
+            if not any(self._proves_service(check, step) for check in self.steps):
                 yield self._mistake(
                     step,
                     f"nothing after step '{step.id}' proves that clients reach {step.site}",

@@ -61,7 +61,10 @@ _FORMS: Mapping[str, str] = {
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
     """Return every mistake of ``error``, which validating the document's data as ``model`` raised."""
-    details = error.errors(include_url=False)
+    every = error.errors(include_url=False)
+    spoilt = {detail["loc"][:length] for detail in every for length in range(len(detail["loc"]))}
+    # A list whose entries are wrong counts as too short as well: one mistake, not two.
+    details = [detail for detail in every if not (detail["type"] == "too_short" and detail["loc"] in spoilt)]
     misspelt: set[tuple[int | str, ...]] = set()
     for detail in details:
         if detail["type"] == "extra_forbidden":
@@ -117,12 +120,23 @@ def _choice(detail: ErrorDetails, path: Path, document: Document) -> Problem:
         if detail["type"] == "union_tag_not_found":
             return document.problem(path, f"'{name}' is missing", f"add '{name}: …'", "key")
         path, found = (*path, name), ctx["tag"]
-    options = re.findall(r"'([^']*)'", str(ctx.get("expected", ctx.get("expected_tags"))))
+    message, hint = _options(str(ctx.get("expected", ctx.get("expected_tags"))), found)
+    return document.problem(path, message, hint)
+
+
+def _options(expected: str, found: object) -> tuple[str, str]:
+    options = re.findall(r"'([^']*)'", expected)
     hint = did_you_mean(found[:100], options) if isinstance(found, str) else ""
     if len(options) > _FEW:
-        return document.problem(path, f"unknown value {describe(found)}", hint)
-    hint = hint if hint.startswith("did") else ""
-    return document.problem(path, f"expected {_or(options)}, found {describe(found)}", hint)
+        return f"unknown value {describe(found)}", hint
+    return f"expected {_or(options)}, found {describe(found)}", hint if hint.startswith("did") else ""
+
+
+def worded(detail: ErrorDetails) -> tuple[str, str]:
+    """Return the message and the hint for a wrong value that stands in no document of its own (a step's argument)."""
+    if detail["type"] in {"literal_error", "enum"}:
+        return _options(str(detail["ctx"]["expected"]), detail["input"])
+    return _wrong_value(detail, tuple(detail["loc"]))
 
 
 def _wrong_value(detail: ErrorDetails, path: Path) -> tuple[str, str]:
