@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from dr.action import Context, Done, Effect, Holds, Lasting, Output, Seen, StepArgs
+from dr.action import PROBE_LIMIT_S, Context, Done, Effect, Holds, Lasting, Output, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate import machines
 from dr.estate.waiting import Deadline, together, until
@@ -36,6 +36,7 @@ class BubbleCreate:
     outputs: ClassVar[tuple[str, ...]] = ("vms", "count", "network")
     reads_only: ClassVar[bool] = False
     undoable: ClassVar[bool] = True
+    probe_limit_s: ClassVar[float] = PROBE_LIMIT_S
     Args: ClassVar[type[StepArgs]] = BubbleArgs
 
     def effects(self, args: BubbleArgs) -> tuple[Effect, ...]:
