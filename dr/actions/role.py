@@ -21,7 +21,8 @@ class Promote(Lasting):
     """Makes the standby primary under the run's epoch.
 
     The fence of the other site is read once more, in the last moment: between its proof and now somebody may have
-    given the power back while the run was paused or the daemon down.
+    given the power back while the run was paused or the daemon down. The token must be above every one that the
+    database has seen: a daemon that lost its journal, asked before it had looked, could hand out an old one again.
     """
 
     name: ClassVar[str] = "promote"
@@ -41,6 +42,12 @@ class Promote(Lasting):
         if lack:
             raise StepFailed(
                 f"the fence of {args.system} at {peer} no longer holds: {lack}. Cut its power again, then retry"
+            )
+        before = await database.status(world, args.system, args.site, deadline.left(ASK_LIMIT_S))
+        if before.epoch >= context.token and _not_primary(before, context.token):
+            raise StepFailed(
+                f"the database at {args.site} has seen fencing token {before.epoch}, and this run's is "
+                f"{context.token}: cancel the run and ask for it again, it will get a higher one"
             )
         await database.promote(world, args.system, args.site, context.token, deadline.left(), context.say)
         status = await _wait(args, context, deadline, lambda seen: _not_primary(seen, context.token))

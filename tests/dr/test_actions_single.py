@@ -103,7 +103,7 @@ async def test_promotion_reads_the_fence_once_more_and_believes_only_the_databas
         assert (await desk.run("promote", "dr")).outputs["epoch"] == 7, "repeating it does no harm"
         assert (await desk.probe("promote", "dr")).holds is Holds.YES
         desk.token = 3
-        with pytest.raises(StepFailed, match="stale epoch"):
+        with pytest.raises(StepFailed, match="has seen fencing token 7"):
             await desk.run("promote", "dr")
         lab.fault("hang-host", "exim-db-dr")
         assert (await desk.probe("promote", "dr")).holds is Holds.CANNOT_TELL
