@@ -141,6 +141,7 @@ class Daemon:
         self._start_ticks()
         self.exporter = Exporter()
         await self.doors.open(make_app(self._desk(), self.doors.host_headers))
+        self._undo.push_async_callback(self.doors.close)  # first of all: nobody is to meet parts that have stopped
 
     # -- parts -------------------------------------------------------------------------------------------------------
 

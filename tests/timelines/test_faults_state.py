@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
 import pytest
 from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import REPOSITORY, start_lab
@@ -158,4 +160,26 @@ def test_sigterm_ends_within_five_seconds_and_the_next_start_goes_on(tmp_path: P
             assert ended["state"] == "SUCCEEDED", ended["end_reason"]
             assert ended["interruptions"] == 1
         assert len(lab.effects("ncts", "clone")) == len(lab.effects("ncts", "destroy")) == 5
+        assert "Traceback" not in daemon.log.read_text()
+
+
+def test_who_asks_while_the_daemon_stops_is_answered_well_or_not_at_all(tmp_path: Path) -> None:
+    def ask_until_it_is_gone(path: str) -> set[int]:
+        found: set[int] = set()
+        while True:
+            try:
+                with daemon.client() as client:
+                    found.add(client.get(path).status_code)
+            except httpx2.TransportError:
+                return found
+
+    with start_lab(tmp_path) as lab, running_daemon(lab, tmp_path / "state") as daemon:
+        run = daemon.api("/api/runs", {"playbook": "drill", "system": "ncts"}, user="ana")
+        paths = ("/api/calendar", f"/api/runs/{run['id']}/outputs", "/api/alarms?history=true", "/metrics")
+        with ThreadPoolExecutor(len(paths)) as pool:
+            asked = [pool.submit(ask_until_it_is_gone, path) for path in paths]
+            time.sleep(0.5)
+            daemon.process.send_signal(signal.SIGTERM)
+            assert daemon.process.wait(10) == 0
+            assert [one.result() for one in asked] == [{200}] * len(paths)
         assert "Traceback" not in daemon.log.read_text()
