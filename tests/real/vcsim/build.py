@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,14 @@ class Simulator:
 def running(binary: Path, certificate: Path, key: Path, *options: str, port: int = 0) -> Iterator[Simulator]:
     """Run the simulator on 127.0.0.1; user ``karaula``, password ``secret``."""
     command = [binary, "-cert", certificate, "-key", key, "-listen", f"127.0.0.1:{port}", *options]
+    stores = tempfile.TemporaryDirectory()  # the simulator leaves its data stores behind when it is killed
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "TMPDIR": stores.name},
     )
     try:
         assert process.stdout is not None
@@ -90,3 +97,4 @@ def running(binary: Path, certificate: Path, key: Path, *options: str, port: int
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+        stores.cleanup()
