@@ -33,7 +33,7 @@ from dr.journal.sqlite import SqliteJournal
 from dr.playbook.read import read_playbooks
 from dr.schedule import Scheduler
 from dr.world import World
-from monitor.clock import Clock, ManualClock, RealClock
+from monitor.clock import Clock, RealClock
 from monitor.credential import Credentials
 from monitor.errors import DeadlineExceeded
 from monitor.inventory.model import Inventory
@@ -180,6 +180,13 @@ class FakeWatch:
         return [alarm for alarm in self.standing if alarm.cleared_at is None or not active_only]
 
 
+class StillClock(RealClock):
+    """It is always ``NOW``; what waits, waits for real."""
+
+    def now(self) -> float:
+        return NOW
+
+
 class DeskDaemon:
     """The application on a Unix socket, on a loop in a thread of its own."""
 
@@ -235,7 +242,7 @@ class DeskDaemon:
         for name, text in PLAYBOOKS.items():
             (books / f"{name}.yaml").write_text(text)
         journal = SqliteJournal(self.folder / "journal.sqlite")
-        world = World(estate(), Credentials(None), RealClock(), None, {}, None, None, lambda _system: None)  # type: ignore[arg-type]  # no client is used
+        world = World(estate(), Credentials(None), self.clock, None, {}, None, None, lambda _system: None)  # type: ignore[arg-type]  # no client is used
         rules = Rules(read_playbooks(books), actions(self.script), RUN_GUARDS, STEP_GUARDS, "inventory")
         self.orchestrator = Orchestrator(journal, world, rules, epoch_seen=lambda _system: 0)
         await self.orchestrator.start()
@@ -294,8 +301,8 @@ def desk_daemon(clock: Clock | None = None) -> Iterator[DeskDaemon]:
         shutil.rmtree(folder)
 
 
-def still() -> ManualClock:
-    return ManualClock(NOW)
+def still() -> StillClock:
+    return StillClock()
 
 
 def without_times(text: str) -> str:

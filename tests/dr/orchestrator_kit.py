@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict
-
 from dr.action import Context, Done, Effect, Holds, Output, Seen, StepArgs
 from dr.engine.commands import approve
 from dr.engine.orchestrator import Orchestrator, Request, Rules
@@ -53,11 +51,11 @@ class HeldClock(ManualClock):
 
 
 class FreeArgs(StepArgs):
-    """Takes whatever a test wants to hand over."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
+    """What the planner's rules ask about, and a note."""
 
     note: str = ""
+    where: str = ""
+    expect_role: str = ""
 
 
 async def _well(context: Context) -> Done:

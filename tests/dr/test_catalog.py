@@ -1,4 +1,4 @@
-"""The catalogue of backups as a view over runs: it shows only what can be restored against, whatever the journal holds."""
+"""The catalogue of backups as a view over runs: it shows only what a restore can be held against."""
 
 from __future__ import annotations
 

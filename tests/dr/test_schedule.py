@@ -17,7 +17,7 @@ from dr.errors import RunRefused
 from dr.journal.sqlite import SqliteJournal
 from dr.schedule import DueRun, Scheduler, due_times
 from monitor.clock import ManualClock
-from monitor.inventory.model import Schedule
+from monitor.inventory.behaviour import Schedule
 
 ZONE = "Europe/Skopje"
 T = TypeVar("T")

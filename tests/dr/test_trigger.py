@@ -16,7 +16,7 @@ from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.trigger import AlarmNote, Trigger
 from monitor.errors import StateError
-from monitor.inventory.model import Response
+from monitor.inventory.behaviour import Response
 
 pytestmark = pytest.mark.anyio
 
