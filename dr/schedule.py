@@ -20,7 +20,7 @@ from cronsim import CronSim
 from dr.errors import PlaybookError, RunRefused
 from dr.journal.sqlite import Slot, SqliteJournal
 from monitor.clock import Clock
-from monitor.inventory.model import Schedule
+from monitor.inventory.behaviour import Schedule
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from dr.errors import PlaybookError, RunRefused
 from dr.guard import Ruling
 from dr.journal.event import Event
 from dr.journal.run import Run, RunState
-from monitor.inventory.model import Response
+from monitor.inventory.behaviour import Response
 
 log = logging.getLogger(__name__)
 DAEMON = "karaula"

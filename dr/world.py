@@ -12,7 +12,9 @@ from monitor.clients.ssh import SshPool
 from monitor.clients.vsphere import VcenterSession
 from monitor.clock import Clock
 from monitor.credential import Credentials
-from monitor.inventory.model import Deployment, Inventory, SshHost, System
+from monitor.inventory.equipment import SshHost
+from monitor.inventory.model import Inventory
+from monitor.inventory.systems import Deployment, System
 
 
 @dataclass(frozen=True, slots=True)

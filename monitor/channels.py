@@ -20,7 +20,8 @@ from monitor.errors import DeadlineExceeded, GarbledReply, Refused, SessionLost,
 if TYPE_CHECKING:
     from monitor.clients.http import HttpClient, HttpReply
     from monitor.history import Event
-    from monitor.inventory.model import Endpoint, Inventory
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.values import Endpoint
     from monitor.notify import Channel
     from monitor.status.alarm import Alarm
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from monitor.inventory.model import ModbusSource, NutSource, SnmpSource
+from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
 from monitor.probes.http import HttpParams
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
     from monitor.clock import Clock
     from monitor.credential import Credentials
-    from monitor.inventory.model import Check, Endpoint, Inventory, Link, Sensor
+    from monitor.inventory.checks import Check
+    from monitor.inventory.crossings import Link
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.sensors import Sensor
+    from monitor.inventory.values import Endpoint
     from monitor.probe import Probe
 
 Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval where it differs

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dr.evidence.report import Report
 from fastapi import Request
-from monitor.watch import Watch
 
 from dr.engine.orchestrator import Orchestrator
+from dr.evidence.report import Report
 from dr.schedule import Scheduler
 from monitor.clock import Clock
 from monitor.inventory.model import Inventory
+from monitor.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)

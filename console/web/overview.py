@@ -6,7 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dr.journal.run import Run, RunState
-from monitor.inventory.model import Crossing, Inventory, Sensor, Site, System
+from monitor.inventory.crossings import Crossing
+from monitor.inventory.equipment import Site
+from monitor.inventory.model import Inventory
+from monitor.inventory.sensors import Sensor
+from monitor.inventory.systems import System
 from monitor.status.alarm import Alarm
 from monitor.status.state import Health, Status
 

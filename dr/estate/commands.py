@@ -12,7 +12,7 @@ from dr.errors import StepFailed
 from dr.world import World
 from monitor.clients.ssh import SshResult
 from monitor.errors import GarbledReply
-from monitor.inventory.model import SshHost
+from monitor.inventory.equipment import SshHost
 
 M = TypeVar("M", bound=BaseModel)
 SHOWN_CHARS = 300

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dr.estate.commands import checked, filled, read, run, silent
 from dr.world import World
 from monitor.inventory.database import DatabaseCommands
-from monitor.inventory.model import SshHost
+from monitor.inventory.equipment import SshHost
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]

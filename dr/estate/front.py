@@ -12,7 +12,7 @@ from dr.estate.waiting import together
 from dr.world import World
 from monitor.clients import dns
 from monitor.errors import GarbledReply, Refused, TargetError
-from monitor.inventory.model import Front
+from monitor.inventory.systems import Front
 
 M = TypeVar("M", bound=BaseModel)
 HTTP_OK = 200
@@ -32,7 +32,7 @@ class Health(BaseModel):
 
 
 class Receipts(BaseModel):
-    """What clients were told is accepted, see ``monitor.inventory.model.Receipts``."""
+    """What clients were told is accepted, see ``monitor.inventory.systems.Receipts``."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 

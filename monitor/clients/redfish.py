@@ -16,7 +16,7 @@ from monitor.errors import GarbledReply, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
     from monitor.credential import Secret
-    from monitor.inventory.model import PowerController
+    from monitor.inventory.equipment import PowerController
 
 
 class Reply(Protocol):

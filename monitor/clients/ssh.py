@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from monitor.clock import Clock
     from monitor.credential import Credentials
-    from monitor.inventory.model import SshHost
+    from monitor.inventory.equipment import SshHost
 
 SLICE_S = 0.1  # how late a worker sees that it was cancelled
 KEEPALIVE_S = 15.0

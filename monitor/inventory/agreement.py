@@ -17,7 +17,8 @@ from monitor.yamlfile import dotted, shorten
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from monitor.inventory.model import Inventory, Source
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.sensors import Source
     from monitor.problem import Problem
     from monitor.yamlfile import Document, Path
 

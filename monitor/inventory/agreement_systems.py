@@ -11,7 +11,8 @@ from monitor.yamlfile import dotted, shorten
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from monitor.inventory.model import Deployment, Inventory, System
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.systems import Deployment, System
     from monitor.problem import Problem
     from monitor.yamlfile import Document, Path
 

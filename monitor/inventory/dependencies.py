@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from monitor.inventory.model import Deployment, Inventory
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.systems import Deployment
 
 
 def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:

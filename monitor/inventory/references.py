@@ -10,7 +10,8 @@ from monitor.yamlfile import shorten
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from monitor.inventory.model import Inventory, System
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.systems import System
     from monitor.problem import Problem
     from monitor.yamlfile import At, Document, Path
 

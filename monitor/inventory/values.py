@@ -61,3 +61,10 @@ class Model(BaseModel):
     """Base of all: unknown keys are mistakes, instances do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Endpoint(Model):
+    """An address and port to connect to."""
+
+    address: Host
+    port: Port

@@ -18,7 +18,7 @@ from monitor.probes.vsphere import VsphereProbe
 if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.credential import Credentials
-    from monitor.inventory.model import Trust
+    from monitor.inventory.estate import Trust
     from monitor.probe import Probe
 
 PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from monitor.clients.http import HttpReply
     from monitor.clock import Clock
     from monitor.credential import Credentials
-    from monitor.inventory.model import Trust
+    from monitor.inventory.estate import Trust
     from monitor.probe import Target
 
 AT_ONCE = 32

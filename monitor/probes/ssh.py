@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from monitor.clients.ssh import SshPool
 from monitor.errors import CredentialError, GarbledReply, TargetError
-from monitor.inventory.model import SshHost
+from monitor.inventory.equipment import SshHost
 from monitor.probe import Answer, Observation, each, failed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monitor.clients.ssh import SshResult
     from monitor.clock import Clock
     from monitor.credential import Credentials
-    from monitor.inventory.model import Trust
+    from monitor.inventory.estate import Trust
     from monitor.probe import Target
 
 AT_ONCE = 32

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from monitor.clock import Clock
     from monitor.credential import Credentials
-    from monitor.inventory.model import Trust
+    from monitor.inventory.estate import Trust
     from monitor.probe import Target
 
 SHARE = 0.9  # of the deadline is waited for replies; the rest is for us

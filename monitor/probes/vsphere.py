@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.credential import Credentials
     from monitor.errors import KaraulaError
-    from monitor.inventory.model import Trust
+    from monitor.inventory.estate import Trust
     from monitor.probe import Target
 
 VANISHED = "vanished from the vCenter"

@@ -16,7 +16,9 @@ from monitor.status.state import Health
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from monitor.inventory.model import Inventory, Sensor, Sla, Thresholds
+    from monitor.inventory.crossings import Sla
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.sensors import Sensor, Thresholds
     from monitor.probe import Observation
 
 SENSOR_FAULT = "sensor-fault"

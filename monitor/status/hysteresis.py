@@ -28,7 +28,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``monitor.inventory.model.Polling`` as far as it matters here."""
+    """``monitor.inventory.estate.Polling`` as far as it matters here."""
 
     fail_after: int
     recover_after: int

@@ -16,7 +16,8 @@ from monitor.status.state import Health
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from monitor.inventory.model import Deployment, Inventory, System
+    from monitor.inventory.model import Inventory
+    from monitor.inventory.systems import Deployment, System
     from monitor.probe import Observation
     from monitor.status.state import Status
 

@@ -12,7 +12,7 @@ from monitor.clients.http import HttpClient
 from monitor.clients.redfish import OutletGroup, RedfishClient
 from monitor.credential import Secret
 from monitor.errors import GarbledReply, NotFound, Refused, Unreachable
-from monitor.inventory.model import PowerController
+from monitor.inventory.equipment import PowerController
 
 pytestmark = pytest.mark.anyio
 BASE = "/redfish/v1/PowerEquipment/RackPDUs/rack-1/OutletGroups/ncts"

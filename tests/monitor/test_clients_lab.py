@@ -14,7 +14,8 @@ from monitor.clients.vsphere import VcenterSession
 from monitor.clock import RealClock
 from monitor.credential import Credentials, Secret
 from monitor.errors import NotFound, Refused, TargetError, Unreachable
-from monitor.inventory.model import PowerController, Trust
+from monitor.inventory.equipment import PowerController
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.http import HttpParams, HttpProbe
 from monitor.probes.tcp import TcpParams, TcpProbe

@@ -19,7 +19,7 @@ from lab.servers.ticket_sink import TicketSink
 from monitor.channels import MailChannel, TicketChannel, channels
 from monitor.clients.http import HttpClient
 from monitor.errors import DeadlineExceeded, GarbledReply, Refused, SessionLost, TargetError, Unreachable
-from monitor.inventory.model import Endpoint
+from monitor.inventory.values import Endpoint
 from monitor.status.alarm import Alarm
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.echo import Burst
 from monitor.errors import Refused
-from monitor.inventory.model import Trust
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.icmp import IcmpParams, IcmpProbe
 from monitor.probes.stamp import StampParams, StampProbe

@@ -10,7 +10,7 @@ from test_client_modbus import ADDRESS, answer
 
 from monitor.clock import RealClock
 from monitor.credential import Credentials
-from monitor.inventory.model import Trust
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.modbus import ModbusParams, ModbusProbe
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.clock import ManualClock
 from monitor.credential import Credentials
 from monitor.errors import Unreachable
-from monitor.inventory.model import Trust
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
 from monitor.probes import nut
 from monitor.probes.nut import NutParams, NutProbe, as_number, on_line

@@ -13,7 +13,7 @@ from test_client_snmp import ADDRESS, OIDS, Agent, answered
 
 from monitor.clock import RealClock
 from monitor.credential import Credentials
-from monitor.inventory.model import Trust
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
 from monitor.probes.snmp import SnmpParams, SnmpProbe, as_number
 

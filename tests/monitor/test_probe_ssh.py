@@ -14,7 +14,8 @@ from monitor.clients.ssh import SshResult
 from monitor.clock import ManualClock
 from monitor.credential import Credentials
 from monitor.errors import CredentialError, GarbledReply, KaraulaError, Unreachable, Untrusted
-from monitor.inventory.model import SshHost, Trust
+from monitor.inventory.equipment import SshHost
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
 from monitor.probes.ssh import DatabaseParams, HostParams, SshProbe, read_status
 

@@ -9,7 +9,7 @@ from real_kit import free_port
 
 from monitor.clock import ManualClock
 from monitor.credential import Credentials
-from monitor.inventory.model import Trust
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.tcp import TcpParams, TcpProbe
 

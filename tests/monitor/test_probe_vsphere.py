@@ -9,7 +9,7 @@ from tls_kit import ThrowawayCa
 from monitor.clients.vsphere import Vm
 from monitor.clock import ManualClock
 from monitor.credential import Credentials
-from monitor.inventory.model import Trust
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import VsphereParams, VsphereProbe, judge
 

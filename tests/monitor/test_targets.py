@@ -12,7 +12,9 @@ from tls_kit import ThrowawayCa
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import CredentialError
-from monitor.inventory.model import Check, Inventory, SshHost
+from monitor.inventory.checks import Check
+from monitor.inventory.equipment import SshHost
+from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
 from monitor.probes import PROBES
 from monitor.probes.http import HttpParams

@@ -17,7 +17,8 @@ from monitor.clients.ssh import SshPool
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import CredentialError, DeadlineExceeded, Refused, SessionLost, Unreachable, Untrusted
-from monitor.inventory.model import SshHost, Trust
+from monitor.inventory.equipment import SshHost
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
 from monitor.probes.ssh import DatabaseParams, HostParams, SshProbe
 

@@ -16,7 +16,7 @@ from vcsim.beside import VM, behind_its_back
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import DeadlineExceeded, NotFound, Refused, SessionLost, TargetError, Unreachable, Untrusted
-from monitor.inventory.model import Trust
+from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import VsphereParams, VsphereProbe
 

@@ -1,0 +1,87 @@
+"""Key systems: three tiers at two sites, one of them active, and what their recovery needs to know."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from monitor.inventory.database import Database
+from monitor.inventory.values import PAGE, Endpoint, Host, Key, Model, Port, Seconds, Text, Url, Whole
+
+
+class Tiers(Model):
+    """VM names of a system at a site, by tier, in the vCenter of the site."""
+
+    database: tuple[Text, ...] = Field(min_length=1)
+    application: tuple[Text, ...] = Field(min_length=1)
+    web: tuple[Text, ...] = Field(min_length=1)
+
+
+class Front(Endpoint):
+    """The HTTPS front end of a system at a site, and the page that says whether it works."""
+
+    health_path: Annotated[str, Field(pattern=PAGE)] = "/health"
+    bubble_port: Port = Field(description="where the isolated copy of a drill answers (on the same address)")
+
+
+class Fence(Model):
+    """How a system is kept from running at a site: an outlet group of a power controller."""
+
+    controller: Key
+    outlet_group: Text
+
+
+class Deployment(Model):
+    """One system at one site."""
+
+    vcenter: Key
+    vms: Tiers
+    database_host: Key = Field(description="SSH host that answers for the database")
+    front: Front
+    fence: Fence
+
+
+class Service(Model):
+    """The name that clients use; it points to the front end of the active site."""
+
+    fqdn: Host
+    zone: Host
+    dns: tuple[Key, ...] = Field(min_length=1, description="DNS servers to update, in order")
+    ttl_s: Annotated[Whole, Field(ge=1, le=86400)] = 30
+
+
+class Receipts(Model):
+    """An independent record of what clients were told is accepted (a message gateway's log), outside both sites.
+
+    ``url`` answers ``{"acknowledged": int, "newest_position": int, "newest_at": float}``. With it the loss of a
+    failover is counted exactly; without it only a lower bound is known.
+    """
+
+    url: Url
+
+
+class BackupPolicy(Model):
+    """Where a system's backups are kept and how old the newest proven one may be."""
+
+    vault: Key = Field(description="SSH host that keeps the backups and where they are restored for verification")
+    max_age_s: Seconds = 26 * 3600
+
+
+class System(Model):
+    """A key system: three tiers at two sites, one of them active."""
+
+    name: Text
+    description: str = ""
+    owner: Text
+    priority: Annotated[Whole, Field(ge=1, le=9)] = 5
+    depends_on: tuple[Key, ...] = ()
+    protected_site: Key
+    recovery_site: Key
+    rto_s: Seconds
+    rpo_s: Seconds
+    service: Service
+    sites: dict[Key, Deployment]
+    database: Database
+    receipts: Receipts | None = None
+    backup: BackupPolicy
