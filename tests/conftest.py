@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from matrix_kit import table
 
 
 @pytest.fixture
@@ -13,9 +14,13 @@ def anyio_backend() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say ``N of N`` for each ``counted`` property (what, how many were well, of how many), failed tests included."""
+    """Say ``N of N`` for each ``counted`` property (what, how many were well, of how many), failed tests included.
+
+    And print the fault matrix from the ``cell`` properties.
+    """
     well: Counter[str] = Counter()
     total: Counter[str] = Counter()
+    cells = []
     for kind in ("passed", "failed"):
         for report in terminalreporter.getreports(kind):
             for name, value in report.user_properties:
@@ -23,5 +28,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     what, good, count = value
                     well[what] += good
                     total[what] += count
+                elif name == "cell":
+                    cells.append(value)
     for what, count in total.items():
         terminalreporter.write_line(f"{what}: {well[what]} of {count}")
+    if cells:
+        terminalreporter.write_line("")
+        for line in ["faults of real servers: first said after, back after", *table(cells)]:
+            terminalreporter.write_line(line)

@@ -1,0 +1,78 @@
+"""net-snmp's snmpd in the fault matrix."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+from matrix_kit import LONG_S, NotApplicable, Said, Stand
+from real_kit import need
+
+from monitor.clients.snmp import get
+from monitor.clock import RealClock
+from monitor.credential import Credentials, Secret
+from monitor.errors import DeadlineExceeded, Unreachable
+from monitor.inventory.estate import Trust
+from monitor.probe import Probe
+from monitor.probes.snmp import SnmpParams, SnmpProbe
+
+INTERFACES = "1.3.6.1.2.1.2.1.0"  # IF-MIB::ifNumber
+
+
+class SnmpV2c(Stand):
+    source = "snmp v2c"
+    probe_name = "snmp"
+    transport = "udp"
+    address = "127.94.7.62"
+    expected: ClassVar[dict[str, Said | NotApplicable]] = {
+        "slow": Said("no SNMP answer"),
+        "hung": Said("no SNMP answer"),
+        "garbage": Said("no SNMP answer|garbled|not"),
+        "half-open": Said("no SNMP answer"),
+        "wrong credentials": Said("wrong community"),
+        "restarted": Said("refused|no SNMP answer"),
+    }
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.process: subprocess.Popen[bytes] | None = None
+        (folder / "snmpd.conf").write_text("rocommunity k-read 127.0.0.0/8\n")
+        (folder / "good").write_text("k-read\n")
+        (folder / "bad").write_text("public\n")
+
+    async def start(self) -> None:
+        environment = os.environ | {"SNMP_PERSISTENT_DIR": str(self.folder / "persistent"), "MIBS": ""}
+        command = [need("snmpd", "snmpd"), "-f", "-C", "-c", self.folder / "snmpd.conf", "-Lf", self.folder / "log"]
+        command += ["-p", self.folder / "pid", f"udp:{self.address}:{self.port}"]
+        self.process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220 - it returns at once
+        async with asyncio.timeout(LONG_S):
+            while True:
+                assert self.process.poll() is None, (self.folder / "log").read_text()
+                try:
+                    await get(self.address, self.port, Secret("k-read"), [INTERFACES], 0.5)
+                except (Unreachable, DeadlineExceeded):
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    async def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def probe(self) -> Probe:
+        return SnmpProbe(Credentials(self.folder), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
+
+    def params(self, port: int) -> SnmpParams:
+        return SnmpParams(self.address, port, "good", INTERFACES)
+
+    def wrong_params(self, port: int) -> SnmpParams:
+        return SnmpParams(self.address, port, "bad", INTERFACES)

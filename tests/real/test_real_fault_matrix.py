@@ -1,0 +1,25 @@
+"""Every source before every fault: the table of ``matrix_kit``, each row against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from matrix_kit import Stand, row
+from stands.snmp import SnmpV2c
+
+pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(300)]
+
+STANDS: tuple[type[Stand], ...] = (SnmpV2c,)
+
+
+@pytest.mark.parametrize("stand", STANDS, ids=lambda stand: stand.source)
+async def test_every_fault_is_told_and_nobody_else_suffers(
+    stand: type[Stand], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    mistakes = []
+    async for cell in row(stand(tmp_path / "victim"), stand(tmp_path / "neighbour")):
+        record_property("cell", (cell.source, cell.fault, cell.shown + (" !" if cell.mistakes else "")))
+        mistakes += [f"{cell.source}, {cell.fault}: {mistake}" for mistake in cell.mistakes]
+    assert not mistakes, "\n".join(mistakes)
