@@ -62,6 +62,8 @@ TEST_PACKAGES = (
     "chromium",
     "golang-go",
     "golang-github-vmware-govmomi-dev",
+    "iproute2",
+    "nftables",
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )
