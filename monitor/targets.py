@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
 from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
@@ -132,8 +133,10 @@ def _checks(inventory: Inventory) -> Iterator[Asked]:
 
 
 def _check(check: Check) -> TcpParams | HttpParams | IcmpParams:
-    if check.probe == "http" and check.url is not None:
-        return HttpParams(check.url, check.address, check.port)
-    if check.probe == "tcp" and check.port is not None:
-        return TcpParams(check.address, check.port)
-    return IcmpParams(check.address)
+    match check:
+        case TcpCheck():
+            return TcpParams(check.address, check.port)
+        case HttpCheck():
+            return HttpParams(check.url, check.address, check.port)
+        case IcmpCheck():
+            return IcmpParams(check.address)

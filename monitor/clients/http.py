@@ -72,11 +72,11 @@ class HttpClient:
         url: str,
         *,
         timeout_s: float,
-        connect_to: tuple[str, int] | None = None,
+        connect_to: tuple[str, int | None] | None = None,
         json: object | None = None,
         auth: tuple[str, Secret] | None = None,
     ) -> HttpReply:
-        """Ask ``url``; with ``connect_to`` at that address and port, the certificate still being ``url``'s host's.
+        """Ask ``url``; with ``connect_to`` at that address (and port), the certificate still being ``url``'s host's.
 
         Any status is a reply. Raises Unreachable (nothing was sent), Untrusted, DeadlineExceeded, SessionLost (broken
         off), GarbledReply (not HTTP, or over 1 MiB), Refused (not a usable URL). ``timeout_s`` bounds the whole call.
@@ -115,7 +115,7 @@ class HttpClient:
         await self._client.aclose()
 
     def _build(
-        self, method: str, url: str, connect_to: tuple[str, int] | None, json: object | None, trail: _Trail
+        self, method: str, url: str, connect_to: tuple[str, int | None] | None, json: object | None, trail: _Trail
     ) -> httpx2.Request:
         asked = httpx2.URL(url)
         if asked.scheme not in ("http", "https") or not asked.host:
@@ -125,7 +125,7 @@ class HttpClient:
         if connect_to is not None:
             headers["Host"] = asked.netloc.decode("ascii")
             extensions["sni_hostname"] = asked.host
-            asked = asked.copy_with(host=connect_to[0], port=connect_to[1])
+            asked = asked.copy_with(host=connect_to[0], port=connect_to[1] or asked.port)
         return self._client.build_request(method, asked, json=json, headers=headers, extensions=extensions)
 
 

@@ -47,7 +47,6 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
     yield from agreement_systems.check(inventory, document)
     yield from _crossings(inventory, document)
     yield from _sensors(inventory, document)
-    yield from _checks(inventory, document)
     yield from _endpoints(inventory, document)
     yield from _calendar(inventory, document)
     yield from _notify(inventory, document)
@@ -136,14 +135,6 @@ def _sensors(inventory: Inventory, document: Document) -> Iterator[Problem]:
 
 def _reading(source: Source) -> Hashable:
     return tuple(source.model_dump(exclude={"scale", "signed", "community"}).values())
-
-
-def _checks(inventory: Inventory, document: Document) -> Iterator[Problem]:
-    for key, entry in inventory.checks.items():
-        needed = {"tcp": "port", "http": "url"}.get(entry.probe)
-        if needed is not None and getattr(entry, needed) is None:
-            hint = f"a check by {entry.probe} needs it"
-            yield document.problem(("checks", key), f"'{needed}' is missing", hint, "key")
 
 
 def _endpoints(inventory: Inventory, document: Document) -> Iterator[Problem]:

@@ -1,17 +1,42 @@
-"""Further checks that belong to a site or system."""
+"""Further checks that belong to a site: one class a kind, told apart by ``probe``.
+
+A kind has exactly the keys it needs, so that a key of another kind is a mistake and not passed over.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from monitor.inventory.values import Host, Key, Model, Port, Url
 
 
-class Check(Model):
-    """A further TCP or HTTP check that belongs to a site or system."""
+class TcpCheck(Model):
+    """A port must accept a connection."""
 
-    probe: Literal["tcp", "http", "icmp"]
+    probe: Literal["tcp"]
     site: Key
     address: Host
-    port: Port | None = None
-    url: Url | None = None
+    port: Port
+
+
+class HttpCheck(Model):
+    """A page must answer; with ``address`` the connection goes there, the certificate still being ``url``'s host's."""
+
+    probe: Literal["http"]
+    site: Key
+    url: Url
+    address: Host | None = None
+    port: Port | None = Field(None, description="on address; that of the URL when left out")
+
+
+class IcmpCheck(Model):
+    """An address must answer echo requests."""
+
+    probe: Literal["icmp"]
+    site: Key
+    address: Host
+
+
+Check = Annotated[TcpCheck | HttpCheck | IcmpCheck, Field(discriminator="probe")]

@@ -33,7 +33,7 @@ NUMBERS = {"position": "position", "epoch": "epoch"}
 
 @dataclass(frozen=True, slots=True)
 class HttpParams:
-    """What to ask. With ``address`` and ``port`` the connection goes there, the certificate being ``url``'s host's."""
+    """What to ask; with ``address`` (and ``port``) there, the certificate still being ``url``'s host's."""
 
     url: str
     address: str | None = None
@@ -60,9 +60,7 @@ class HttpProbe:
 
     async def _ask(self, target: Target) -> Observation:
         params: HttpParams = target.params
-        connect_to = None
-        if params.address is not None and params.port is not None:
-            connect_to = (params.address, params.port)
+        connect_to = None if params.address is None else (params.address, params.port)
         try:
             reply = await self._http.request("GET", params.url, timeout_s=target.deadline_s, connect_to=connect_to)
         except TargetError as error:

@@ -12,7 +12,7 @@ from tls_kit import ThrowawayCa
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import CredentialError
-from monitor.inventory.checks import Check
+from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
 from monitor.inventory.equipment import SshHost
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
@@ -94,9 +94,11 @@ def test_a_sensor_may_have_its_own_interval(inventory: Inventory) -> None:
 def test_an_icmp_link_and_every_kind_of_check(inventory: Inventory) -> None:
     link = inventory.links["blace"]
     by_icmp = link.model_copy(update={"backup": link.backup.model_copy(update={"probe": "icmp"})})
-    page = Check(probe="http", site="main", address="127.80.1.40", port=8443, url="https://intranet.customs.example/")
-    port = Check(probe="tcp", site="main", address="127.80.1.40", port=25)
-    made = {"page": page, "port": port, "ping": Check(probe="icmp", site="main", address="127.80.1.40")}
+    page = HttpCheck(
+        probe="http", site="main", address="127.80.1.40", port=8443, url="https://intranet.customs.example/"
+    )
+    port = TcpCheck(probe="tcp", site="main", address="127.80.1.40", port=25)
+    made = {"page": page, "port": port, "ping": IcmpCheck(probe="icmp", site="main", address="127.80.1.40")}
     changed = inventory.model_copy(update={"links": {"blace": by_icmp}, "checks": made})
     found = {target.subject: target.params for target in targets(changed)}
     assert found["link/blace/backup"] == IcmpParams(link.backup.far_end)
