@@ -9,18 +9,16 @@ neither lost nor doubled.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from dr.errors import PlaybookError, RunRefused
 from dr.journal.sqlite import Slot, SqliteJournal
 from monitor.clock import Clock
 from monitor.inventory.behaviour import Schedule
+from monitor.status.calendar import due_times
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,17 +41,6 @@ class DueRun:
     due: float
     schedule: Schedule
     ref: str
-
-
-def due_times(cron: str, zone: str, after: float, until: float) -> Iterator[float]:
-    """Yield the due times (Unix seconds) of ``cron`` later than ``after`` and not later than ``until``."""
-    start = datetime.fromtimestamp(after, UTC).astimezone(ZoneInfo(zone))
-    for moment in CronSim(cron, start):
-        due = moment.timestamp()
-        if due > until:
-            return
-        if due > after:
-            yield due
 
 
 def slot_ref(job: str, due: float) -> str:

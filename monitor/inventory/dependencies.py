@@ -3,10 +3,10 @@
 The lists are complete (nobody needs to follow them further) and in the order in which a person would look. They serve
 to hold back alarms that another alarm explains, and to name a probable cause; a status is never changed by them.
 
-What is redundant explains nothing: of two web VMs, one alone cannot bring the front down, so a front depends on its
-single VMs only. A power controller has its own network and battery, so the site's power does not explain it. Systems,
-sites and crossings are judged from their parts and depend on nothing here: an alarm that starts a failover must
-never be held back.
+What is redundant explains nothing alone: of two web VMs, one cannot bring the front down, so a front depends on its
+single VMs only, and on all VMs of another tier together (``any_of``). The inventory's ``groups`` say the same of other
+things. A power controller has its own network and battery, so the site's power does not explain it. Systems, sites and
+crossings are judged from their ``parts`` and depend on nothing here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,53 @@ def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
         found[f"crossing/{key}"] = ()
         found[f"link/{key}/primary"] = ()
         found[f"link/{key}/backup"] = ()
+    for key, group in inventory.groups.items():
+        found[f"group/{key}"] = ()
+        for subject in group.needed_by:
+            found[subject] = (*found.get(subject, ()), f"group/{key}")
     return MappingProxyType(found)
+
+
+def any_of(inventory: Inventory) -> Mapping[str, tuple[tuple[str, ...], ...]]:
+    """Return the sets of subjects of which each subject needs one: all of a set, when down, explain that it is.
+
+    These are the tiers of several VMs behind a front; ``groups`` of the inventory are subjects of their own.
+    """
+    found: dict[str, tuple[tuple[str, ...], ...]] = {}
+    for key, system in inventory.systems.items():
+        for site, deployment in system.sites.items():
+            tiers = [tier for tier in _tiers(deployment) if len(tier) > 1]
+            found[f"front/{key}/{site}"] = tuple(
+                tuple(f"vm/{deployment.vcenter}/{vm}" for vm in tier) for tier in tiers
+            )
+    return MappingProxyType(found)
+
+
+def parts(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
+    """Return what each whole (site, system, crossing, group) is made of."""
+    found: dict[str, list[str]] = {f"site/{key}": [] for key in inventory.sites}
+    at_sites = (
+        ("vcenter", inventory.vcenters),
+        ("host", inventory.hosts),
+        ("dns", inventory.dns_servers),
+        ("power", inventory.power_controllers),
+    )
+    for kind, entries in at_sites:
+        for key, entry in entries.items():
+            found.setdefault(f"site/{entry.site}", []).append(f"{kind}/{key}")
+    for key, system in inventory.systems.items():
+        whole = found.setdefault(f"system/{key}", [])
+        for site, deployment in system.sites.items():
+            found.setdefault(f"site/{site}", []).append(f"front/{key}/{site}")
+            whole += (f"front/{key}/{site}", f"database/{key}/{site}")
+            whole += (f"vm/{deployment.vcenter}/{vm}" for tier in _tiers(deployment) for vm in tier)
+    made = {whole: tuple(found_parts) for whole, found_parts in found.items()}
+    made |= {f"crossing/{key}": (f"link/{key}/primary", f"link/{key}/backup") for key in inventory.crossings}
+    return MappingProxyType(made | {f"group/{key}": group.members for key, group in inventory.groups.items()})
+
+
+def _tiers(deployment: Deployment) -> tuple[tuple[str, ...], ...]:
+    return (deployment.vms.database, deployment.vms.application, deployment.vms.web)
 
 
 def _equipment(inventory: Inventory) -> dict[str, tuple[str, ...]]:
@@ -58,14 +104,12 @@ def _equipment(inventory: Inventory) -> dict[str, tuple[str, ...]]:
 
 def _deployment(system: str, site: str, deployment: Deployment, inventory: Inventory) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    vcenter, tiers = deployment.vcenter, deployment.vms
-    for vm in (*tiers.database, *tiers.application, *tiers.web):
+    vcenter, tiers = deployment.vcenter, _tiers(deployment)
+    for vm in (vm for tier in tiers for vm in tier):
         found[f"vm/{vcenter}/{vm}"] = (f"site/{site}", f"vcenter/{vcenter}")
-    host = inventory.hosts[deployment.database_host]
-    vm_of_host = (f"vm/{host.vcenter}/{host.vm}",) if host.vcenter and host.vm else ()
+    host = inventory.hosts.get(deployment.database_host)  # while a file with mistakes is read, it may not be there
+    vm_of_host = (f"vm/{host.vcenter}/{host.vm}",) if host is not None and host.vcenter and host.vm else ()
     found[f"database/{system}/{site}"] = (f"site/{site}", *vm_of_host, f"host/{deployment.database_host}")
-    single = tuple(
-        f"vm/{vcenter}/{tier[0]}" for tier in (tiers.database, tiers.application, tiers.web) if len(tier) == 1
-    )
+    single = tuple(f"vm/{vcenter}/{tier[0]}" for tier in tiers if len(tier) == 1)
     found[f"front/{system}/{site}"] = (f"site/{site}", *single)
     return found

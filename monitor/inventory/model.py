@@ -17,6 +17,7 @@ from monitor.inventory.crossings import Crossing, Links, Operator
 from monitor.inventory.database import DatabaseKind
 from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHost, Vcenter
 from monitor.inventory.estate import Estate, Polling, Trust
+from monitor.inventory.planning import Group, PlannedDowntime
 from monitor.inventory.sensors import Sensor
 from monitor.inventory.systems import System
 from monitor.inventory.values import Key, Model
@@ -47,6 +48,8 @@ class Inventory(Model):
     checks: dict[Key, Check] = Field(default_factory=dict)
     schedules: dict[Key, Schedule] = Field(default_factory=dict)
     responses: dict[Key, Response] = Field(default_factory=dict)
+    groups: dict[Key, Group] = Field(default_factory=dict)
+    downtimes: dict[Key, PlannedDowntime] = Field(default_factory=dict)
     notify: Notify = Notify()
     _document: Document | None = PrivateAttr(default=None)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.errors import CredentialError, InventoryError
-from monitor.inventory import agreement, references
+from monitor.inventory import agreement, agreement_planning, references
 from monitor.inventory.explain import explain, path_of
 from monitor.inventory.model import Inventory
 from monitor.yamlfile import load
@@ -47,6 +47,7 @@ def read(path: pathlib.Path) -> Inventory:
     known = {name: frozenset(section) for name, section in keys.items() if isinstance(section, dict)}
     problems += references.check(inventory, known, document)
     problems += agreement.check(inventory, document)
+    problems += agreement_planning.check(inventory, known, document)
     if problems:
         raise InventoryError(sorted(problems))
     inventory.written_in(document)

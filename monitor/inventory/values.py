@@ -13,6 +13,7 @@ HOST = r"^[A-Za-z0-9.:_-]+$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 OID = r"^1(\.[0-9]+){2,60}$"
 PAGE = r"^/[!-~]{0,500}$"
+SUBJECT = r"^[a-z]+/[!-~]{1,200}$"
 
 Key = Annotated[str, Field(pattern=KEY, description="lower case, digits and dashes")]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=HOST)]
@@ -27,6 +28,7 @@ Reference = Annotated[
     str,
     Field(pattern=REFERENCE, description="file name below the credentials directory"),
 ]
+Subject = Annotated[str, Field(pattern=SUBJECT, description="what is watched, as karaula status shows it")]
 Severity = Literal["info", "warning", "critical"]
 Url = Annotated[str, Field(max_length=2000), AfterValidator(rules.url)]
 Cron = Annotated[str, Field(description="five fields, in the estate's time zone"), AfterValidator(rules.cron)]

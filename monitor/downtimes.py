@@ -1,0 +1,258 @@
+"""Planned downtimes, kept for ever: those that people announce, and each window of the inventory's calendar.
+
+A file of its own beside the history, WAL with ``synchronous=FULL``. What a person announced is in force once it is on
+the disk, never before. A window of the calendar is in force from its minute on, whether the disk takes it or not;
+``error`` says when it does not, and it is tried again. A window that passed while no daemon ran is written down at the
+next start: it was planned all the same. When a line leaves the inventory, or is changed, its open window ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple, replace
+from typing import TYPE_CHECKING, Any
+
+from monitor.errors import StateError
+from monitor.status.calendar import due_times, windows
+from monitor.status.downtime import Downtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from monitor.inventory.planning import PlannedDowntime
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE downtimes (
+    id TEXT PRIMARY KEY, subject TEXT NOT NULL, starts REAL NOT NULL, ends REAL NOT NULL, planned_end REAL NOT NULL,
+    owner TEXT NOT NULL, reason TEXT NOT NULL, announced_at REAL NOT NULL, origin TEXT NOT NULL, job TEXT NOT NULL,
+    ended_by TEXT NOT NULL
+) STRICT;
+CREATE INDEX downtimes_by_end ON downtimes (ends);
+CREATE TABLE lines (line TEXT PRIMARY KEY, announced_at REAL NOT NULL) STRICT;
+"""
+INVENTORY = "the inventory"
+LOOK_BACK_S = 400 * 86400.0  # windows that passed longer ago, while no daemon ran, are not made up for
+LOOK_AHEAD_S = 400 * 86400.0
+FOR_EVER = 1e15  # Unix seconds
+
+
+class Downtimes:
+    """The record of planned downtimes. It belongs to the event loop, and writes in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create ``path``. Raises StateError."""
+        self.path = path
+        self.error = ""
+        with _translated(path):
+            self._db = _opened(path)
+            self._reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="downtimes")
+        self._changed = False
+        self._unwritten: dict[str, Downtime] = {}
+        self._announced_at: dict[str, float] = dict(self._rows("SELECT line, announced_at FROM lines"))
+        self._looked_at: dict[str, float] = {}  # by line, since the start of this process
+        self._next_at: dict[str, float] = {}
+        self._open: dict[str, Downtime] = {}
+        self._loaded = False
+
+    async def close(self) -> None:
+        """Write what still waits, if the disk takes it, and close the file."""
+        await self.save()
+        if self._unwritten:
+            log.error("%d downtimes could not be written at the end: %s", len(self._unwritten), self.error)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
+        self._thread.shutdown(wait=False)
+        self._reader.close()
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def in_force(self, now: float) -> tuple[Downtime, ...]:
+        """Return the downtimes that hold at ``now`` (Unix seconds), by their start."""
+        self._load(now)
+        return _sorted(each for each in self._open.values() if each.in_force(now))
+
+    def between(self, start: float, end: float, subject: str | None = None) -> list[Downtime]:
+        """Return every downtime (of exactly ``subject``) that overlaps ``start`` to ``end``, by its start.
+
+        Of what lies ahead those are among them that people announced. Raises StateError.
+        """
+        rows = self._rows("SELECT * FROM downtimes WHERE ends > ? AND starts < ?", (start, end))
+        found = {each.id: each for each in (Downtime(*row) for row in rows)} | self._unwritten
+        return list(
+            _sorted(
+                each
+                for each in found.values()
+                if max(start, each.start) < min(end, each.end) and subject in (None, each.subject)
+            )
+        )
+
+    def upcoming(self, lines: Mapping[str, PlannedDowntime], zone: str, now: float) -> list[Downtime]:
+        """Return what people announced for later, and the next window of each line of the calendar, by their start."""
+        self._load(now)
+        found = [each for each in self._open.values() if each.start > now and each.start < each.end]
+        for job, line in lines.items():
+            start = next(due_times(line.cron, zone, now, now + LOOK_AHEAD_S), None)
+            if start is not None:
+                found.append(self._window(job, line, start, start + line.duration_s, now))
+        return list(_sorted(found))
+
+    # -- what people announce ------------------------------------------------------------------------------------------
+
+    async def announce(self, downtime: Downtime, now: float) -> None:
+        """Let ``downtime`` stand. Raises StateError; then it does not."""
+        self._load(now)
+        await self._written([downtime])
+        self._open[downtime.id] = downtime
+
+    async def end(self, name: str, by: str, now: float) -> list[Downtime]:
+        """End those of the id, or of the subject, ``name`` that hold or lie ahead; return them. Raises StateError."""
+        self._load(now)
+        found = [each for each in self._open.values() if name in (each.id, each.subject) and now < each.end]
+        ended = [replace(each, end=max(each.start, now), ended_by=by) for each in found]
+        await self._written(ended)
+        for each in ended:
+            self._unwritten.pop(each.id, None)
+            self._open[each.id] = each
+        return ended
+
+    # -- the calendar --------------------------------------------------------------------------------------------------
+
+    def tick(self, lines: Mapping[str, PlannedDowntime], zone: str, now: float) -> None:
+        """Open the windows of ``lines`` that are due by ``now``, end those whose line is gone; ``save`` writes."""
+        self._load(now)
+        wanted = {_line(job, line): (job, line) for job, line in lines.items()}
+        self._changed |= wanted.keys() != self._announced_at.keys()
+        self._announced_at = {line: self._announced_at.get(line, now) for line in wanted}
+        for text, (job, line) in wanted.items():
+            if self._looked_at.get(text, FOR_EVER) <= now < self._next_at.get(text, 0.0):
+                continue
+            since = self._looked_at.get(text, max(self._announced_at[text], now - LOOK_BACK_S))
+            for start, end in windows(line.cron, zone, line.duration_s, min(since, now), now):
+                self._enter(self._window(job, line, start, end, now), now)
+            self._looked_at[text] = now
+            self._next_at[text] = next(due_times(line.cron, zone, now, now + LOOK_AHEAD_S), now + LOOK_AHEAD_S)
+        for each in [each for each in self._open.values() if each.origin == "calendar" and each.end > now]:
+            if not any(each.id.startswith(f"{_name(text)}@") for text in wanted):
+                self._open[each.id] = self._unwritten[each.id] = replace(each, end=now, ended_by=INVENTORY)
+        self._open = {each.id: each for each in self._open.values() if each.end > now}
+
+    def _enter(self, window: Downtime, now: float) -> None:
+        """Take in a window that has begun, once for ever: what was ended early is not begun again."""
+        if window.id in self._open or window.id in self._unwritten or window.start >= window.end:
+            return
+        if not self._rows("SELECT 1 FROM downtimes WHERE id = ?", (window.id,)):
+            self._unwritten[window.id] = window
+            if window.end > now:
+                self._open[window.id] = window
+
+    def _window(self, job: str, line: PlannedDowntime, start: float, end: float, now: float) -> Downtime:
+        """Return the window; one in whose middle its line was first read is planned from then on."""
+        text = _line(job, line)
+        announced_at = self._announced_at.get(text, now)
+        name = f"{_name(text)}@{start:.0f}"
+        begin = max(start, announced_at) if announced_at < end else start
+        return Downtime(name, line.subject, begin, end, end, line.owner, line.reason, announced_at, "calendar", job)
+
+    # -- the disk ------------------------------------------------------------------------------------------------------
+
+    def _load(self, now: float) -> None:
+        """Take up what was in force, or lay ahead, when the last daemon ended."""
+        if not self._loaded:
+            rows = self._rows("SELECT * FROM downtimes WHERE ends > ?", (now,))
+            self._open = {each.id: each for each in (Downtime(*row) for row in rows)}
+            self._loaded = True
+
+    async def save(self) -> None:
+        """Write what waits; ``error`` says when the disk does not take it."""
+        if not (self._changed or self._unwritten):
+            return
+        waiting = list(self._unwritten.values())
+        self._changed = False
+        try:
+            await self._written(waiting)
+        except StateError as error:
+            self._changed = True
+            self.error = str(error)
+            return
+        self.error = ""
+        for each in waiting:
+            if self._unwritten.get(each.id) is each:
+                del self._unwritten[each.id]
+
+    async def _written(self, downtimes: list[Downtime]) -> None:
+        lines = dict(self._announced_at)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, downtimes, lines)
+
+    def _write(self, downtimes: list[Downtime], lines: Mapping[str, float]) -> None:
+        """Write all in one transaction; the same twice does no harm. Raises StateError."""
+        with _translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                sql = "INSERT OR REPLACE INTO downtimes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                self._db.executemany(sql, [astuple(each) for each in downtimes])
+                self._db.execute("DELETE FROM lines")
+                self._db.executemany("INSERT INTO lines VALUES (?, ?)", list(lines.items()))
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        with _translated(self.path):
+            return self._reader.execute(sql, values).fetchall()
+
+
+def _line(job: str, line: PlannedDowntime) -> str:
+    """Return the line as it is remembered: any change of it makes another line."""
+    return f"{job} {line.model_dump_json()}"
+
+
+def _name(text: str) -> str:
+    job = text.partition(" ")[0]
+    return f"{job}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _sorted(downtimes: Iterable[Downtime]) -> tuple[Downtime, ...]:
+    return tuple(sorted(downtimes, key=lambda each: (each.start, each.id)))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        _match_schema(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _match_schema(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise StateError(
+            f"{path} has schema version {version}, this Karaula knows {SCHEMA_VERSION}: "
+            "run the version that wrote it, or a newer one"
+        )
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into StateError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StateError(f"the record of downtimes {path} cannot be used: {error}") from error

@@ -1,0 +1,72 @@
+"""The rules of agreement for planned downtimes and groups: subjects that exist, windows and members that make sense."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from monitor.inventory import subjects
+from monitor.inventory.dependencies import depends_on
+from monitor.yamlfile import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from monitor.inventory.model import Inventory
+    from monitor.problem import Problem
+    from monitor.yamlfile import Document, Path
+
+_FROM = datetime(2024, 1, 1, tzinfo=UTC)  # any day: gaps between due times are the same every few years
+_LOOKED_AT = 400  # due times; more than a year of a daily line
+
+
+def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: Document) -> Iterator[Problem]:
+    """Yield every disagreement; ``known`` has each section's keys as written."""
+    watched = frozenset(depends_on(inventory))
+    for path, subject in _named(inventory):
+        found = subjects.wrong(subject, known, watched)
+        if found is not None:
+            yield document.problem(path, *found)
+    yield from _windows(inventory, document)
+    yield from _groups(inventory, document)
+
+
+def _named(inventory: Inventory) -> Iterator[tuple[Path, str]]:
+    for key, planned in inventory.downtimes.items():
+        yield ("downtimes", key, "subject"), planned.subject
+    for key, group in inventory.groups.items():
+        for name in ("members", "needed_by"):
+            for index, subject in enumerate(getattr(group, name)):
+                yield ("groups", key, name, index), subject
+
+
+def _windows(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    for key, planned in inventory.downtimes.items():
+        due = itertools.islice(CronSim(planned.cron, _FROM.astimezone(ZoneInfo("UTC"))), _LOOKED_AT)
+        gaps = [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(due)]
+        shortest_s = min(gaps, default=planned.duration_s + 1)
+        if planned.duration_s >= shortest_s:
+            message = (
+                f"lasts until the next one begins: it comes every {shortest_s:g} s and lasts {planned.duration_s:g}"
+            )
+            yield document.problem(("downtimes", key, "duration_s"), message, "what is always down is not planned")
+
+
+def _groups(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    for key, group in inventory.groups.items():
+        path = ("groups", key)
+        if group.need > len(group.members):
+            message = f"needs {group.need} of {len(group.members)} members, so it could never be up"
+            yield document.problem((*path, "need"), message)
+        for index, member in enumerate(group.members):
+            if member in group.members[:index]:
+                yield document.problem((*path, "members", index), f"'{shorten(member)}' is a member twice")
+            if member.startswith("group/"):
+                yield document.problem((*path, "members", index), "a group cannot be a member of a group")
+            if member in group.needed_by:
+                message = f"'{shorten(member)}' is a member and also needs the group"
+                yield document.problem((*path, "members", index), message)

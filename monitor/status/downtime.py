@@ -1,0 +1,94 @@
+"""Planned downtime: what it is, and what it covers.
+
+A downtime covers its subject, the subject's parts, and what depends on any of these. A whole (a system, a crossing, a
+site, a group) is covered as well while everything in it that is not up is covered: of two links one may be worked on,
+but when the other one fails too, that was not planned. Nothing is measured less and nothing is hidden: what is covered
+is shown as such, and not sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from monitor.status.reachability import UP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from monitor.status.state import Status
+
+Origin = Literal["command", "calendar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Downtime:
+    """One planned downtime: one window of a line of the calendar, or what a person announced.
+
+    Times are Unix seconds. ``end`` is ``planned_end`` unless it was ended early, by ``ended_by``. ``announced_at`` is
+    when Karaula was first told: for the calendar, when the line was first read. ``job`` is the line's key.
+    """
+
+    id: str
+    subject: str
+    start: float
+    end: float
+    planned_end: float
+    owner: str
+    reason: str
+    announced_at: float
+    origin: Origin
+    job: str = ""
+    ended_by: str = ""
+
+    def in_force(self, now: float) -> bool:
+        """Whether it holds at ``now``."""
+        return self.start <= now < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What is tied to what: ``depends_on`` and ``parts`` of every subject (``monitor.inventory.dependencies``)."""
+
+    depends_on: Mapping[str, tuple[str, ...]]
+    parts: Mapping[str, tuple[str, ...]]
+
+
+def reach(subject: str, ties: Ties) -> frozenset[str]:
+    """Return everything that a downtime of ``subject`` covers for certain, whatever its state."""
+    found = {subject}
+    waiting = [subject]
+    while waiting:
+        for part in ties.parts.get(waiting.pop(), ()):
+            if part not in found:
+                found.add(part)
+                waiting.append(part)
+    return frozenset(found | {other for other, needs in ties.depends_on.items() if not found.isdisjoint(needs)})
+
+
+def coverage(downtimes: Iterable[Downtime], ties: Ties, statuses: Mapping[str, Status]) -> dict[str, Downtime]:
+    """Return the downtime that covers each covered subject; of several the one that ends last.
+
+    ``downtimes`` are those in force.
+    """
+    covered: dict[str, Downtime] = {}
+    for downtime in sorted(downtimes, key=lambda each: (each.end, each.id)):
+        covered |= dict.fromkeys(reach(downtime.subject, ties), downtime)
+    changed = bool(covered)
+    while changed:  # a whole may be a part of another one; each pass settles one level
+        changed = False
+        for whole, parts in ties.parts.items():
+            if whole not in covered and (explained := _all_planned(parts, statuses, covered)) is not None:
+                covered[whole] = explained
+                changed = True
+    return covered
+
+
+def _all_planned(
+    parts: tuple[str, ...], statuses: Mapping[str, Status], covered: Mapping[str, Downtime]
+) -> Downtime | None:
+    """Return the downtime that covers what is not up among ``parts``; None when one of these is not covered."""
+    bad = [part for part in parts if part in statuses and statuses[part].health not in UP]
+    if not bad or any(part not in covered for part in bad):
+        return None
+    return max((covered[part] for part in bad), key=lambda each: (each.end, each.id))
