@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import hashlib
 import logging
 import signal
@@ -19,6 +20,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from console.api.app import make_app
 from console.api.desk import Desk
 from console.serving import Doors, loopback_only
+from console.supervisor import of_this_process
 from console.version import VERSION
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
@@ -43,7 +45,8 @@ from monitor.errors import InventoryError, StateError
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import missing_credentials, read
 from monitor.metrics.catalog import Family
-from monitor.metrics.export import Exporter
+from monitor.metrics.estate import families
+from monitor.metrics.press import Page, Press
 from monitor.notify import Notifier
 from monitor.status.alarm import Alarm
 from monitor.targets import make_probes, targets
@@ -53,6 +56,7 @@ log = logging.getLogger(__name__)
 TRIGGER_TICK_S = 1
 CALENDAR_TICK_S = 5
 JOURNAL_TICK_S = 1
+TICK_LATE_S = 15.0
 JOURNAL_ALARM = ("journal-failing", "karaula/journal")
 VCENTER_DEADLINE_S = 5.0
 
@@ -139,7 +143,7 @@ class Daemon:
         )
         await self.scheduler.recover()
         self._start_ticks()
-        self.exporter = Exporter()
+        self._start_press()
         await self.doors.open(make_app(self._desk(), self.doors.host_headers))
         self._undo.push_async_callback(self.doors.close)  # first of all: nobody is to meet parts that have stopped
 
@@ -199,7 +203,8 @@ class Daemon:
             clock=self.clock,
             metrics=self._metrics,
             problems=self.problems,
-            not_ready=self.watch.not_ready,
+            faults=self.faults,
+            not_ready=self.not_ready,
             report=self.report,
         )
 
@@ -209,15 +214,31 @@ class Daemon:
         """Return what is wrong with the daemon itself, one sentence each."""
         return [*self.orchestrator.problems(), *self.watch.problems(), *self._ticks.values()]
 
+    def faults(self) -> list[str]:
+        """Return what the daemon itself cannot do, one sentence each; no other server's illness is among them."""
+        return [*self.orchestrator.problems(), *self.watch.faults(), *self._ticks.values()]
+
+    def not_ready(self) -> list[str]:
+        """Return why the picture is not complete, or is not kept up to date any more."""
+        return [*self.watch.not_ready(), *self.watch.pulse.problems()]
+
     async def report(self, run_id: str) -> Report:
         """Return the run's report. Raises RunRefused for an unknown run."""
         run = self.orchestrator.run(run_id)
         outputs = {(item.step, item.attempt): item.text for item in await self.orchestrator.outputs(run.id)}
         return make_report(run, self.orchestrator.events(run.id), outputs, self.inventory, self.clock.now())
 
-    def _metrics(self, accept: str) -> tuple[bytes, str]:
-        families = (*self.watch.snapshot(), *self._recovery_families())
-        return self.exporter.render(families, accept)
+    async def _metrics(self, accept: str, accept_encoding: str) -> Page:
+        return await self._press.page(accept, accept_encoding)
+
+    def _picture(self) -> Callable[[], tuple[Family, ...]]:
+        view, recovery = self.watch.view(), tuple(self._recovery_families())
+        return lambda: (*families(view), *recovery)
+
+    def _start_press(self) -> None:
+        self._press = Press(self._picture, self.clock)
+        running = asyncio.create_task(self._press.run(), name="press")
+        self._undo.callback(running.cancel)
 
     def _recovery_families(self) -> Iterator[Family]:
         sites = {key: tuple(system.sites) for key, system in self.inventory.systems.items()}
@@ -261,15 +282,16 @@ class Daemon:
 
     def _start_ticks(self) -> None:
         ticker = AsyncIOScheduler(timezone="UTC")
-        for name, tick, every_s in (
-            ("journal's health", self._watch_journal, JOURNAL_TICK_S),
-            ("alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
-            ("calendar", self.scheduler.tick, CALENDAR_TICK_S),
+        for part, name, tick, every_s in (
+            ("tick/journal", "journal's health", self._watch_journal, JOURNAL_TICK_S),
+            ("tick/responses", "alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
+            ("tick/calendar", "calendar", self.scheduler.tick, CALENDAR_TICK_S),
         ):
+            self.watch.pulse.expect(part, f"nobody has looked after the {name}", every_s + TICK_LATE_S)
             ticker.add_job(
                 self._ticked,
                 "interval",
-                args=(name, tick),
+                args=(part, name, tick),
                 seconds=every_s,
                 max_instances=1,
                 coalesce=True,
@@ -283,7 +305,7 @@ class Daemon:
         await self.orchestrator.recheck()
         self.watch.hold(*JOURNAL_ALARM, self.orchestrator.journal_error or None)
 
-    async def _ticked(self, name: str, tick: Callable[[], Awaitable[None]]) -> None:
+    async def _ticked(self, part: str, name: str, tick: Callable[[], Awaitable[None]]) -> None:
         """Tick; what goes wrong is shown until it goes right, and tried again at the next tick."""
         try:
             await tick()
@@ -294,6 +316,7 @@ class Daemon:
             self._ticks[name] = f"the {name} broke: {type(error).__name__}: {error}"
         else:
             self._ticks.pop(name, None)
+        self.watch.pulse.beat(part)
 
 
 async def run_until_signal(options: Options, started: Callable[[Daemon], None]) -> None:
@@ -305,12 +328,18 @@ async def run_until_signal(options: Options, started: Callable[[Daemon], None]) 
     daemon = Daemon(options)
     await daemon.start()
     started(daemon)
+    supervisor = of_this_process()
+    supervisor.tell("READY=1")
+    feeding = asyncio.create_task(supervisor.feed(daemon.watch.pulse.problems), name="supervisor")
     try:
         await stop.wait()
     finally:
+        feeding.cancel()
+        supervisor.tell("STOPPING=1")
         await daemon.stop()
 
 
 def serve(options: Options, started: Callable[[Daemon], None]) -> None:
-    """Run the daemon in this process until it is told to stop."""
+    """Run the daemon in this process until it is told to stop; a supervisor's SIGABRT leaves where every thread was."""
+    faulthandler.enable()
     asyncio.run(run_until_signal(options, started))

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.probe import Answer, Observation
+from monitor.pulse import Pulse
 from monitor.status.source import SourceStats
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 MOST_GRACE_S = 1.0
 MOST_JITTER_S = 2.0
 LONGEST_STOP_S = 5.0
+LATE_S = 15.0  # how late a round may begin before its loop counts as dead
 ASKS_OF_REACHABILITY = frozenset({"vsphere", "http", "tcp", "icmp", "stamp", "ssh", "dns", "tls"})
 
 
@@ -49,21 +51,25 @@ class Poller:
         sink: Callable[[Observation], None],
         clock: Clock,
         jitter: Callable[[], float] = random.random,
+        pulse: Pulse | None = None,
     ) -> None:
         """Prepare. Raises KeyError when a target asks for a probe that is not there.
 
         ``jitter`` gives numbers from 0 to 1 by which the first poll of each loop is put off (at most 2 s).
+        ``pulse`` hears of every round that begins.
         """
         self._probes = probes
         self._sink = sink
         self._clock = clock
         self._jitter = jitter
+        self._pulse = pulse or Pulse(clock)
         self._loops: dict[tuple[str, float], asyncio.Task[None]] = {}
         self._asks: set[asyncio.Task[None]] = set()
         self._busy: dict[str, _Ask] = {}  # by subject
         self._running = False
         self._groups = self._grouped(targets)
         self._stats = {source: SourceStats(source) for source, _ in self._groups}
+        self._skipped: Counter[tuple[str, str]] = Counter()
         self._count_targets()
 
     async def start(self) -> None:
@@ -75,6 +81,8 @@ class Poller:
         """End every loop and every ask."""
         self._running = False
         tasks = {*self._loops.values(), *self._asks}
+        for key in self._loops:
+            self._pulse.forget(_part(key))
         self._loops.clear()
         for task in tasks:
             task.cancel()
@@ -87,12 +95,19 @@ class Poller:
         for source, _ in self._groups:
             self._stats.setdefault(source, SourceStats(source))
         self._count_targets()
+        there = {(target.subject, target.probe) for group in self._groups.values() for target in group}
+        for gone in self._skipped.keys() - there:
+            del self._skipped[gone]
         if self._running:
             self._match_loops()
 
     def stats(self) -> list[SourceStats]:
         """Return the counters of every kind of probe."""
         return list(self._stats.values())
+
+    def skipped(self) -> dict[tuple[str, str], int]:
+        """Return how often a target (subject, kind of probe) was passed over; only those that ever were."""
+        return dict(self._skipped)
 
     def _grouped(self, targets: Iterable[Target]) -> dict[tuple[str, float], list[Target]]:
         groups: dict[tuple[str, float], list[Target]] = defaultdict(list)
@@ -112,7 +127,10 @@ class Poller:
     def _match_loops(self) -> None:
         for key in self._loops.keys() - self._groups.keys():
             self._loops.pop(key).cancel()
+            self._pulse.forget(_part(key))
         for key in self._groups.keys() - self._loops.keys():
+            sentence = f"no {key[0]} target has been asked, although some are due every {key[1]:g} s,"
+            self._pulse.expect(_part(key), sentence, key[1] + LATE_S)
             self._loops[key] = asyncio.create_task(self._loop(key), name=f"poll {key[0]} every {key[1]:g} s")
 
     async def _loop(self, key: tuple[str, float]) -> None:
@@ -120,6 +138,7 @@ class Poller:
         await self._clock.sleep(self._jitter() * min(interval_s, MOST_JITTER_S))
         due = self._clock.monotonic()
         while True:
+            self._pulse.beat(_part(key))
             self._round(source, self._groups[key])
             due += interval_s
             now = self._clock.monotonic()
@@ -136,6 +155,7 @@ class Poller:
                 idle.append(target)
                 continue
             skipped += 1
+            self._skipped[target.subject, source] += 1
             if target.subject in ask.given_up:
                 self._report(self._unanswered(target, ask.given_up[target.subject]))
         if skipped:
@@ -222,6 +242,10 @@ class Poller:
             Exception
         ):  # what one subject breaks in the evaluation must not stop the others: the border of the poller
             log.exception("observation of %s could not be taken in", observation.subject)
+
+
+def _part(key: tuple[str, float]) -> str:
+    return f"poll/{key[0]}/{key[1]:g}"
 
 
 def _patience_s(target: Target) -> float:

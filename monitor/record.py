@@ -101,6 +101,8 @@ class Record:
         self._wake()
         if self._writing_since is not None and self._clock.monotonic() - self._writing_since > SLOW_S:
             self.error = f"the history {self.history.path} has not taken a write for {SLOW_S:g} s"
+        if self._task is not None and self._task.done():
+            self.error = f"nothing is written to the history {self.history.path} any more: its writer has ended"
 
     def owe(self, notices: Iterable[Notice]) -> None:
         """Take what people are to be told."""

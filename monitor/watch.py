@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from monitor.alarms.book import Book, joined
 from monitor.metrics.estate import View, families
 from monitor.poller import Poller
+from monitor.pulse import Pulse
 from monitor.record import Record
 from monitor.status.board import Board, recorded_from
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+EVALUATION = "evaluation"
+EVALUATION_WITHIN_S = 15.0
 UNKNOWN_AFTER = 3  # times stale_after_s: how long a subject may be UNKNOWN before that is an alarm
 LONGEST_STOP_S = 5.0
 HISTORY_ALARM = ("history-failing", "karaula/history")
@@ -59,7 +62,8 @@ class Watch:
         self._probes = probes
         self._notifier = notifier
         self._targets = tuple(targets)
-        self._poller = Poller(self._targets, probes, self._observed, clock)
+        self.pulse = Pulse(clock)
+        self._poller = Poller(self._targets, probes, self._observed, clock, pulse=self.pulse)
         self._board = Board(inventory, clock.now())
         self._book = Book()
         self._record: Record | None = None
@@ -83,11 +87,13 @@ class Watch:
             known = {key: alarm for key, alarm in about.items() if alarm is not None}
             await self._notifier.start(record, notices, known)
         await self._poller.start()
+        self.pulse.expect(EVALUATION, "states and alarms have not been worked out", EVALUATION_WITHIN_S)
         self._ticking = asyncio.create_task(self._tick_for_ever(), name="evaluate")
 
     async def stop(self) -> None:
         """End everything in reverse order and close the probes; safe when not started."""
         await self._isolated("poller", self._poller.stop())
+        self.pulse.forget(EVALUATION)
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
@@ -157,18 +163,21 @@ class Watch:
         """Let alarm ``name`` of ``subject`` (``karaula/…``) stand from the next tick until ``reason`` is None."""
         self._own[name, subject] = reason
 
-    def problems(self) -> list[str]:
-        """Return what is wrong with the watch itself, one sentence each."""
+    def faults(self) -> list[str]:
+        """Return what the watch itself cannot do, one sentence each; nothing that is another server's doing."""
         found = [self._tick_error] if self._tick_error else []
         if self._record is not None and self._record.error:
             found.append(self._record.error)
-        if self._notifier is not None:
-            found += [
-                f"{stats.pending} messages wait to be sent by {stats.channel}: {stats.last_error}"
-                for stats in self._notifier.stats()
-                if stats.last_error and stats.pending
-            ]
-        return found
+        return [*found, *self.pulse.problems()]
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the watch, one sentence each: its faults, and what it cannot get rid of."""
+        channels = () if self._notifier is None else self._notifier.stats()
+        return self.faults() + [
+            f"{stats.pending} messages wait to be sent by {stats.channel}: {stats.last_error}"
+            for stats in channels
+            if stats.last_error and stats.pending
+        ]
 
     def not_ready(self) -> list[str]:
         """Return why the picture is not complete yet; empty once everything was asked, or had its time to answer."""
@@ -181,19 +190,24 @@ class Watch:
 
     def snapshot(self) -> list[Family]:
         """Return what ``/metrics`` shows of the estate."""
-        return families(
-            View(
-                inventory=self._inventory,
-                statuses=self._board.statuses(),
-                good=self._board.good(),
-                alarms=tuple(self._book.standing()),
-                raised_total=dict(self._raised_total),
-                sources=tuple(self._poller.stats()),
-                channels=() if self._notifier is None else tuple(self._notifier.stats()),
-                evaluated_at=self._evaluated_at,
-                history_failing=self._record is not None and bool(self._record.error),
-                history_pending=0 if self._record is None else self._record.pending,
-            )
+        return families(self.view())
+
+    def view(self) -> View:
+        """Return what is known at this moment, as copies that do not change any more."""
+        return View(
+            inventory=self._inventory,
+            statuses=self._board.statuses(),
+            good=dict(self._board.good()),
+            alarms=tuple(self._book.standing()),
+            raised_total=dict(self._raised_total),
+            sources=tuple(self._poller.stats()),
+            skipped=self._poller.skipped(),
+            channels=() if self._notifier is None else tuple(self._notifier.stats()),
+            evaluated_at=self._evaluated_at,
+            history_failing=self._record is not None and bool(self._record.error),
+            history_pending=0 if self._record is None else self._record.pending,
+            parts_silent_s=self.pulse.silent_s(),
+            loop_lag_s=self.pulse.worst_lag_s(),
         )
 
     # -- the working of it -----------------------------------------------------------------------------------------
@@ -203,13 +217,16 @@ class Watch:
 
     async def _tick_for_ever(self) -> None:
         while True:
+            due = self._clock.monotonic() + TICK_S
             await self._clock.sleep(TICK_S)
+            self.pulse.late(self._clock.monotonic() - due)
             try:
                 await self.tick()
                 self._tick_error = ""
             except Exception as error:  # one bad tick must not end the watch: the outermost border of its task
                 log.exception("statuses could not be worked out")
                 self._tick_error = f"statuses could not be worked out: {type(error).__name__}: {error}"
+            self.pulse.beat(EVALUATION)
 
     async def tick(self) -> None:
         """Work out what changed by now. Called once a second by itself."""

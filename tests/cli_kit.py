@@ -38,6 +38,7 @@ from monitor.credential import Credentials
 from monitor.errors import DeadlineExceeded
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
+from monitor.metrics.press import Page
 from monitor.probe import Observation
 from monitor.status.alarm import Alarm
 from monitor.status.state import Flip, Status
@@ -264,8 +265,9 @@ class DeskDaemon:
             orchestrator=self.orchestrator,
             scheduler=scheduler,
             clock=self.clock,
-            metrics=lambda _accept: (b"", ""),
+            metrics=no_metrics,
             problems=lambda: self.broken,
+            faults=lambda: self.broken,
             not_ready=list,
             report=self._report,
         )
@@ -299,6 +301,10 @@ def desk_daemon(clock: Clock | None = None) -> Iterator[DeskDaemon]:
     finally:
         daemon.stop()
         shutil.rmtree(folder)
+
+
+async def no_metrics(_accept: str, _accept_encoding: str) -> Page:
+    return Page(b"", "text/plain", "")
 
 
 def still() -> StillClock:

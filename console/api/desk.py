@@ -12,6 +12,7 @@ from dr.evidence.report import Report
 from dr.schedule import Scheduler
 from monitor.clock import Clock
 from monitor.inventory.model import Inventory
+from monitor.metrics.press import Page
 from monitor.watch import Watch
 
 
@@ -19,8 +20,9 @@ from monitor.watch import Watch
 class Desk:
     """The daemon's parts.
 
-    ``problems()`` says what is wrong with the daemon itself, a sentence each; ``not_ready()`` why it cannot serve yet.
-    ``metrics(accept)`` returns the exposition and its content type.
+    ``problems()`` says what is wrong with the daemon, a sentence each, and ``faults()`` what of it is work of its own
+    that it cannot do; ``not_ready()`` why its picture is not complete. ``metrics(accept, accept_encoding)`` returns the
+    page in the form that these headers ask for.
     """
 
     version: str
@@ -29,8 +31,9 @@ class Desk:
     orchestrator: Orchestrator
     scheduler: Scheduler
     clock: Clock
-    metrics: Callable[[str], tuple[bytes, str]]
+    metrics: Callable[[str, str], Awaitable[Page]]
     problems: Callable[[], list[str]]
+    faults: Callable[[], list[str]]
     not_ready: Callable[[], list[str]]
     report: Callable[[str], Awaitable[Report]]
 

@@ -64,6 +64,15 @@ SUBJECT_STATUS = _gauge(
 SUBJECT_SEEN = _gauge(
     "karaula_subject_seen_timestamp_seconds", "seconds", "subject", "When the subject's state was last confirmed"
 )
+SUBJECT_SUCCESS = _gauge(
+    "karaula_subject_last_success_timestamp_seconds", "seconds", "subject", "When the subject last answered with OK"
+)
+TARGET_SKIPPED = _counter(
+    "karaula_target_skipped_total",
+    "",
+    "subject source",
+    "Asks of this target not made because its previous one still ran; there from the first on",
+)
 
 # -- key systems
 SYSTEM_STATE = _gauge(
@@ -167,6 +176,18 @@ SOURCE_SUCCESS = _gauge(
 )
 SOURCE_DURATION = _gauge("karaula_source_duration_seconds", "seconds", "source", "How long the newest round took")
 EVALUATED = _gauge("karaula_evaluation_timestamp_seconds", "seconds", "", "When states and alarms were last worked out")
+PART_SILENT = _gauge(
+    "karaula_part_silent_seconds",
+    "seconds",
+    "part",
+    "How long a part of the daemon has not turned although it should have; 0 while it does",
+)
+LOOP_LAG = _gauge(
+    "karaula_loop_lag_seconds", "seconds", "", "Longest time in the last minute that something due had to wait"
+)
+PAGE_TAKEN = _gauge("karaula_page_timestamp_seconds", "seconds", "", "When what this page shows was put together")
+PAGE_RENDER = _gauge("karaula_page_render_seconds", "seconds", "", "Processor time that the page before this one took")
+PAGE_SAMPLES = _gauge("karaula_page_samples", "", "", "Samples of the page before this one")
 HISTORY_FAILING = _gauge("karaula_history_failing", "", "", "1 while flips and alarms cannot be written to disk")
 HISTORY_PENDING = _gauge("karaula_history_pending", "", "", "Flips and alarms held in memory, not yet on disk")
 NOTICES_SENT = _counter("karaula_notices_sent_total", "", "channel", "Messages delivered to people")

@@ -46,7 +46,11 @@ QUANTITIES: Mapping[str, tuple[Metric, float]] = {  # and what to multiply the i
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that ``families`` shows; ``good`` holds the newest OK observation of each subject."""
+    """Everything that ``families`` shows; ``good`` holds the newest OK observation of each subject.
+
+    Nothing in it changes any more: it is rendered in a thread of its own while the watch goes on. ``skipped`` counts by
+    subject and kind of probe.
+    """
 
     inventory: Inventory
     statuses: Mapping[str, Status]
@@ -54,10 +58,13 @@ class View:
     alarms: tuple[Alarm, ...]
     raised_total: Mapping[str, int]
     sources: tuple[SourceStats, ...]
+    skipped: Mapping[tuple[str, str], int]
     channels: tuple[ChannelStats, ...]
     evaluated_at: float
     history_failing: bool
     history_pending: int
+    parts_silent_s: Mapping[str, float]
+    loop_lag_s: float | None
 
 
 class _Sheet:
@@ -114,6 +121,8 @@ def _subjects(sheet: _Sheet) -> None:
     for subject, status in sheet.view.statuses.items():
         sheet.states(m.SUBJECT_STATUS, (subject,), HEALTHS, status.health.value)
         sheet.add(m.SUBJECT_SEEN, (subject,), status.seen_at)
+        if (good := sheet.view.good.get(subject)) is not None:
+            sheet.add(m.SUBJECT_SUCCESS, (subject,), good.at)
         if subject.startswith(("front/", "check/")) and status.health in UP:
             sheet.value(m.TLS_NOT_AFTER, (subject,), subject, "tls_not_after_seconds")
 
@@ -226,7 +235,12 @@ def _itself(sheet: _Sheet) -> None:
         sheet.add(m.SOURCE_ATTEMPT, labels, source.last_attempt_at)
         sheet.add(m.SOURCE_SUCCESS, labels, source.last_success_at)
         sheet.add(m.SOURCE_DURATION, labels, source.duration_s)
+    for (subject, source_key), count in sorted(view.skipped.items()):
+        sheet.add(m.TARGET_SKIPPED, (subject, source_key), count)
     sheet.add(m.EVALUATED, (), view.evaluated_at)
+    for part, silent_s in view.parts_silent_s.items():
+        sheet.add(m.PART_SILENT, (part,), silent_s)
+    sheet.add(m.LOOP_LAG, (), view.loop_lag_s)
     sheet.add(m.HISTORY_FAILING, (), view.history_failing)
     sheet.add(m.HISTORY_PENDING, (), view.history_pending)
     for channel in view.channels:

@@ -8,6 +8,7 @@ Source: Prometheus "Exposition formats"; OpenMetrics 1.0.0.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric as ClientMetric
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 MOST_STRAY_LINES = 10_000
+NAME = "application/openmetrics-text"
+VERSIONS = (";version=1.0.0", ";version=0.0.1")  # the second is what older Prometheus servers called the first
+QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
 class SnapshotCollector(Collector):
@@ -93,8 +97,30 @@ def render(snapshot: Iterable[Family], accept: str = "", extra: Iterable[Family]
 
 
 def wants_openmetrics(accept: str) -> bool:
-    """Return whether the scraper accepts OpenMetrics; q-values only say how much more it likes it."""
-    return any(part.split(";")[0].strip().lower() == "application/openmetrics-text" for part in accept.split(","))
+    """Return whether the scraper takes OpenMetrics 1.0.0, and no less gladly than the plain format."""
+    liked = max((accepted(accept, f"{NAME}{version}") for version in VERSIONS), default=0.0)
+    return liked > 0 and liked >= accepted(accept, "text/plain")
+
+
+def accepted(header: str, what: str) -> float:
+    """Return the q-value (0 to 1) that an ``Accept`` or ``Accept-Encoding`` header gives ``what``; 0: it must not be.
+
+    Only what is named counts, no wildcard; of a media type's parameters only ``version`` tells it from others, and one
+    without is taken as any. A q-value that is no number is a 0. Source: RFC 9110, 12.4.2, 12.5.1, 12.5.3.
+    """
+    wanted, _, wanted_version = what.partition(";version=")
+    found = 0.0
+    for part in header.split(","):
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        said = dict(word.replace(" ", "").partition("=")[::2] for word in parameters)
+        if name != wanted or (wanted_version and said.get("version", wanted_version) != wanted_version):
+            continue
+        found = max(found, _quality(said.get("q", "1")))
+    return found
+
+
+def _quality(text: str) -> float:
+    return min(float(text), 1.0) if QUALITY.fullmatch(text) else 0.0
 
 
 def number(value: float) -> str:

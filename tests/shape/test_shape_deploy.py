@@ -69,6 +69,13 @@ def test_every_metric_is_shown_or_watched_somewhere() -> None:
         "karaula_notices_failed_total",
         "karaula_source_targets",
         "karaula_source_last_success_timestamp_seconds",
+        "karaula_subject_last_success_timestamp_seconds",
+        "karaula_target_skipped_total",
+        "karaula_part_silent_seconds",
+        "karaula_loop_lag_seconds",
+        "karaula_page_timestamp_seconds",
+        "karaula_page_render_seconds",
+        "karaula_page_samples",
     }
     assert sorted(set(METRICS) - used - elsewhere) == []
 
