@@ -2,33 +2,38 @@
 
 Knows no protocol: a codec writes the packets and reads the replies (``monitor.clients.stamp``, ``.icmp``). What a loss
 or a delay means is judged elsewhere. IPv4.
+
+No probe is sent so late that its reply would have no time; a reply after its burst is counted as late, and never as the
+reply to another probe. What this machine itself threw away is said (``Burst.unread``), not counted as lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
+import os
 import socket
-import struct
+from collections import deque
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
+
+from monitor.burst import Burst, Numbering
+from monitor.datagrams import BATCH, Datagrams, place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from monitor.clock import Clock
 
-SO_TIMESTAMPNS = 35  # socket(7), <asm-generic/socket.h>; Python has no name for it
-IP_RECVTTL = 12  # ip(7), likewise
-TIMESPEC = struct.Struct("@ll")
-INT = struct.Struct("@i")
-RECEIVE_BUFFER_BYTES = 1 << 20
-PACKET_LIMIT_BYTES = 2048
-READ_BATCH = 256
+READ_BATCHES = 8
 SEND_BATCH = 32
 BATCH_GAP_S = 0.002
 FULL_BUFFER_WAIT_S = 0.01
+FULL_BUFFER_TRIES = 20
+SEND_SHARE = 0.6  # of the time for a burst; what is sent has at least the rest of it to come back
+LATE_S = 30.0  # so long a reply is known as a late one
+WRONG_CLOCK_S = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,8 @@ class Reply:
 
     ``token`` must equal what was sent with ``sequence``. ``held_s`` is how long the far end kept the probe.
     ``arrived_s`` and ``left_s`` are its own clock's word on how long after being sent the probe came and the reply
-    went; None unless it says that its clock is synchronized.
+    went; None unless it says that its clock is synchronized. ``number`` is its own number of the reply, None where the
+    protocol has none.
     """
 
     sequence: int
@@ -53,12 +59,14 @@ class Reply:
     held_s: float = 0.0
     arrived_s: float | None = None
     left_s: float | None = None
+    number: int | None = None
 
 
 class Codec(Protocol):
-    """How a protocol writes a probe and reads its reply."""
+    """How a protocol writes a probe and reads its reply; ``skips_one``: the second number of a far end is not used."""
 
     sequence_limit: int
+    skips_one: bool
 
     def encode(self, sequence: int, at: float) -> tuple[bytes, bytes]:
         """Return the packet sent at ``at`` (Unix seconds), and the token that its reply must carry."""
@@ -69,59 +77,18 @@ class Codec(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """What a few probes to one far end showed.
+@dataclass(slots=True, eq=False)
+class _Peer:
+    """What is remembered of a far end between bursts."""
 
-    ``rtts_s`` are the round-trip times without the far end's own, in sending order; ``forward_s`` and ``backward_s``
-    the smallest one-way times, None unless both clocks allow it. ``error`` says why nothing could be sent.
-    """
-
-    sent: int
-    duplicates: int
-    garbled: int
-    rtts_s: tuple[float, ...]
-    forward_s: float | None = None
-    backward_s: float | None = None
-    ttl: int | None = None
-    error: str = ""
-
-    @property
-    def loss_ratio(self) -> float:
-        """Return the lost part of what was sent, 0 to 1."""
-        return 1 - len(self.rtts_s) / self.sent if self.sent else 1.0
-
-    @property
-    def jitter_s(self) -> float | None:
-        """Return the mean difference of neighbouring round-trip times (compare RFC 3393), None below two."""
-        steps = [abs(later - earlier) for earlier, later in pairwise(self.rtts_s)]
-        return sum(steps) / len(steps) if steps else None
-
-    @property
-    def trouble(self) -> str:
-        """Say why nothing came back; empty when something did."""
-        if self.rtts_s:
-            return ""
-        if self.error and not self.sent:
-            return self.error
-        return f"{self.garbled} garbled replies and no good one" if self.garbled else f"no reply to {self.sent} probes"
-
-    def values(self) -> dict[str, float]:
-        """Return what was measured, by the names of an Observation's values."""
-        found = {
-            "loss_ratio": self.loss_ratio,
-            "probes_sent": float(self.sent),
-            "duplicates": float(self.duplicates),
-            "garbled": float(self.garbled),
-            "jitter_seconds": self.jitter_s,
-            "forward_seconds": self.forward_s,
-            "backward_seconds": self.backward_s,
-            "reply_ttl": None if self.ttl is None else float(self.ttl),
-        }
-        if self.rtts_s:
-            found["rtt_seconds"] = sum(self.rtts_s) / len(self.rtts_s)
-            found["rtt_min_seconds"], found["rtt_max_seconds"] = min(self.rtts_s), max(self.rtts_s)
-        return {name: value for name, value in found.items() if value is not None}
+    place: bytes
+    next: int = 0
+    rounds: int = 0
+    shots: dict[int, _Shot] = field(default_factory=dict)
+    late: int = 0
+    doubles: int = 0
+    garbled: int = 0
+    numbering: Numbering = field(default_factory=Numbering)
 
 
 @dataclass(slots=True, eq=False)
@@ -131,36 +98,49 @@ class _Round:
     end: FarEnd
     wanted: int
     finished: asyncio.Queue[_Round]
+    peer: _Peer | None = None
     sent: int = 0
-    duplicates: int = 0
-    garbled: int = 0
     rtts_s: dict[int, float] = field(default_factory=dict)
     forward_s: list[float] = field(default_factory=list)
     backward_s: list[float] = field(default_factory=list)
     ttl: int | None = None
     error: str = ""
-    keys: list[tuple[FarEnd, int]] = field(default_factory=list)
+    closed: bool = False
+    sequences: list[int] = field(default_factory=list)
 
-    def result(self) -> Burst:
+    def result(self, *, unread: bool) -> Burst:
+        """Sum up, and take what the far end is known by since the burst before."""
+        peer = self.peer or _Peer(b"")
+        late, peer.late = peer.late, 0
+        doubles, peer.doubles = peer.doubles, 0
+        garbled, peer.garbled = peer.garbled, 0
         return Burst(
             sent=self.sent,
-            duplicates=self.duplicates,
-            garbled=self.garbled,
+            duplicates=doubles,
+            garbled=garbled,
             rtts_s=tuple(self.rtts_s[key] for key in sorted(self.rtts_s)),
             forward_s=min(self.forward_s, default=None),
             backward_s=min(self.backward_s, default=None),
             ttl=self.ttl,
             error=self.error,
+            late=late,
+            lost=None if unread else peer.numbering.count(),
+            unread=unread,
         )
 
 
-@dataclass(frozen=True, slots=True)
 class _Shot:
-    round: _Round
-    number: int
-    token: bytes
-    at: float
-    monotonic: float
+    """One probe: whose, which of the burst, what its reply must carry, when it went."""
+
+    __slots__ = ("answered", "at", "monotonic", "number", "round", "token")
+
+    def __init__(self, one: _Round, number: int, token: bytes, at: float, monotonic: float) -> None:
+        self.round = one
+        self.number = number
+        self.token = token
+        self.at = at
+        self.monotonic = monotonic
+        self.answered = False
 
 
 class EchoSocket:
@@ -170,15 +150,11 @@ class EchoSocket:
         """Own ``sock`` (a datagram or raw socket) from now on."""
         self.ignored = 0
         self._sock = sock
+        self._wire = Datagrams(sock)
         self._codec = codec
         self._clock = clock
-        self._next: dict[FarEnd, int] = {}
-        self._shots: dict[tuple[FarEnd, int], _Shot] = {}
-        self._rounds: dict[FarEnd, set[_Round]] = {}
-        sock.settimeout(0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+        self._peers: dict[bytes, _Peer] = {}
+        self._past: deque[tuple[float, _Peer, list[int]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._read)
 
@@ -192,118 +168,172 @@ class EchoSocket:
     ) -> AsyncIterator[tuple[FarEnd, Burst]]:
         """Send ``count`` probes to each far end, ``spacing_s`` apart, and yield each burst when it is complete.
 
-        What is not complete after ``within_s`` is yielded as it stands: what did not come back is lost.
+        What is not complete after ``within_s`` is yielded as it stands: what did not come back is lost. Where there is
+        no time for all of them, fewer probes are sent.
         """
-        end_at = self._clock.monotonic() + within_s
+        begun = self._clock.monotonic()
+        self._forget(begun)
+        dropped = self._wire.dropped()
         finished: asyncio.Queue[_Round] = asyncio.Queue()
         rounds = [_Round(end, count, finished) for end in ends]
         numeric = [one for one in rounds if _is_numeric(one.end.address)]
         named = [one for one in rounds if not _is_numeric(one.end.address)]
-        senders = [asyncio.create_task(self._send([(one, one.end) for one in numeric], spacing_s))]
-        senders += [asyncio.create_task(self._send_by_name(one, spacing_s)) for one in named]
-        left = set(rounds)
+        for one in numeric:
+            self._meet(one, one.end.address)
+        until = begun + SEND_SHARE * within_s
+        senders = [asyncio.create_task(self._send(numeric, spacing_s, until))]
+        senders += [asyncio.create_task(self._send_by_name(one, spacing_s, until)) for one in named]
+        left = dict.fromkeys(rounds)
         try:
             while left:
                 try:
-                    done = await asyncio.wait_for(finished.get(), max(0.0, end_at - self._clock.monotonic()))
+                    wait_s = max(0.0, begun + within_s - self._clock.monotonic())
+                    done = finished.get_nowait() if finished.qsize() else await asyncio.wait_for(finished.get(), wait_s)
                 except TimeoutError:
-                    done = next(iter(left))
+                    self._read()  # what is here already came in time, however busy this process is
+                    done = finished.get_nowait() if finished.qsize() else next(iter(left))
                 if done in left:
-                    left.remove(done)
-                    yield done.end, self._close(done)
+                    del left[done]
+                    yield done.end, self._close(done, dropped)
         finally:
             for sender in senders:
                 sender.cancel()
+            for one in left:
+                self._close(one, dropped)
             await asyncio.gather(*senders, return_exceptions=True)
-            for one in rounds:
-                self._close(one)
 
-    def _close(self, one: _Round) -> Burst:
-        for key in one.keys:
-            self._shots.pop(key, None)
-            self._rounds[key[0]].discard(one)
-        return one.result()
+    def _meet(self, one: _Round, address: str) -> None:
+        where = place(address, one.end.port)
+        peer = one.peer = self._peers.setdefault(where, _Peer(where))
+        peer.rounds += 1
+        peer.shots = {key: shot for key, shot in peer.shots.items() if not (shot.answered and shot.round.closed)}
+
+    def _close(self, one: _Round, dropped: int) -> Burst:
+        """End a burst; its probes are known for a while, so that what comes late is known as late."""
+        one.closed = True
+        if one.peer is not None:
+            one.peer.rounds -= 1
+            self._past.append((self._clock.monotonic() + LATE_S, one.peer, one.sequences))
+        missing = one.sent > len(one.rtts_s)
+        return one.result(unread=missing and self._wire.dropped() != dropped)
+
+    def _forget(self, now: float) -> None:
+        """Drop the probes whose reply nobody would know any more."""
+        while self._past and self._past[0][0] <= now:
+            _, peer, sequences = self._past.popleft()
+            for sequence in sequences:
+                peer.shots.pop(sequence, None)
+            if not peer.shots and not peer.rounds:
+                self._peers.pop(peer.place, None)
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
-    async def _send(self, rounds: Sequence[tuple[_Round, FarEnd]], spacing_s: float) -> None:
-        for number in range(max((one.wanted for one, _ in rounds), default=0)):
+    async def _send(self, rounds: Sequence[_Round], spacing_s: float, until: float) -> None:
+        clock = self._clock
+        for number in range(max((one.wanted for one in rounds), default=0)):
             if number:
-                await self._clock.sleep(spacing_s)
-            for index, (one, peer) in enumerate(rounds, 1):
-                if not self._shoot(one, peer, number):
-                    await self._clock.sleep(FULL_BUFFER_WAIT_S)
-                    if not self._shoot(one, peer, number):
-                        one.error = one.error or "this machine's send buffer is full"
+                await clock.sleep(spacing_s)
+            for index, one in enumerate(rounds, 1):
+                await self._shoot_surely(one, number)
                 if index % SEND_BATCH == 0:
-                    await self._clock.sleep(BATCH_GAP_S)
-        for one, _ in rounds:
-            if one.error and not one.sent:
+                    await clock.sleep(BATCH_GAP_S)
+                    if number and clock.monotonic() > until:
+                        break
+            if clock.monotonic() > until:
+                break
+        for one in rounds:
+            one.wanted = one.sent
+            if len(one.rtts_s) == one.sent and not one.closed:
                 one.finished.put_nowait(one)
 
-    async def _send_by_name(self, one: _Round, spacing_s: float) -> None:
+    async def _shoot_surely(self, one: _Round, number: int) -> None:
+        for _ in range(FULL_BUFFER_TRIES):
+            if one.closed or self._shoot(one, number):
+                return
+            await self._clock.sleep(FULL_BUFFER_WAIT_S)
+        one.error = one.error or "this machine's send buffer is full"
+
+    async def _send_by_name(self, one: _Round, spacing_s: float, until: float) -> None:
         try:
             found = await self._loop.getaddrinfo(one.end.address, one.end.port, family=socket.AF_INET)
         except (socket.gaierror, UnicodeError) as error:
             one.error = f"no IPv4 address: {error}"
             one.finished.put_nowait(one)
             return
-        await self._send([(one, FarEnd(str(found[0][4][0]), one.end.port))], spacing_s)
+        if one.closed:
+            return
+        self._meet(one, str(found[0][4][0]))
+        await self._send([one], spacing_s, until)
 
-    def _shoot(self, one: _Round, peer: FarEnd, number: int) -> bool:
+    def _shoot(self, one: _Round, number: int) -> bool:
         """Send one probe; False when the send buffer is full."""
-        sequence = self._next.get(peer, 0)
+        peer = one.peer
+        if peer is None:
+            return True
+        sequence = peer.next
         at, monotonic = self._clock.now(), self._clock.monotonic()
         packet, token = self._codec.encode(sequence, at)
-        try:
-            self._sock.sendto(packet, (peer.address, peer.port))
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            one.error = f"cannot be sent: {error.strerror}"
+        failure = self._wire.send(packet, peer.place)
+        if failure:
+            if failure in (errno.EAGAIN, errno.ENOBUFS):
+                return False
+            one.error = f"cannot be sent: {os.strerror(failure)}"
             return True
-        self._next[peer] = (sequence + 1) % self._codec.sequence_limit
-        self._shots[peer, sequence] = _Shot(one, number, token, at, monotonic)
-        self._rounds.setdefault(peer, set()).add(one)
-        one.keys.append((peer, sequence))
+        peer.next = (sequence + (2 if sequence == 0 and self._codec.skips_one else 1)) % self._codec.sequence_limit
+        peer.shots[sequence] = _Shot(one, number, token, at, monotonic)
+        one.sequences.append(sequence)
         one.sent += 1
         return True
 
     # -- receiving --------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        for _ in range(READ_BATCH):
+        for _ in range(READ_BATCHES):
+            count = 0
             try:
-                packet, extra, _flags, source = self._sock.recvmsg(PACKET_LIMIT_BYTES, 256)
-            except BlockingIOError:
-                return
+                for packet, source, received_at, ttl in self._wire.receive():
+                    count += 1
+                    self._take(packet, source, received_at, ttl)
             except OSError:
                 self.ignored += 1  # an ICMP error about an earlier probe: that probe stays unanswered
                 continue
-            received_at, ttl = _notes(extra)
-            self._take(packet, FarEnd(source[0], source[1]), received_at, ttl)
+            if count < BATCH:
+                return
 
-    def _take(self, packet: bytes, source: FarEnd, received_at: float | None, ttl: int | None) -> None:
+    def _take(self, packet: bytes, source: bytes, received_at: float | None, ttl: int | None) -> None:
+        peer = self._peers.get(source)
+        if peer is None:
+            self.ignored += 1
+            return
         try:
             reply = self._codec.decode(packet)
         except ValueError:
             self.ignored += 1
-            for one in self._rounds.get(source, ()):
-                one.garbled += 1
+            peer.garbled += 1
             return
         if reply is None:
             return
-        shot = self._shots.get((source, reply.sequence))
+        shot = peer.shots.get(reply.sequence)
         if shot is None or shot.token != reply.token:
             self.ignored += 1
             return
-        one = shot.round
-        if shot.number in one.rtts_s:
-            one.duplicates += 1
+        if reply.number is not None:
+            peer.numbering.take(reply.sequence, reply.number)
+        if shot.answered:
+            peer.doubles += 1
             return
+        shot.answered = True
+        if shot.round.closed:
+            peer.late += 1
+            return
+        self._time(shot, reply, received_at, ttl)
+
+    def _time(self, shot: _Shot, reply: Reply, received_at: float | None, ttl: int | None) -> None:
+        """Take in the times of a reply that came in time."""
+        one = shot.round
         elapsed = self._clock.monotonic() - shot.monotonic
         raw = (received_at if received_at is not None else self._clock.now()) - shot.at
-        if not 0 <= raw <= elapsed + 1e-4:
+        if not 0 <= raw <= elapsed + WRONG_CLOCK_S:
             raw, received_at = elapsed, None  # the wall clock was set meanwhile
         held = reply.held_s if 0 <= reply.held_s <= raw else 0.0
         one.rtts_s[shot.number] = raw - held
@@ -323,15 +353,3 @@ def _is_numeric(address: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _notes(extra: Iterable[tuple[int, int, bytes]]) -> tuple[float | None, int | None]:
-    """Return the kernel's receive time (Unix seconds) and the packet's TTL, where it gave them."""
-    received_at, ttl = None, None
-    for level, kind, data in extra:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(data) >= TIMESPEC.size:
-            seconds, nanoseconds = TIMESPEC.unpack_from(data)
-            received_at = seconds + nanoseconds / 1e9
-        elif (level, kind) == (socket.IPPROTO_IP, socket.IP_TTL) and len(data) >= INT.size:
-            ttl = INT.unpack_from(data)[0]
-    return received_at, ttl

@@ -15,6 +15,8 @@ from monitor.errors import KaraulaError, TargetError, Untrusted
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from monitor.burst import Burst
+
 
 class Answer(StrEnum):
     """What a probe found; UNKNOWN is for what could not be found out, never for a failure that was seen."""
@@ -44,7 +46,8 @@ class Observation:
     """What was seen of one subject at one moment.
 
     ``at`` is wall time in Unix seconds. ``values`` are numbers in base units (seconds, bytes, ratios), keyed by
-    the names of ``monitor.metrics.catalog``; ``facts`` are short texts. ``reason`` says why it is not OK.
+    the names of ``monitor.metrics.catalog``; ``facts`` are short texts. ``reason`` says why it is not OK. ``samples``
+    are the single measurements behind the values: every round trip in seconds.
     """
 
     subject: str
@@ -54,6 +57,7 @@ class Observation:
     reason: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    samples: tuple[float, ...] = ()
 
 
 class Probe(Protocol):
@@ -81,6 +85,13 @@ def failed(target: Target, at: float, error: KaraulaError) -> Observation:
     answer = Answer.FAILED if isinstance(error, TargetError) else Answer.UNKNOWN
     facts = {"error": "untrusted"} if isinstance(error, Untrusted) else {}
     return Observation(target.subject, target.probe, at, answer, str(error), facts=facts)
+
+
+def verdict(burst: Burst) -> tuple[Answer, str]:
+    """Return what a burst of echoes says of its far end, and why; silence that may be this machine's is UNKNOWN."""
+    if not burst.trouble:
+        return Answer.OK, burst.doubt
+    return (Answer.UNKNOWN, burst.doubt) if burst.doubt else (Answer.FAILED, burst.trouble)
 
 
 Asked = TypeVar("Asked")

@@ -10,12 +10,13 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from monitor.echo import Burst, EchoSocket, FarEnd, Reply
+from monitor.echo import EchoSocket, FarEnd, Reply
 from monitor.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from monitor.burst import Burst
     from monitor.clock import Clock
 
 ECHO_REPLY = 0
@@ -30,18 +31,17 @@ NOT_PERMITTED = (
 
 
 def checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071)."""
-    padded = data + b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    """Return the Internet checksum (RFC 1071): a sum with end-around carry is a remainder of 65,535."""
+    number = int.from_bytes(data if len(data) % 2 == 0 else data + b"\0", "big")
+    total = number % 0xFFFF
+    return ~(total or (0xFFFF if number else 0)) & 0xFFFF
 
 
 class IcmpCodec:
     """Echo requests with a random identifier and a payload that only this socket's replies can carry."""
 
     sequence_limit = 1 << 16
+    skips_one = False
 
     def __init__(self, *, raw: bool) -> None:
         """On a raw socket packets have their IP header, and everybody else's ICMP is seen too."""

@@ -1,7 +1,10 @@
 """Session-Sender of the Simple Two-way Active Measurement Protocol (RFC 8762), unauthenticated mode, IPv4.
 
-One UDP socket serves all far ends. This machine does not claim a synchronized clock; one-way times are reported only
-where the reflector claims one, and are as good as the two clocks agree.
+One UDP socket serves all far ends. Numbers of a far end begin at 0 as the RFC has it and leave out 1, as if that probe
+had been lost on the way: a stateful reflector, which numbers its own packets, is known by it (``monitor.burst``).
+
+This machine does not claim a synchronized clock; one-way times are reported only where the reflector claims one, and
+are as good as the two clocks agree.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from monitor.echo import Burst, EchoSocket, FarEnd, Reply
+from monitor.echo import EchoSocket, FarEnd, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from monitor.burst import Burst
     from monitor.clock import Clock
 
 PACKET_BYTES = 44
@@ -42,6 +46,7 @@ class StampCodec:
     """RFC 8762, figures 2 (sender) and 5 (reflector)."""
 
     sequence_limit = 1 << 32
+    skips_one = True
 
     def encode(self, sequence: int, at: float) -> tuple[bytes, bytes]:
         """Return the packet, and what the reflector copies of it: sequence number, time stamp, error estimate."""
@@ -53,10 +58,12 @@ class StampCodec:
         if len(packet) < PACKET_BYTES:
             raise ValueError("shorter than a STAMP packet")
         fields = REFLECTOR.unpack_from(packet)
-        _sequence, sent, estimate, _ssid, received, sequence, echoed, echoed_estimate, _zero, _ttl = fields
+        number, sent, estimate, _ssid, received, sequence, echoed, echoed_estimate, _zero, _ttl = fields
         token = struct.pack("!IQH", sequence, echoed, echoed_estimate)
         if estimate & PTP_FORMAT:
-            return Reply(sequence, token)  # seconds and nanoseconds: not what the sender's format asks for
+            return Reply(
+                sequence, token, number=number
+            )  # seconds and nanoseconds: not what the sender's format asks for
         known = bool(estimate & SYNCHRONIZED)
         return Reply(
             sequence,
@@ -64,6 +71,7 @@ class StampCodec:
             held_s=seconds_between(received, sent),
             arrived_s=seconds_between(echoed, received) if known else None,
             left_s=seconds_between(echoed, sent) if known else None,
+            number=number,
         )
 
 

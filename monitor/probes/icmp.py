@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monitor.clients.icmp import IcmpClient
 from monitor.errors import Refused
-from monitor.probe import Answer, Observation
+from monitor.probe import Answer, Observation, verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,11 +43,10 @@ class IcmpProbe:
         within_s = SHARE * min((target.deadline_s for target in targets), default=0.0)
         try:
             async for address, burst in self._client.measure(asked, within_s=within_s):
-                answer = Answer.FAILED if burst.trouble else Answer.OK
+                answer, reason = verdict(burst)
                 for target in asked[address]:
-                    yield Observation(
-                        target.subject, target.probe, self._clock.now(), answer, burst.trouble, burst.values()
-                    )
+                    seen = (target.subject, target.probe, self._clock.now(), answer, reason)
+                    yield Observation(*seen, burst.values(), samples=burst.rtts_s)
         except Refused as error:
             for target in targets:
                 yield Observation(target.subject, target.probe, self._clock.now(), Answer.UNKNOWN, str(error))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monitor.clients.stamp import StampClient
 from monitor.echo import FarEnd
-from monitor.probe import Answer, Observation
+from monitor.probe import Observation, verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,11 +43,10 @@ class StampProbe:
             asked.setdefault(FarEnd(target.params.address, target.params.port), []).append(target)
         within_s = SHARE * min((target.deadline_s for target in targets), default=0.0)
         async for end, burst in self._client.measure(asked, within_s=within_s):
-            answer = Answer.FAILED if burst.trouble else Answer.OK
+            answer, reason = verdict(burst)
             for target in asked[end]:
-                yield Observation(
-                    target.subject, target.probe, self._clock.now(), answer, burst.trouble, burst.values()
-                )
+                seen = (target.subject, target.probe, self._clock.now(), answer, reason)
+                yield Observation(*seen, burst.values(), samples=burst.rtts_s)
 
     async def close(self) -> None:
         """Close the socket."""

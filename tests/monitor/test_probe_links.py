@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from test_client_stamp import Reflector, reflect
 
+from monitor.burst import Burst
 from monitor.clock import RealClock
 from monitor.credential import Credentials
-from monitor.echo import Burst
 from monitor.errors import Refused
 from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
