@@ -131,7 +131,7 @@ class Numbering:
         newest = max(replies), self._newest
         self._replies, self._doubles, self._newest, self._anchor = {}, 0, 0, newest
         if all(sequence == number for sequence, number in replies.items()):
-            self._anchor = None  # it copies our numbers, or nothing tells that it does not
+            self._anchor = newest if newest == (0, 0) else None  # it copies our numbers, or nothing tells yet
             return None
         if anchor is None:
             first = min(replies)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.burst import Burst
+from monitor.burst import Burst, Lost
 from monitor.clients.stamp import StampClient, StampCodec, ntp, seconds_between
 from monitor.clock import RealClock
 from monitor.echo import FarEnd
@@ -248,3 +248,51 @@ def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
 def test_differences_survive_the_change_of_era(at: float, later_s: float) -> None:
     # 2036-02-07 06:28:16 UTC is within the range of ``at``.
     assert seconds_between(ntp(at), ntp(at + later_s)) == pytest.approx(at + later_s - at, abs=1e-5)
+
+
+@pytest.mark.anyio
+async def test_a_late_reply_is_late_and_answers_no_other_probe(reflector, client) -> None:
+    held: list[bytes] = []
+    hold = True
+
+    def behave(data: bytes, n: int) -> list[bytes]:
+        if hold:
+            held.append(reflect(data, n))
+            return []
+        late, held[:] = list(held), []
+        return [*late, reflect(data, n)]
+
+    slow = await reflector(behave)
+    first = await the_burst(client, slow, within_s=0.3)
+    assert (first.sent, first.loss_ratio, first.late) == (5, 1.0, 0)
+    hold = False
+    second = await the_burst(client, slow)
+    assert (len(second.rtts_s), second.loss_ratio, second.late, second.duplicates) == (5, 0.0, 5, 0)
+    assert max(second.rtts_s) < 0.25, "not the time since the first burst"
+    third = await the_burst(client, slow)
+    assert (third.late, third.loss_ratio) == (0, 0.0)
+
+
+@pytest.mark.anyio
+async def test_a_reflector_that_counts_its_own_packets_tells_the_way_of_a_loss(reflector, client) -> None:
+    counted = 0
+
+    def behave(data: bytes, n: int) -> list[bytes]:
+        nonlocal counted
+        if 5 <= n < 7:  # lost on the way there: the reflector never saw them
+            return []
+        counted += 1
+        return [] if n == 7 else [reflect(data, counted - 1)]  # the eighth is lost on the way back
+
+    stateful = await reflector(behave)
+    assert (await the_burst(client, stateful)).lost == Lost(4, 0, 0)
+    assert (await the_burst(client, stateful, within_s=1.0)).lost == Lost(5, 2, 1)
+
+
+@pytest.mark.anyio
+async def test_no_probe_goes_without_time_for_its_reply(reflector, client) -> None:
+    honest = await reflector(lambda data, n: [reflect(data, n)])
+    found = {end: burst async for end, burst in client.measure([honest.end], within_s=0.5, count=100, spacing_s=0.02)}
+    burst = found[honest.end]
+    assert 1 <= burst.sent < 100
+    assert burst.loss_ratio == 0.0
