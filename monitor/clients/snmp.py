@@ -1,241 +1,290 @@
-"""SNMP v2c GET (RFC 3416) over UDP: one request, its bytes written and read here.
+"""SNMP GET (RFC 3416) over UDP, version 2c by community or version 3 by user: one question, one answer.
 
-Written out because an agent's garbage must be an error and nothing else: gufo-snmp 0.13 panics in its BER header on
-such a datagram (an exception outside ``Exception``) and takes an error-status for an empty answer.
+Written out (docs/decisions/0012 and the one on SNMPv3) because an agent's garbage must be an error and nothing else:
+gufo-snmp 0.13 panics in its BER header on such a datagram, an exception outside ``Exception``. Each question has a
+connected socket of its own: only the agent is heard on it, and a closed port is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import secrets
-import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from monitor.errors import DeadlineExceeded, GarbledReply, Refused, Unreachable
+from monitor.clients import snmp_usm as usm
+from monitor.clients.snmp_ber import (
+    INTEGER,
+    OCTETS,
+    REPORT,
+    SEQUENCE,
+    Response,
+    Value,
+    expect,
+    get_request,
+    integer,
+    number,
+    read_pdu,
+    tlv,
+)
+from monitor.clients.snmp_usm import Engine, Message, SignatureError, User
+from monitor.credential import Secret
+from monitor.errors import DeadlineExceeded, GarbledReply, Refused, Unreachable, Untrusted
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+__all__ = ["Agents", "User", "Value", "get"]
 
-    from monitor.credential import Secret
-
-Value = int | float | str | bytes | None
+Found = TypeVar("Found")
 
 VERSION_2C = 1
-INTEGER, OCTETS, NULL, OID, SEQUENCE = 0x02, 0x04, 0x05, 0x06, 0x30
-GET, RESPONSE = 0xA0, 0xA2
-IP_ADDRESS, OPAQUE = 0x40, 0x44
-UNSIGNED = frozenset({0x41, 0x42, 0x43, 0x46, 0x47})  # Counter32, Gauge32, TimeTicks, Counter64, Unsigned32
-ABSENT = frozenset({NULL, 0x80, 0x81, 0x82})  # noSuchObject, noSuchInstance, endOfMibView
-OPAQUE_FLOATS = {b"\x9f\x78\x04": ">f", b"\x9f\x79\x08": ">d"}  # net-snmp's, draft-perkins-opaque-01
+TOO_BIG = 1
 ERRORS = ("noError", "tooBig", "noSuchName", "badValue", "readOnly", "genErr", "noAccess")
 AUTHORIZATION_ERROR = 16
 OIDS_A_REQUEST = 32
 TRIES = 3
-LENGTH_BYTES = 4
-INTEGER_BYTES = 9  # Counter64 with its sign byte
 DATAGRAM_BYTES = 65_507
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A decoded GetResponse; ``error_status`` 0 means that the values hold."""
-
-    request_id: int
-    error_status: int
-    values: dict[str, Value]
-
-
-# -- BER (ITU-T X.690, the part that SNMP uses) ---------------------------------------------------------------------
-
-
-def _tlv(tag: int, body: bytes) -> bytes:
-    if len(body) < 0x80:  # noqa: PLR2004 - the short form's limit
-        return bytes((tag, len(body))) + body
-    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(size))) + size + body
-
-
-def _integer(number: int) -> bytes:
-    return _tlv(INTEGER, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True))
-
-
-def _oid(dotted: str) -> bytes:
-    first, second, *rest = (int(part) for part in dotted.split("."))
-    out = bytearray()
-    for arc in (first * 40 + second, *rest):
-        septets = [arc & 0x7F]
-        while arc := arc >> 7:
-            septets.append(arc & 0x7F | 0x80)
-        out += bytes(reversed(septets))
-    return bytes(out)
-
-
-def _read(data: bytes, expected: int | None = None) -> tuple[int, bytes, bytes]:
-    """Split off the first element; returns its tag, its body and what follows. Raises ValueError."""
-    if len(data) < 2:  # noqa: PLR2004 - tag and length
-        raise ValueError("an element is cut short")
-    tag, size, start = data[0], data[1], 2
-    if expected is not None and tag != expected:
-        raise ValueError(f"tag {tag:#04x} where {expected:#04x} belongs")
-    if size & 0x80:
-        count = size & 0x7F
-        if not 1 <= count <= LENGTH_BYTES:
-            raise ValueError("a length of a form that SNMP does not use")
-        start += count
-        size = int.from_bytes(data[2:start], "big")
-    if len(data) < start + size:
-        raise ValueError("an element is longer than the datagram")
-    return tag, data[start : start + size], data[start + size :]
-
-
-def _number(body: bytes, *, signed: bool) -> int:
-    if not 1 <= len(body) <= INTEGER_BYTES:
-        raise ValueError("an integer of a size that SNMP does not have")
-    return int.from_bytes(body, "big", signed=signed)
-
-
-def _dotted(body: bytes) -> str:
-    arcs, arc = [], 0
-    for byte in body:
-        arc = arc << 7 | byte & 0x7F
-        if arc >> 32:
-            raise ValueError("an object identifier's part is over 32 bits")
-        if not byte & 0x80:
-            arcs.append(arc)
-            arc = 0
-    if not arcs or body[-1] & 0x80:
-        raise ValueError("an object identifier is cut short")
-    first = min(arcs[0] // 40, 2)
-    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
-
-
-def _opaque(body: bytes) -> float | bytes:
-    form = OPAQUE_FLOATS.get(body[:3])
-    return float(struct.unpack(form, body[3:])[0]) if form and len(body) == 3 + struct.calcsize(form) else body
-
-
-def _value(tag: int, body: bytes) -> Value:
-    if tag in ABSENT:
-        return None
-    if tag == INTEGER or tag in UNSIGNED:
-        return _number(body, signed=tag == INTEGER)
-    if tag in TEXTS:
-        return TEXTS[tag](body)
-    raise ValueError(f"a value of unknown type {tag:#04x}")
-
-
-TEXTS: dict[int, Callable[[bytes], Value]] = {
-    OCTETS: bytes,
-    OID: _dotted,
-    IP_ADDRESS: lambda body: str(ipaddress.IPv4Address(body)),
-    OPAQUE: _opaque,
+RESYNCS = 3  # a new engine ID, then its time, then the answer
+REFUSALS = {
+    f"{usm.USM_STATS}1.0": "the agent does not accept this security level",
+    f"{usm.USM_STATS}3.0": "the agent knows no such user",
+    f"{usm.USM_STATS}5.0": "the agent does not accept the authentication password (or its protocol)",
+    f"{usm.USM_STATS}6.0": "the agent cannot decrypt what is sent: the privacy password is wrong",
 }
 
 
 def encode_get(community: bytes, request_id: int, oids: Sequence[str]) -> bytes:
-    """Return a GetRequest (RFC 3416, section 4.2.1) in a v2c message (RFC 1901)."""
-    bindings = b"".join(_tlv(SEQUENCE, _tlv(OID, _oid(oid)) + _tlv(NULL, b"")) for oid in oids)
-    pdu = _integer(request_id) + _integer(0) + _integer(0) + _tlv(SEQUENCE, bindings)
-    return _tlv(SEQUENCE, _integer(VERSION_2C) + _tlv(OCTETS, community) + _tlv(GET, pdu))
+    """Return a GetRequest in a v2c message (RFC 1901)."""
+    return tlv(SEQUENCE, integer(VERSION_2C) + tlv(OCTETS, community) + get_request(request_id, oids))
 
 
 def decode_response(datagram: bytes) -> Response:
     """Return what an agent answered. Raises ValueError for anything that is not a v2c response."""
-    _, message, rest = _read(datagram, SEQUENCE)
-    _, version, message = _read(message, INTEGER)
-    _, _community, message = _read(message, OCTETS)
-    _, pdu, after = _read(message, RESPONSE)
-    if rest or after or _number(version, signed=True) != VERSION_2C:
+    start, stop = expect(datagram, 0, len(datagram), SEQUENCE)
+    low, at = expect(datagram, start, stop, INTEGER)
+    version = number(datagram, low, at)
+    _, at = expect(datagram, at, stop, OCTETS)
+    response, at = read_pdu(datagram, at, stop)
+    if stop != len(datagram) or at != stop or version != VERSION_2C or response.kind == REPORT:
         raise ValueError("not one v2c message")
-    _, request_id, pdu = _read(pdu, INTEGER)
-    _, status, pdu = _read(pdu, INTEGER)
-    _, _index, pdu = _read(pdu, INTEGER)
-    _, bindings, _ = _read(pdu, SEQUENCE)
-    values: dict[str, Value] = {}
-    while bindings:
-        _, binding, bindings = _read(bindings, SEQUENCE)
-        _, name, binding = _read(binding, OID)
-        tag, body, _ = _read(binding)
-        values[_dotted(name)] = _value(tag, body)
-    return Response(_number(request_id, signed=True), _number(status, signed=True), values)
+    return response
 
 
-# -- asking ---------------------------------------------------------------------------------------------------------
+class Agents:
+    """Asks agents, and remembers of those that speak version 3 which engine they are and what its clock says.
 
+    Belongs to one event loop; nothing else is kept between questions.
+    """
 
-class _Exchange(asyncio.DatagramProtocol):
-    """One request's socket; connected, so that only the agent is heard and a closed port is told."""
+    def __init__(self) -> None:
+        """Know nobody."""
+        self._engines: dict[tuple[str, int], Engine] = {}
 
-    def __init__(self, request_id: int) -> None:
-        self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
-        self._request_id = request_id
+    async def get(
+        self, address: str, port: int, access: Secret | User, oids: Sequence[str], timeout_s: float
+    ) -> dict[str, Value]:
+        """Read ``oids`` (dotted, no leading dot) and return a value for each; None where the agent has no such object.
 
-    def datagram_received(self, data: bytes, _addr: object) -> None:
-        if self.answer.done():
-            return
+        ``access`` is a community or a user of version 3. Text is bytes, addresses and object identifiers are dotted
+        text. A lost datagram is sent again within ``timeout_s``. Raises Unreachable, DeadlineExceeded, GarbledReply,
+        Refused, and Untrusted when all that answers is signed by somebody else.
+        """
+        values: dict[str, Value] = {}
+        where = f"{address}:{port}"
+        wire = None
         try:
-            response = decode_response(data)
-        except ValueError as error:
-            self.answer.set_exception(GarbledReply(f"not an SNMP answer: {error}"))
-            return
-        if response.request_id == self._request_id:  # else an answer to somebody else's question
-            self.answer.set_result(response)
+            async with asyncio.timeout(timeout_s):
+                wire = await _Wire.to(address, port, timeout_s / TRIES)
+                for start in range(0, len(oids), OIDS_A_REQUEST):
+                    values |= await self._part(wire, (address, port), access, oids[start : start + OIDS_A_REQUEST])
+        except TimeoutError as error:
+            if wire is not None and wire.forged:
+                raise Untrusted(f"{where}: every answer's signature is wrong") from error
+            # An agent does not answer a wrong community at all, nor (most of them) what it cannot decrypt.
+            wrong = "community" if isinstance(access, Secret) else "privacy password"
+            text = f"{where}: no SNMP answer in {timeout_s:g} s (down, cut off, or wrong {wrong})"
+            raise DeadlineExceeded(text) from error
+        except (GarbledReply, Unreachable, Refused) as error:
+            raise type(error)(f"{where}: {error}") from error
+        finally:
+            if wire is not None:
+                wire.close()
+        return values
 
-    def error_received(self, exc: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(Unreachable(getattr(exc, "strerror", None) or str(exc)))
+    async def _part(
+        self, wire: _Wire, place: tuple[str, int], access: Secret | User, oids: Sequence[str]
+    ) -> dict[str, Value]:
+        response = await (
+            self._v2c(wire, access, oids) if isinstance(access, Secret) else self._v3(wire, place, access, oids)
+        )
+        status = response.error_status
+        if status == TOO_BIG and len(oids) > 1:  # small devices have small buffers: ask in halves
+            half = len(oids) // 2
+            first = await self._part(wire, place, access, oids[:half])
+            return first | await self._part(wire, place, access, oids[half:])
+        if status:
+            name = ERRORS[status] if 0 < status < len(ERRORS) else f"error {status}"
+            raise Refused(f"the agent says {'authorizationError' if status == AUTHORIZATION_ERROR else name}")
+        if response.values.keys() != set(oids):
+            raise GarbledReply("not an SNMP answer: other objects than were asked for")
+        return response.values
+
+    async def _v2c(self, wire: _Wire, community: Secret, oids: Sequence[str]) -> Response:
+        request_id = usm.new_id()
+
+        def answer(datagram: bytes) -> Response | None:
+            response = decode_response(datagram)
+            return response if response.request_id == request_id else None  # else the answer to another question
+
+        return await wire.ask(encode_get(community.reveal().encode(), request_id, oids), answer)
+
+    async def _v3(self, wire: _Wire, place: tuple[str, int], user: User, oids: Sequence[str]) -> Response:
+        engine = self._engines.get(place) or await self._discover(wire)
+        for _ in range(RESYNCS):
+            message = await self._signed(wire, user, engine, oids)
+            pdu = message.pdu
+            if pdu.kind != REPORT:
+                self._engines[place] = Engine(engine.id, message.boots, message.time, wire.now())
+                return pdu
+            reported = next(iter(pdu.values), "")
+            if reported == usm.NOT_IN_TIME and message.signed:
+                engine = Engine(engine.id, message.boots, message.time, wire.now())
+            elif reported == usm.UNKNOWN_ENGINE:
+                engine = await self._discover(wire)
+            else:
+                self._engines.pop(place, None)
+                raise Refused(REFUSALS.get(reported, f"the agent reports {reported or 'nothing'}"))
+        self._engines.pop(place, None)
+        raise GarbledReply("not an SNMP answer: the agent's engine and its clock cannot be agreed on")
+
+    async def _signed(self, wire: _Wire, user: User, engine: Engine, oids: Sequence[str]) -> Message:
+        """Return the answer to a signed question: a response as well protected as the question, or a report."""
+        message_id = usm.new_id()
+
+        def answer(datagram: bytes) -> Message | None:
+            message = usm.read(datagram, user)
+            if message.id != message_id:
+                return None
+            if message.pdu.kind == REPORT:
+                return message
+            if not message.signed or message.encrypted != (user.privacy is not None):
+                raise SignatureError("less protected than the question")
+            ours = message.engine_id == engine.id and message.pdu.request_id == message_id
+            return message if ours else None
+
+        return await wire.ask(usm.request(user, engine, message_id, oids, wire.now()), answer)
+
+    async def _discover(self, wire: _Wire) -> Engine:
+        message_id = usm.new_id()
+
+        def answer(datagram: bytes) -> Message | None:
+            message = usm.read(datagram, None)
+            return message if message.id == message_id and message.pdu.kind == REPORT else None
+
+        found = await wire.ask(usm.discovery(message_id), answer)
+        shortest, longest = usm.ENGINE_ID_BYTES
+        if not shortest <= len(found.engine_id) <= longest:
+            raise GarbledReply("not an SNMP answer: an engine ID of a size that SNMP does not have")
+        # Boots and time are not signed here: a first guess, which a signed report corrects.
+        return Engine(found.engine_id, found.boots, found.time, wire.now())
 
 
 async def get(address: str, port: int, community: Secret, oids: Sequence[str], timeout_s: float) -> dict[str, Value]:
-    """Read ``oids`` (dotted, no leading dot) and return a value for each; None where the agent has no such object.
+    """Read ``oids`` by version 2c; see ``Agents.get``."""
+    return await Agents().get(address, port, community, oids, timeout_s)
 
-    Text is bytes, addresses and object identifiers are dotted text. A lost datagram is sent again within
-    ``timeout_s``. Raises Unreachable, DeadlineExceeded, GarbledReply, Refused.
-    """
-    values: dict[str, Value] = {}
-    where = f"{address}:{port}"
+
+class _Wire:
+    """One connected socket to an agent, and one question at a time on it; ``forged`` once an answer was."""
+
+    def __init__(self, agent: socket.socket, try_s: float) -> None:
+        self._socket = agent
+        self._try_s = try_s
+        self._loop = asyncio.get_running_loop()
+        self.forged = False
+
+    @classmethod
+    async def to(cls, address: str, port: int, try_s: float) -> _Wire:
+        """Open it. Raises Unreachable."""
+        try:
+            family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
+            target: Any = (address, port)
+        except ValueError:  # a name
+            family, target = await _resolved(address, port)
+        agent = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            agent.connect(target)
+        except OSError as error:
+            agent.close()
+            raise Unreachable(_why(error)) from error
+        return cls(agent, try_s)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+    def now(self) -> float:
+        """Return the loop's clock, in seconds."""
+        return self._loop.time()
+
+    async def ask(self, datagram: bytes, accept: Callable[[bytes], Found | None]) -> Found:
+        """Send until ``accept`` takes what comes; it says None to what belongs to another question.
+
+        Ends with the caller's time-out. Raises GarbledReply for what ``accept`` calls a ValueError, and Unreachable.
+        """
+        answered: asyncio.Future[Found] = self._loop.create_future()
+        again: asyncio.TimerHandle | None = None
+
+        def send() -> None:
+            nonlocal again
+            again = self._loop.call_later(self._try_s, send)
+            self._send(datagram, answered)
+
+        self._loop.add_reader(self._socket, self._receive, accept, answered)
+        try:
+            send()
+            return await answered
+        finally:
+            if again is not None:
+                again.cancel()
+            self._loop.remove_reader(self._socket)
+
+    def _send(self, datagram: bytes, answered: asyncio.Future[Found]) -> None:
+        try:
+            self._socket.send(datagram)
+        except BlockingIOError:
+            pass  # the kernel's buffer is full: as good as lost, and sent again
+        except OSError as error:
+            _end(answered, Unreachable(_why(error)))
+
+    def _receive(self, accept: Callable[[bytes], Found | None], answered: asyncio.Future[Found]) -> None:
+        try:
+            found = accept(self._socket.recv(DATAGRAM_BYTES))
+        except BlockingIOError:
+            pass  # a datagram whose checksum was wrong
+        except OSError as error:
+            _end(answered, Unreachable(_why(error)))
+        except SignatureError:
+            self.forged = True  # somebody else's; ours may still come
+        except ValueError as error:
+            _end(answered, GarbledReply(f"not an SNMP answer: {error}"))
+        else:
+            if found is not None and not answered.done():
+                answered.set_result(found)
+
+
+def _end(answered: asyncio.Future[Found], error: Exception) -> None:
+    if not answered.done():
+        answered.set_exception(error)
+
+
+async def _resolved(name: str, port: int) -> tuple[socket.AddressFamily, Any]:
     try:
-        async with asyncio.timeout(timeout_s):
-            for start in range(0, len(oids), OIDS_A_REQUEST):
-                part = oids[start : start + OIDS_A_REQUEST]
-                values |= await _ask(address, port, community, part, timeout_s / TRIES)
-    except TimeoutError as error:
-        # An agent does not answer a wrong community at all.
-        raise DeadlineExceeded(
-            f"{where}: no SNMP answer in {timeout_s:g} s (down, cut off, or wrong community)"
-        ) from error
-    except (GarbledReply, Unreachable, Refused) as error:
-        raise type(error)(f"{where}: {error}") from error
-    return values
-
-
-async def _ask(address: str, port: int, community: Secret, oids: Sequence[str], try_s: float) -> dict[str, Value]:
-    request_id = secrets.randbelow(1 << 31)
-    datagram = encode_get(community.reveal().encode(), request_id, oids)
-    loop = asyncio.get_running_loop()
-    try:
-        transport, exchange = await loop.create_datagram_endpoint(
-            lambda: _Exchange(request_id), remote_addr=(address, port)
-        )
+        found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise Unreachable(error.strerror or str(error)) from error
-    try:
-        while True:  # until the caller's time-out
-            transport.sendto(datagram)
-            done, _ = await asyncio.wait([exchange.answer], timeout=try_s)
-            if done:
-                response = exchange.answer.result()
-                break
-    finally:
-        exchange.answer.cancel()
-        transport.close()
-    status = response.error_status
-    if status:
-        name = ERRORS[status] if 0 < status < len(ERRORS) else f"error {status}"
-        raise Refused(f"the agent says {'authorizationError' if status == AUTHORIZATION_ERROR else name}")
-    if response.values.keys() != set(oids):
-        raise GarbledReply("not an SNMP answer: other objects than were asked for")
-    return response.values
+    return found[0][0], found[0][4]
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.clients import snmp
+from monitor.clients import snmp_ber as ber
 from monitor.clients.snmp import decode_response, encode_get, get
 from monitor.credential import Secret
 from monitor.errors import DeadlineExceeded, GarbledReply, Refused, Unreachable
@@ -28,10 +28,10 @@ def answered(request: bytes, *values: bytes) -> bytes:
     request_id = request[request.index(b"\xa0") + 2 :][: 2 + request[request.index(b"\xa0") + 3]]
     bindings = b""
     for oid, value in zip(OIDS, values, strict=True):
-        name = snmp._tlv(0x06, snmp._oid(oid))
-        bindings += snmp._tlv(0x30, name + value)
-    pdu = request_id + b"\x02\x01\x00\x02\x01\x00" + snmp._tlv(0x30, bindings)
-    return snmp._tlv(0x30, b"\x02\x01\x01" + b"\x04\x06public" + snmp._tlv(0xA2, pdu))
+        name = ber.tlv(0x06, ber.oid(oid))
+        bindings += ber.tlv(0x30, name + value)
+    pdu = request_id + b"\x02\x01\x00\x02\x01\x00" + ber.tlv(0x30, bindings)
+    return ber.tlv(0x30, b"\x02\x01\x01" + b"\x04\x06public" + ber.tlv(0xA2, pdu))
 
 
 class Agent(asyncio.DatagramProtocol):
@@ -65,7 +65,7 @@ async def agent():
     await asyncio.sleep(0)
 
 
-async def ask(port: int, timeout_s: float = 20.0) -> dict[str, snmp.Value]:
+async def ask(port: int, timeout_s: float = 20.0) -> dict[str, ber.Value]:
     return await get(ADDRESS, port, Secret("public"), OIDS, timeout_s)
 
 
@@ -94,7 +94,7 @@ def test_the_request_is_what_net_snmp_sends() -> None:
         ("8200", None),
     ],
 )
-async def test_values_of_every_type(agent, tlv: str, value: snmp.Value) -> None:
+async def test_values_of_every_type(agent, tlv: str, value: ber.Value) -> None:
     encoded = bytes.fromhex(tlv.replace(" ", ""))
     one = await agent(lambda request: [answered(request, encoded, b"\x02\x01\x07")])
     if tlv.startswith("0606"):
@@ -207,7 +207,7 @@ async def test_a_slow_agent_delays_no_other(agent) -> None:
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=60), st.integers(0, 2), st.integers(0, 39))
 def test_object_identifiers_come_back_as_they_went(arcs: list[int], first: int, second: int) -> None:
     dotted = ".".join(map(str, (first, second, *arcs)))
-    assert snmp._dotted(snmp._oid(dotted)) == dotted
+    assert ber.dotted(ber.oid(dotted)) == dotted
 
 
 @given(st.binary(max_size=300))
