@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
-import hashlib
 import logging
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from console.api.app import make_app
+from console.api.app import change_desk, make_app
 from console.api.desk import Desk
+from console.clients import Clients, Made
+from console.files import Files, differences, read_files
+from console.reload import (
+    REFUSED_ALARM,
+    WAIT_FOR_REQUEST_S,
+    Refused,
+    Reloaded,
+    against,
+    in_short,
+    stale_probes,
+    tells_alike,
+    told,
+)
 from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
 from console.version import VERSION
@@ -29,21 +39,17 @@ from dr.engine.orchestrator import Orchestrator, Request, Rules
 from dr.evidence.report import Report
 from dr.evidence.report import report as make_report
 from dr.guards import RUN_GUARDS, STEP_GUARDS
+from dr.journal.fold import ACTIVE
 from dr.journal.sqlite import SqliteJournal
-from dr.playbook.read import PlaybookFile, check, read_playbooks
 from dr.schedule import DueRun, Scheduler
 from dr.trigger import AlarmNote, Trigger
-from dr.world import World
 from monitor.channels import channels
 from monitor.clients.http import HttpClient
-from monitor.clients.redfish import RedfishClient
-from monitor.clients.ssh import SshPool
-from monitor.clients.vsphere import VcenterSession
 from monitor.clock import Clock, RealClock
 from monitor.credential import Credentials
-from monitor.errors import InventoryError, StateError
+from monitor.errors import KaraulaError, StateError
 from monitor.inventory.model import Inventory
-from monitor.inventory.read import missing_credentials, read
+from monitor.metrics import configuration
 from monitor.metrics.catalog import Family
 from monitor.metrics.estate import families
 from monitor.metrics.press import Page, Press
@@ -58,7 +64,7 @@ CALENDAR_TICK_S = 5
 JOURNAL_TICK_S = 1
 TICK_LATE_S = 15.0
 JOURNAL_ALARM = ("journal-failing", "karaula/journal")
-VCENTER_DEADLINE_S = 5.0
+RETIRED_TICK_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +80,6 @@ class Options:
     socket: Path | None = None
 
 
-def read_files(options: Options) -> tuple[Inventory, dict[str, PlaybookFile], Credentials]:
-    """Read and check everything that a person wrote. Raises InventoryError with every mistake of all files."""
-    inventory = read(options.inventory)
-    playbooks = read_playbooks(options.playbooks)
-    credentials = Credentials(options.credentials)
-    problems = [*check(playbooks, inventory, ACTIONS), *missing_credentials(inventory, credentials)]
-    if problems:
-        raise InventoryError(sorted(problems))
-    return inventory, playbooks, credentials
-
-
 class Daemon:
     """All parts of a running Karaula."""
 
@@ -92,7 +87,12 @@ class Daemon:
         """Read the files; nothing is started yet. Raises InventoryError and StateError."""
         self.options = options
         self.clock: Clock = clock or RealClock()
-        self.inventory, self.playbooks, self.credentials = read_files(options)
+        self.credentials = Credentials(options.credentials)
+        self.files = read_files(options.inventory, options.playbooks, self.credentials)
+        self.loaded_at = self.clock.now()
+        self.refused: Refused | None = None
+        self.clients = Clients(self.credentials, self.clock, lambda system: newest(self.orchestrator.runs(), system))
+        self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)
         self._undo = contextlib.AsyncExitStack()
         self._ticks: dict[str, str] = {}
@@ -120,10 +120,13 @@ class Daemon:
         journal_guard.callback(journal.close)
         self.doors.bind()
         self._undo.push_async_callback(self.doors.close)
-        self.watch = self._make_watch(state)
+        made = self.clients.make(self.files)
+        self.clients.take(made)
+        self.notices = made.notices
+        self._undo.push_async_callback(self.clients.close)
+        self.watch = self._make_watch(state, made.notices)
         self._undo.push_async_callback(self.watch.stop)
-        world = self._make_world()
-        self.orchestrator = Orchestrator(journal, world, self._rules(), epoch_seen=self._epoch_seen)
+        self.orchestrator = Orchestrator(journal, made.world, _rules(self.files), epoch_seen=self._epoch_seen)
         self._undo.push_async_callback(self.orchestrator.stop)
         journal_guard.pop_all()  # the orchestrator closes it now
         await self.watch.start()
@@ -143,55 +146,23 @@ class Daemon:
         )
         await self.scheduler.recover()
         self._start_ticks()
+        self.watch.hold(*REFUSED_ALARM, None)  # what the files say was read just now
         self._start_press()
-        await self.doors.open(make_app(self._desk(), self.doors.host_headers))
+        self.app = make_app(self._desk(), self.doors.host_headers)
+        await self.doors.open(self.app)
         self._undo.push_async_callback(self.doors.close)  # first of all: nobody is to meet parts that have stopped
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
-    def _make_watch(self, state: Path) -> Watch:
-        ca_file = self.credentials.path(self.inventory.trust.tls_ca)
-        http = HttpClient(ca_file, clock=self.clock)
-        self._undo.push_async_callback(http.close)
-        notifier = Notifier(channels(self.inventory, http), self.clock)
+    @property
+    def inventory(self) -> Inventory:
+        """The inventory that holds now."""
+        return self.files.inventory
+
+    def _make_watch(self, state: Path, notices: HttpClient) -> Watch:
+        notifier = Notifier(channels(self.inventory, notices), self.clock)
         probes = make_probes(self.inventory, self.credentials, self.clock)
         return Watch(self.inventory, targets(self.inventory), probes, state, self.clock, notifier)
-
-    def _make_world(self) -> World:
-        """Make the recovery half's own clients: a probe that hangs must not hold up a failover."""
-        trust = self.inventory.trust
-        ca_file = self.credentials.path(trust.tls_ca)
-        ssh = SshPool(self.credentials, self.credentials.path(trust.known_hosts), self.clock)
-        self._undo.push_async_callback(ssh.close)
-        http = HttpClient(ca_file, clock=self.clock)
-        self._undo.push_async_callback(http.close)
-        vcenters = {}
-        for key, entry in self.inventory.vcenters.items():
-            vcenters[key] = VcenterSession(
-                entry.address,
-                entry.port,
-                entry.user,
-                self.credentials.secret(entry.credential),
-                ca_file,
-                deadline_s=VCENTER_DEADLINE_S,
-                clock=self.clock,
-                datacenter=entry.datacenter,
-            )
-            self._undo.push_async_callback(vcenters[key].close)
-        return World(
-            inventory=self.inventory,
-            credentials=self.credentials,
-            clock=self.clock,
-            ssh=ssh,
-            vcenters=vcenters,
-            http=http,
-            redfish=RedfishClient(http),
-            newest_backup=lambda system: newest(self.orchestrator.runs(), system),
-        )
-
-    def _rules(self) -> Rules:
-        digest = hashlib.sha256(self.options.inventory.read_bytes()).hexdigest()
-        return Rules(self.playbooks, ACTIONS, RUN_GUARDS, STEP_GUARDS, digest)
 
     def _desk(self) -> Desk:
         return Desk(
@@ -204,18 +175,85 @@ class Daemon:
             metrics=self._metrics,
             problems=self.problems,
             faults=self.faults,
+            reload=self.reload,
             not_ready=self.not_ready,
             report=self.report,
         )
 
+    # -- a changed inventory -----------------------------------------------------------------------------------------
+
+    async def reload(self, by: str) -> Reloaded:
+        """Read the files anew and go on by them, or as before when anything is wrong with them.
+
+        Raises InventoryError with every mistake, CredentialError, RunRefused when a run under way forbids it,
+        StateError. Nothing has changed then, and an alarm stands until the files are read well.
+        """
+        async with self._reloading:
+            supervisor = of_this_process()
+            supervisor.tell("RELOADING=1", f"MONOTONIC_USEC={int(self.clock.monotonic() * 1e6)}")
+            try:
+                done = await self._reload()
+            except KaraulaError as error:
+                self.refused = Refused(self.clock.now(), in_short(error))
+                log.error("the configuration that %s asked to reload is refused: %s", by, error)  # noqa: TRY400 - foreseen, told in full
+                raise
+            else:
+                self.refused = None
+                log.warning("the configuration was reloaded for %s: %s", by, done.changes)
+                return done
+            finally:
+                self.watch.hold(*REFUSED_ALARM, self.refused.reason if self.refused else None)
+                supervisor.tell("READY=1", f"STATUS={self.refused.reason if self.refused else 'watching'}")
+
+    async def _reload(self) -> Reloaded:
+        options, before = self.options, self.files
+        files = await asyncio.to_thread(read_files, options.inventory, options.playbooks, self.credentials)
+        changes = differences(before, files)
+        async with self.orchestrator.no_requests(WAIT_FOR_REQUEST_S):
+            runs = self.orchestrator.runs()
+            against(runs, files.inventory)
+            notes = told(runs, before, files)
+            if changes:
+                await self._apply(files)
+        self.loaded_at = self.clock.now()
+        return Reloaded(self.loaded_at, changes, notes)
+
+    async def _apply(self, files: Files) -> None:
+        """Go on by ``files``, all parts in one step of the event loop: nobody meets a half. Raises KaraulaError."""
+        inventory = files.inventory
+        fresh = make_probes(inventory, self.credentials, self.clock, stale_probes(self.files, files))
+        made: Made | None = None
+        try:
+            made = self.clients.make(files)
+            same_channels = made.notices is self.notices and tells_alike(self.inventory, inventory)
+            told_by = None if same_channels else channels(inventory, made.notices)
+            self.watch.reload(inventory, targets(inventory), {**self.watch.probes, **fresh}, told_by)
+        except BaseException:
+            if made is not None:
+                self.clients.drop(made)
+            for probe in fresh.values():
+                await probe.close()
+            raise
+        # From here on nothing can fail: every part is handed what was read and made.
+        self.clients.take(made)
+        self.notices, self.files = made.notices, files
+        self.orchestrator.reload(made.world, _rules(files))
+        self.trigger.reload(inventory.responses)
+        self.scheduler.reload(inventory.schedules, inventory.estate.timezone)
+        change_desk(self.app, self._desk())
+
     # -- what the parts ask of one another ---------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the daemon itself, one sentence each."""
-        return [*self.orchestrator.problems(), *self.watch.problems(), *self._ticks.values()]
+        """Return what is wrong with the daemon itself or with what it was told, one sentence each."""
+        refused = [self.refused.sentence(self.loaded_at, self.inventory.estate.timezone)] if self.refused else []
+        return [*self.orchestrator.problems(), *self.watch.problems(), *self._ticks.values(), *refused]
 
     def faults(self) -> list[str]:
-        """Return what the daemon itself cannot do, one sentence each; no other server's illness is among them."""
+        """Return what the daemon itself cannot do, one sentence each; no other server's illness is among them.
+
+        Nor is a refused configuration: whoever restarted the daemon for that would lose the good one.
+        """
         return [*self.orchestrator.problems(), *self.watch.faults(), *self._ticks.values()]
 
     def not_ready(self) -> list[str]:
@@ -233,7 +271,8 @@ class Daemon:
 
     def _picture(self) -> Callable[[], tuple[Family, ...]]:
         view, recovery = self.watch.view(), tuple(self._recovery_families())
-        return lambda: (*families(view), *recovery)
+        read = configuration.families(self.loaded_at, refused=self.refused is not None, shard=1, shards=1)
+        return lambda: (*families(view), *recovery, *read)
 
     def _start_press(self) -> None:
         self._press = Press(self._picture, self.clock)
@@ -286,6 +325,7 @@ class Daemon:
             ("tick/journal", "journal's health", self._watch_journal, JOURNAL_TICK_S),
             ("tick/responses", "alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
             ("tick/calendar", "calendar", self.scheduler.tick, CALENDAR_TICK_S),
+            ("tick/retired", "old connections", self._close_retired, RETIRED_TICK_S),
         ):
             self.watch.pulse.expect(part, f"nobody has looked after the {name}", every_s + TICK_LATE_S)
             ticker.add_job(
@@ -305,6 +345,11 @@ class Daemon:
         await self.orchestrator.recheck()
         self.watch.hold(*JOURNAL_ALARM, self.orchestrator.journal_error or None)
 
+    async def _close_retired(self) -> None:
+        """Let go of the clients that a reload has replaced, once no run can be using them."""
+        if not any(run.state in ACTIVE for run in self.orchestrator.runs()):
+            await self.clients.close_retired()
+
     async def _ticked(self, part: str, name: str, tick: Callable[[], Awaitable[None]]) -> None:
         """Tick; what goes wrong is shown until it goes right, and tried again at the next tick."""
         try:
@@ -319,27 +364,5 @@ class Daemon:
         self.watch.pulse.beat(part)
 
 
-async def run_until_signal(options: Options, started: Callable[[Daemon], None]) -> None:
-    """Run a daemon until SIGTERM or SIGINT; ``started`` is called once it serves. Raises what ``Daemon`` raises."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    daemon = Daemon(options)
-    await daemon.start()
-    started(daemon)
-    supervisor = of_this_process()
-    supervisor.tell("READY=1")
-    feeding = asyncio.create_task(supervisor.feed(daemon.watch.pulse.problems), name="supervisor")
-    try:
-        await stop.wait()
-    finally:
-        feeding.cancel()
-        supervisor.tell("STOPPING=1")
-        await daemon.stop()
-
-
-def serve(options: Options, started: Callable[[Daemon], None]) -> None:
-    """Run the daemon in this process until it is told to stop; a supervisor's SIGABRT leaves where every thread was."""
-    faulthandler.enable()
-    asyncio.run(run_until_signal(options, started))
+def _rules(files: Files) -> Rules:
+    return Rules(files.playbooks, ACTIONS, RUN_GUARDS, STEP_GUARDS, files.inventory.sha256)

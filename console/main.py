@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "pause": ("console.cli.pause:pause", "Let nothing start by itself for a while."),
         "unpause": ("console.cli.pause:unpause", "End a pause."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),
+        "reload": ("console.cli.reload:reload", "Read the inventory and the playbooks anew, without a pause."),
         "schema": ("console.cli.schema:schema", "Print the JSON Schema that editors use."),
         "serve": ("console.cli.serve:serve", "Run the daemon."),
         "lab": ("console.cli.lab:lab", "Break and mend the simulated estate."),

@@ -50,6 +50,10 @@ class Trigger:
         self._answered: set[tuple[str, str]] = set()
         self.refusals: dict[str, str] = {}
 
+    def reload(self, responses: Mapping[str, Response]) -> None:
+        """Answer by ``responses`` from now on; what was answered stays so."""
+        self._responses = responses
+
     def raised(self, alarm: AlarmNote) -> None:
         """Take note of an alarm that rose, or that stood when the daemon started."""
         self._standing[alarm.ref] = alarm
@@ -117,19 +121,24 @@ class Trigger:
         return str(RunRefused(against[0].guard, against[0].sentence)) if against else ""
 
     async def _withdraw(self) -> None:
-        """Cancel prepared runs whose alarm has cleared before anybody approved them."""
+        """Cancel prepared runs whose alarm has cleared, or whose response is gone, before anybody approved them."""
         wanted = {f"{key}:{ref}" for key in self._responses for ref in self._standing}
         for run in self._orchestrator.runs():
             if run.origin != "alarm" or run.state is not RunState.WAITING or run.origin_ref in wanted:
                 continue
             try:
-                await self._orchestrator.command(run.id, _withdraw)
+                stands = run.origin_ref.partition(":")[2] in self._standing
+                await self._orchestrator.command(run.id, _withdraw_unanswered if stands else _withdraw)
             except RunRefused as error:
                 log.info("run %s is not withdrawn: %s", run.id, error)
 
 
 def _withdraw(run: Run, now: float) -> Sequence[Event]:
     return commands.withdraw(run, DAEMON, "the alarm cleared before anybody approved", now)
+
+
+def _withdraw_unanswered(run: Run, now: float) -> Sequence[Event]:
+    return commands.withdraw(run, DAEMON, "the response to the alarm is no longer in the inventory", now)
 
 
 def _refused(run: Run) -> bool:

@@ -83,6 +83,7 @@ class Notifier:
         self._announced: set[str] = set()
         self._alone_since: dict[str, float] = {}
         self._outbox: Outbox | None = None
+        self._ending: list[asyncio.Task[None]] = []
 
     async def start(self, outbox: Outbox, notices: Iterable[Notice], alarms: Mapping[str, Alarm]) -> None:
         """Begin, with what an earlier daemon left: its notices, and the alarms that they are about."""
@@ -102,6 +103,32 @@ class Notifier:
         """End the deliveries; what is owed stays written down."""
         for line in self._lines:
             await line.stop()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def reload(self, channels: Iterable[Channel], notices: Iterable[Notice], alarms: Mapping[str, Alarm]) -> None:
+        """Tell by ``channels`` from now on; one of a known name takes over what is owed by its forerunner.
+
+        ``notices`` and ``alarms`` are as at the start: what a channel that comes anew was told once, and still owes.
+        """
+        found = {channel.name: channel for channel in channels}
+        lines = {line.channel.name: line for line in self._lines}
+        for name, line in lines.items():
+            if name not in found:
+                self._ending.append(asyncio.create_task(line.stop(), name=f"end telling by {name}"))
+        self._ending = [task for task in self._ending if not task.done()]
+        self._lines = []
+        for name, channel in found.items():
+            if name in lines:
+                lines[name].change(channel)
+                self._lines.append(lines[name])
+                continue
+            line = _Line(channel, self._clock)
+            for notice in notices:
+                if notice.channel == name:
+                    line.resume(notice, alarms.get(notice.alarm_id))
+            self._lines.append(line)
+            if self._outbox is not None:
+                line.start(self._outbox)
 
     def consider(self, standing: Iterable[Alarm], cleared: Iterable[Alarm], now: float) -> None:
         """Look at all standing alarms and at those just cleared, and owe what people must be told."""
@@ -142,6 +169,8 @@ class _Line:
         self._references: dict[str, str] = {}
         self._told: set[tuple[str, Event]] = set()
         self._work = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._forerunners: list[Channel] = []
         self._stats = ChannelStats(channel.name)
         self._task: asyncio.Task[None] | None = None
 
@@ -152,7 +181,28 @@ class _Line:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._let_go()
         await self.channel.close()
+
+    def change(self, channel: Channel) -> None:
+        """Deliver by ``channel`` from the next try on, which is now; a try under way ends by its forerunner."""
+        self._forerunners.append(self.channel)
+        self.channel = channel
+        self._changed.set()
+        self._work.set()
+
+    async def _let_go(self) -> None:
+        while self._forerunners:
+            await self._forerunners.pop().close()
+
+    async def _rest(self, pause_s: float) -> None:
+        """Wait before the next try, unless the channel is changed meanwhile."""
+        waits = [asyncio.ensure_future(wait) for wait in (self._clock.sleep(pause_s), self._changed.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def resume(self, notice: Notice, alarm: Alarm | None) -> None:
         if notice.sent_at is not None:
@@ -184,14 +234,17 @@ class _Line:
     async def _run(self, outbox: Outbox) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
+            self._changed.clear()
+            await self._let_go()
             if not self._queue:
                 self._work.clear()
                 await self._work.wait()
+                continue
             alarm, event = self._queue[0]
             reference = await self._try(alarm, event)
             if reference is None:
-                await self._clock.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                await self._rest(pause_s)
+                pause_s = FIRST_PAUSE_S if self._changed.is_set() else min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
             pause_s = FIRST_PAUSE_S
             self._done(alarm, event, reference)

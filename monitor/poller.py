@@ -35,10 +35,27 @@ ASKS_OF_REACHABILITY = frozenset({"vsphere", "http", "tcp", "icmp", "stamp", "ss
 
 @dataclass(slots=True)
 class _Ask:
-    """One call of a probe: who has not answered yet, and of whom nothing is expected any more and why."""
+    """One call of a probe: who has not answered yet, of whom nothing is expected any more and why, and who is gone.
 
+    ``gone`` are subjects that are no longer asked about, or are asked something else by now.
+    """
+
+    asked: dict[str, Target]
     waiting: dict[str, Target]
     given_up: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+
+    def let_go(self, subject: str) -> None:
+        """Expect and believe nothing more of ``subject``."""
+        self.waiting.pop(subject, None)
+        self.given_up.pop(subject, None)
+        self.gone.add(subject)
+
+    def strange(self, subject: str) -> bool:
+        """Return whether an answer is of what is gone, or (a VM) of the vCenter that is gone."""
+        if not self.gone or subject in self.waiting or subject in self.given_up:
+            return False
+        return subject in self.gone or _middle(subject) in {_middle(gone) for gone in self.gone}
 
 
 class Poller:
@@ -66,8 +83,9 @@ class Poller:
         self._loops: dict[tuple[str, float], asyncio.Task[None]] = {}
         self._asks: set[asyncio.Task[None]] = set()
         self._busy: dict[str, _Ask] = {}  # by subject
+        self._listening: dict[asyncio.Task[None], Probe] = {}
         self._running = False
-        self._groups = self._grouped(targets)
+        self._groups = self._grouped(targets, probes)
         self._stats = {source: SourceStats(source) for source, _ in self._groups}
         self._skipped: Counter[tuple[str, str]] = Counter()
         self._count_targets()
@@ -89,9 +107,20 @@ class Poller:
         if tasks:
             await asyncio.wait(tasks, timeout=LONGEST_STOP_S)
 
-    def retarget(self, targets: Iterable[Target]) -> None:
-        """Change what is polled; asks that run are left to end. Raises KeyError as at the start."""
-        self._groups = self._grouped(targets)
+    def retarget(self, targets: Iterable[Target], probes: Mapping[str, Probe] | None = None) -> None:
+        """Change what is polled, and by what. Raises KeyError as at the start, and changes nothing then.
+
+        Asks that run are left to end by the probe that they began with; what they still say of targets that are gone,
+        or that are asked something else now, is not heard.
+        """
+        probes = self._probes if probes is None else probes
+        groups = self._grouped(targets, probes)
+        self._probes, self._groups = probes, groups
+        staying = {target.subject: target for group in groups.values() for target in group}
+        for subject, ask in list(self._busy.items()):
+            if not _same(ask.asked[subject], staying.get(subject)):
+                del self._busy[subject]
+                ask.let_go(subject)
         for source, _ in self._groups:
             self._stats.setdefault(source, SourceStats(source))
         self._count_targets()
@@ -101,6 +130,11 @@ class Poller:
         if self._running:
             self._match_loops()
 
+    async def drained(self, probe: Probe) -> None:
+        """Wait until no ask listens to ``probe`` any more; each ends with its targets' patience."""
+        while tasks := [task for task, asked in self._listening.items() if asked is probe]:
+            await asyncio.wait(tasks)
+
     def stats(self) -> list[SourceStats]:
         """Return the counters of every kind of probe."""
         return list(self._stats.values())
@@ -109,10 +143,10 @@ class Poller:
         """Return how often a target (subject, kind of probe) was passed over; only those that ever were."""
         return dict(self._skipped)
 
-    def _grouped(self, targets: Iterable[Target]) -> dict[tuple[str, float], list[Target]]:
+    def _grouped(self, targets: Iterable[Target], probes: Mapping[str, Probe]) -> dict[tuple[str, float], list[Target]]:
         groups: dict[tuple[str, float], list[Target]] = defaultdict(list)
         for target in targets:
-            if target.probe not in self._probes:
+            if target.probe not in probes:
                 raise KeyError(f"{target.subject} asks for probe '{target.probe}', which is not there")
             groups[target.probe, target.interval_s].append(target)
         return dict(groups)
@@ -167,9 +201,13 @@ class Poller:
         started = self._clock.monotonic()
         stats = self._stats[source]
         self._stats[source] = replace(stats, attempts=stats.attempts + len(batch), last_attempt_at=self._clock.now())
-        ask = _Ask({target.subject: target for target in batch})
+        asked = {target.subject: target for target in batch}
+        ask = _Ask(asked, dict(asked))
         self._busy.update(dict.fromkeys(ask.waiting, ask))
-        listening = self._spawn(self._listen(source, batch, ask))
+        probe = self._probes[source]
+        listening = self._spawn(self._listen(source, probe, batch, ask))
+        self._listening[listening] = probe
+        listening.add_done_callback(self._listening.pop)
         try:
             for patience_s in sorted({_patience_s(target) for target in batch}):
                 await self._first(listening, started + patience_s - self._clock.monotonic())
@@ -191,9 +229,11 @@ class Poller:
         task.add_done_callback(self._asks.discard)
         return task
 
-    async def _listen(self, source: str, batch: Sequence[Target], ask: _Ask) -> None:
+    async def _listen(self, source: str, probe: Probe, batch: Sequence[Target], ask: _Ask) -> None:
         try:
-            async for observation in self._probes[source].observe(batch):
+            async for observation in probe.observe(batch):
+                if ask.strange(observation.subject):
+                    continue
                 if ask.waiting.pop(observation.subject, None) is not None:
                     self._busy.pop(observation.subject, None)
                     self._settle(source, ok=observation.answer is Answer.OK)
@@ -246,6 +286,16 @@ class Poller:
 
 def _part(key: tuple[str, float]) -> str:
     return f"poll/{key[0]}/{key[1]:g}"
+
+
+def _same(asked: Target, now: Target | None) -> bool:
+    """Return whether the target is still asked the same; how often does not matter."""
+    return now is not None and (asked.probe, asked.params) == (now.probe, now.params)
+
+
+def _middle(subject: str) -> str:
+    """Return the ``vc-main`` of ``vcenter/vc-main`` and of ``vm/vc-main/ncts-db-1``."""
+    return subject.split("/", 2)[1]
 
 
 def _patience_s(target: Target) -> float:

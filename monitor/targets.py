@@ -24,7 +24,7 @@ from monitor.probes.tcp import TcpParams
 from monitor.probes.vsphere import VsphereParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from monitor.clock import Clock
     from monitor.credential import Credentials
@@ -49,9 +49,11 @@ def targets(inventory: Inventory) -> list[Target]:
     ]
 
 
-def make_probes(inventory: Inventory, credentials: Credentials, clock: Clock) -> dict[str, Probe]:
-    """Return one probe of each kind; whoever made them closes them. Raises CredentialError (CA, known hosts)."""
-    return {name: make(credentials, inventory.trust, clock) for name, make in PROBES.items()}
+def make_probes(
+    inventory: Inventory, credentials: Credentials, clock: Clock, kinds: Collection[str] = PROBES.keys()
+) -> dict[str, Probe]:
+    """Return one probe of each of ``kinds``; whoever made them closes them. Raises CredentialError (CA, hosts)."""
+    return {name: make(credentials, inventory.trust, clock) for name, make in PROBES.items() if name in kinds}
 
 
 def url(endpoint: Endpoint, path: str) -> str:

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from monitor.clock import Clock
+    from monitor.history import Notice
     from monitor.inventory.model import Inventory
     from monitor.metrics.catalog import Family
-    from monitor.notify import Notifier
+    from monitor.notify import Channel, Notifier
     from monitor.probe import Observation, Probe, Target
     from monitor.status.alarm import Alarm
     from monitor.status.board import Evidence
@@ -73,6 +74,7 @@ class Watch:
         self._ticking: asyncio.Task[None] | None = None
         self._tick_error = ""
         self._own: dict[tuple[str, str], str | None] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Open the history, take up where it ends, and begin. Raises StateError."""
@@ -82,10 +84,7 @@ class Watch:
         self._book = Book(record.history.alarms(active_only=True))
         record.start()
         if self._notifier is not None:
-            notices = record.history.notices()
-            about = {notice.alarm_id: record.history.alarm(notice.alarm_id) for notice in notices}
-            known = {key: alarm for key, alarm in about.items() if alarm is not None}
-            await self._notifier.start(record, notices, known)
+            await self._notifier.start(record, *self._told())
         await self._poller.start()
         self.pulse.expect(EVALUATION, "states and alarms have not been worked out", EVALUATION_WITHIN_S)
         self._ticking = asyncio.create_task(self._tick_for_ever(), name="evaluate")
@@ -99,18 +98,67 @@ class Watch:
             await asyncio.gather(self._ticking, return_exceptions=True)
         if self._notifier is not None:
             await self._isolated("notifier", self._notifier.stop())
+        for retiring in tuple(self._retiring):
+            retiring.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         for name, probe in self._probes.items():
             await self._isolated(f"probe {name}", probe.close())
         if self._record is not None:
             await self._isolated("history", self._record.stop())
 
-    def reload(self, inventory: Inventory, targets: Iterable[Target]) -> None:
-        """Change to a new inventory without a pause. Raises KeyError (and changes nothing) when a probe is missing."""
+    def reload(
+        self,
+        inventory: Inventory,
+        targets: Iterable[Target],
+        probes: Mapping[str, Probe] | None = None,
+        channels: Iterable[Channel] | None = None,
+    ) -> None:
+        """Change to a new inventory without a pause. Raises KeyError (and changes nothing) when a probe is missing.
+
+        ``probes`` and ``channels`` are all that there are to be, None where they stay. A probe that is not among them
+        is closed once nobody waits for its answer. What stays keeps its status, alarms and history. Raises StateError
+        (and changes nothing) when new channels cannot be told what is owed.
+        """
         targets = tuple(targets)
-        self._poller.retarget(targets)
+        told: tuple[list[Notice], dict[str, Alarm]] = ([], {}) if channels is None else self._told()
+        before = {target.subject: target.params for target in self._targets}
+        changed = [each.subject for each in targets if before.get(each.subject, each.params) != each.params]
+        self._poller.retarget(targets, probes)
+        if probes is not None:
+            for name, probe in self._probes.items():
+                if probes.get(name) is not probe:
+                    self._retire(name, probe)
+            self._probes = probes
         self._targets = targets
         self._inventory = inventory
-        self._board.reload(inventory, self._clock.now())
+        self._board.reload(inventory, self._clock.now(), changed)
+        if channels is not None and self._notifier is not None:
+            self._notifier.reload(channels, *told)
+
+    @property
+    def probes(self) -> Mapping[str, Probe]:
+        """The probes by kind."""
+        return self._probes
+
+    def _retire(self, name: str, probe: Probe) -> None:
+        async def end() -> None:
+            try:
+                await self._poller.drained(probe)
+            finally:
+                await self._isolated(f"probe {name}", probe.close())
+
+        task = asyncio.create_task(end(), name=f"retire probe {name}")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def _told(self) -> tuple[list[Notice], dict[str, Alarm]]:
+        """Return what people were told or are owed, and the alarms that this is about. Raises StateError."""
+        if self._record is None:
+            return [], {}
+        history = self._record.history
+        notices = history.notices()
+        about = {notice.alarm_id: history.alarm(notice.alarm_id) for notice in notices}
+        return notices, {key: alarm for key, alarm in about.items() if alarm is not None}
 
     # -- what is true --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ The events of libyaml are put together here without recursion, so depth and size
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,13 +57,15 @@ class Document:
     """What a file says, and where it says it.
 
     ``data`` holds str, int, float, bool, None, list and dict. ``keys`` has the place of every mapping key (and of
-    every list item), ``values`` that of every value; both by path, the whole file being ``()``.
+    every list item), ``values`` that of every value; both by path, the whole file being ``()``. ``sha256`` is the
+    fingerprint of the very bytes that were read.
     """
 
     file: str
     data: dict[str, Any]
     keys: Mapping[Path, Place]
     values: Mapping[Path, Place]
+    sha256: str
 
     def problem(self, path: Path, message: str, hint: str = "", at: At = "value") -> Problem:
         """Return a mistake at ``path``; where that is not written, the place is that of its nearest parent's key."""
@@ -117,7 +120,7 @@ def parse(raw: bytes, file: str) -> Document:
         builder.blame(builder.values.get((), _TOP), f"expected keys and values at the top, found {found}")
     if builder.problems or not isinstance(data, dict):
         raise InventoryError(sorted(builder.problems))
-    return Document(file, data, builder.keys, builder.values)
+    return Document(file, data, builder.keys, builder.values, hashlib.sha256(raw).hexdigest())
 
 
 def describe(value: object) -> str:

@@ -22,7 +22,9 @@ from click.testing import CliRunner, Result
 
 from console.api.app import make_app
 from console.api.desk import Desk
+from console.files import Changes
 from console.main import karaula
+from console.reload import Reloaded
 from console.serving import Doors
 from dr.action import Context, Done, Effect, Holds, Lasting, Reading, Seen, StepArgs
 from dr.engine.orchestrator import Orchestrator, Rules
@@ -35,11 +37,12 @@ from dr.schedule import Scheduler
 from dr.world import World
 from monitor.clock import Clock, RealClock
 from monitor.credential import Credentials
-from monitor.errors import DeadlineExceeded
+from monitor.errors import DeadlineExceeded, InventoryError
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
 from monitor.metrics.press import Page
 from monitor.probe import Observation
+from monitor.problem import Problem
 from monitor.status.alarm import Alarm
 from monitor.status.state import Flip, Status
 
@@ -197,6 +200,9 @@ class DeskDaemon:
         self.watch = FakeWatch()
         self.clock = clock or RealClock()
         self.broken: list[str] = []
+        self.mistakes: list[Problem] = []
+        self.reloaded = Reloaded(NOW, Changes(), ())
+        self.reloaded_by: list[str] = []
         self.socket = folder / "k.sock"
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="daemon")
@@ -268,6 +274,7 @@ class DeskDaemon:
             metrics=no_metrics,
             problems=lambda: self.broken,
             faults=lambda: self.broken,
+            reload=self._reload,
             not_ready=list,
             report=self._report,
         )
@@ -283,6 +290,12 @@ class DeskDaemon:
     async def _stop(self) -> None:
         await self.doors.close()
         await self.orchestrator.stop()
+
+    async def _reload(self, by: str) -> Reloaded:
+        if self.mistakes:
+            raise InventoryError(self.mistakes)
+        self.reloaded_by.append(by)
+        return self.reloaded
 
     async def _report(self, run_id: str) -> Any:
         run = self.orchestrator.run(run_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from console.api import estate, metrics, plans, runs
+from console.api import configuration, estate, metrics, plans, runs
 from console.api.desk import Desk
 from console.api.gate import Gate
 from console.api.replies import add_error_replies
@@ -17,14 +17,21 @@ ZONE_HEADER = "Karaula-Timezone"  # times are Unix seconds; this is where people
 
 def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
     """Return the application. ``hosts`` are the Host header values that are served over TCP."""
-    zone = desk.inventory.estate.timezone
     app = FastAPI(title="Karaula", version=desk.version, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    app.state.desk = desk
     app.state.streams = Streams()
-    app.state.templates = make_environment(zone)
-    for routes in (metrics.router, estate.router, plans.router, runs.router, pages.router):
+    app.state.headers = {}
+    change_desk(app, desk)
+    for routes in (metrics.router, estate.router, configuration.router, plans.router, runs.router, pages.router):
         app.include_router(routes)
     app.mount("/static", pages.static)
     add_error_replies(app)
-    app.add_middleware(Gate, hosts=hosts, headers={ZONE_HEADER: zone})
+    app.add_middleware(Gate, hosts=hosts, headers=app.state.headers)
     return app
+
+
+def change_desk(app: FastAPI, desk: Desk) -> None:
+    """Serve ``desk`` from the next request on."""
+    zone = desk.inventory.estate.timezone
+    app.state.desk = desk
+    app.state.templates = make_environment(zone)
+    app.state.headers[ZONE_HEADER] = zone

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from console.reload import Reloaded
 from dr.engine.orchestrator import Orchestrator
 from dr.evidence.report import Report
 from dr.schedule import Scheduler
@@ -20,9 +21,9 @@ from monitor.watch import Watch
 class Desk:
     """The daemon's parts.
 
-    ``problems()`` says what is wrong with the daemon, a sentence each, and ``faults()`` what of it is work of its own
-    that it cannot do; ``not_ready()`` why its picture is not complete. ``metrics(accept, accept_encoding)`` returns the
-    page in the form that these headers ask for.
+    ``problems()`` says what is wrong with the daemon or with what it was told, a sentence each, and ``faults()`` what
+    of it is work of its own that it cannot do; ``not_ready()`` why its picture is not complete. ``reload(by)`` reads
+    the configuration anew. ``metrics(accept, accept_encoding)`` returns the page in the form that these headers want.
     """
 
     version: str
@@ -34,6 +35,7 @@ class Desk:
     metrics: Callable[[str, str], Awaitable[Page]]
     problems: Callable[[], list[str]]
     faults: Callable[[], list[str]]
+    reload: Callable[[str], Awaitable[Reloaded]]
     not_ready: Callable[[], list[str]]
     report: Callable[[str], Awaitable[Report]]
 

@@ -43,10 +43,10 @@ class Gate:
     def __init__(
         self, app: ASGIApp, hosts: frozenset[str], headers: Mapping[str, str], body_within_s: float = BODY_WITHIN_S
     ) -> None:
-        """``headers`` go on every answer beside ``HEADERS``, unless a route sets its own."""
+        """``headers`` go on every answer beside ``HEADERS``, as they are then, unless a route sets its own."""
         self.app = app
         self.hosts = hosts
-        self.headers = {**HEADERS, **headers}
+        self.headers = headers
         self.body_within_s = body_within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +61,7 @@ class Gate:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                for name, value in self.headers.items():
+                for name, value in (*HEADERS.items(), *self.headers.items()):
                     headers.setdefault(name, value)
             await send(message)
 

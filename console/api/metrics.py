@@ -23,7 +23,7 @@ async def metrics(request: Request) -> Response:
 async def healthy(request: Request) -> Response:
     """200 while the daemon does its own work; 503 with a sentence for each part of it that it cannot do.
 
-    What is watched, and who is told, may hang as it likes: docs/health.md.
+    What is watched, and who is told, may hang as it likes, and a changed inventory may be refused: docs/health.md.
     """
     faults = desk_of(request).faults()
     return PlainTextResponse("\n".join(faults or ["healthy"]) + "\n", 503 if faults else 200)

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 
 from console.api.views import SCHEMA
 from console.web.render import page
-from dr.errors import PlaybookError, RunRefused
-from monitor.errors import KaraulaError
+from dr.errors import RunRefused
+from monitor.errors import InventoryError, KaraulaError
 
 Form = Literal["json", "text", "page"]
 UNKNOWN_NAMES = frozenset({"run", "playbook", "system"})
@@ -46,7 +46,7 @@ def refusal_reply(request: Request, refusal: Refusal, headers: Mapping[str, str]
 def add_error_replies(app: FastAPI) -> None:
     """Answer every error that the routes raise on purpose."""
     app.add_exception_handler(RunRefused, _refused)
-    app.add_exception_handler(PlaybookError, _mistaken)
+    app.add_exception_handler(InventoryError, _mistaken)
     app.add_exception_handler(KaraulaError, _unable)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)

@@ -93,7 +93,7 @@ def serve(
           --playbooks /etc/karaula/playbooks --state /var/lib/karaula
     """  # noqa: D301 - click's mark
     from console.daemon import Options
-    from console.daemon import serve as run
+    from console.process import serve as run
 
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if socket is None and runtime:

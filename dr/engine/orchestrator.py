@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from dr.action import Action
 from dr.engine import damaged, whereabouts
+from dr.engine.names import complete, new_id, unknown
 from dr.engine.perform import Performer
 from dr.engine.runner import Command, Runner
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
@@ -31,7 +31,7 @@ from dr.playbook.plan import Subject, make_plan
 from dr.playbook.read import PlaybookFile
 from dr.world import World
 from monitor.errors import StateError
-from monitor.problem import Problem, did_you_mean
+from monitor.problem import Problem
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -142,6 +142,21 @@ class Orchestrator:
         self._thread.shutdown(wait=True)
         self.journal.close()
 
+    @contextlib.asynccontextmanager
+    async def no_requests(self, within_s: float) -> AsyncIterator[None]:
+        """Hold back new requests in the block. Raises StateError when one has been under way for ``within_s``."""
+        try:
+            await asyncio.wait_for(self._submitting.acquire(), within_s)
+        except TimeoutError as error:
+            raise StateError("a request for a run cannot be finished; try again when the journal works") from error
+        with contextlib.ExitStack() as held:
+            held.callback(self._submitting.release)
+            yield
+
+    def reload(self, world: World, rules: Rules) -> None:
+        """Go on in ``world`` by ``rules``: each run keeps its plan, its next step meets the new world."""
+        self.world, self._performer.world, self.rules = world, world, rules
+
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[Run]:
@@ -149,18 +164,12 @@ class Orchestrator:
         return sorted(self._runs.values(), key=lambda run: (run.accepted_at, run.id), reverse=True)
 
     def run(self, run_id: str) -> Run:
-        """Return the run of that id, or of a beginning that only it has. Raises RunRefused when there is none."""
+        """Return the run of that id, or of a beginning that only it has. Raises RunRefused."""
         if run_id in self._runs:
             return self._runs[run_id]
         if run_id in self._damaged:
             raise RunRefused("journal", damaged.sentence(run_id, self._damaged[run_id]))
-        found = [known for known in self._runs if run_id and known.startswith(run_id)]
-        if len(found) == 1:
-            return self._runs[found[0]]
-        if found:
-            raise RunRefused("run", f"'{run_id}' begins {len(found)} runs: {', '.join(sorted(found)[:5])}")
-        hint = did_you_mean(run_id, self._runs)
-        raise RunRefused("run", f"there is no run '{run_id}'" + (f"; {hint}" if hint else ""))
+        return self._runs[complete(run_id, self._runs)]
 
     def events(self, run_id: str) -> list[Event]:
         """Return the run's journal so far."""
@@ -195,9 +204,9 @@ class Orchestrator:
         """Return what a run would do. Raises RunRefused for unknown names and PlaybookError for mistakes."""
         systems = self.world.inventory.systems
         if playbook not in self.rules.playbooks:
-            raise RunRefused("playbook", _unknown("playbook", playbook, self.rules.playbooks))
+            raise RunRefused("playbook", unknown("playbook", playbook, self.rules.playbooks))
         if system not in systems:
-            raise RunRefused("system", _unknown("system", system, systems))
+            raise RunRefused("system", unknown("system", system, systems))
         file = self.rules.playbooks[playbook]
         sites = {"protected": systems[system].protected_site, "recovery": systems[system].recovery_site}
         from_site, to_site = (sites[word] for word in DIRECTION[file.playbook.kind])
@@ -231,7 +240,7 @@ class Orchestrator:
     async def _submit(self, request: Request) -> Run:
         async with self._submitting:
             now = self.world.clock.now()
-            run_id = self._new_id(request, now)
+            run_id = new_id(request.system, request.playbook, now, self._runs.keys() | self._damaged.keys())
             plan = self.plan(request.playbook, request.system, run_id)
             accepted = RunAccepted(
                 at=now,
@@ -256,8 +265,7 @@ class Orchestrator:
     async def command(self, run_id: str, command: Command) -> Run:
         """Apply a person's command (see ``commands``) to the run. Raises RunRefused."""
         run = self.run(run_id)
-        runner = self._runners.get(run.id)
-        if runner is None:
+        if (runner := self._runners.get(run.id)) is None:
             why = self._undriven.get(run.id, "nothing can be done to it")
             raise RunRefused("state", f"run {run.id} is {run.state}; {why}")
         return await runner.command(command)
@@ -265,7 +273,7 @@ class Orchestrator:
     async def pause(self, pause: Pause) -> None:
         """Start nothing by itself for the pause's system. Raises StateError, RunRefused for an unknown system."""
         if pause.system != "all" and pause.system not in self.world.inventory.systems:
-            raise RunRefused("system", _unknown("system", pause.system, self.world.inventory.systems))
+            raise RunRefused("system", unknown("system", pause.system, self.world.inventory.systems))
         await self.in_thread(lambda: self.journal.add_pause(pause))
         self._pauses = (*self.pauses(), pause)
 
@@ -317,8 +325,11 @@ class Orchestrator:
         )
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]
-        against = damaged.verdicts(run, self._damaged, self.world.inventory.systems)
-        return [*against, *(guard(run, facts, None, now) for guard in self.rules.run_guards)]
+        systems = self.world.inventory.systems
+        return [
+            *damaged.verdicts(run, self._damaged, systems),
+            *(guard(run, facts, None, now) for guard in self.rules.run_guards),
+        ]
 
     def next_token(self, run: Run) -> int:
         """Return a fencing token above all that were handed out here or seen at the system's databases."""
@@ -377,22 +388,9 @@ class Orchestrator:
         for listener in tuple(self._line_listeners):
             _tell(lambda listener=listener: listener(run_id, step, attempt, line))  # type: ignore[misc]  # likewise
 
-    def _new_id(self, request: Request, now: float) -> str:
-        stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
-        base = f"{request.system}-{request.playbook}-{stamp}"
-        number = 1
-        while (candidate := base if number == 1 else f"{base}-{number}") in {**self._runs, **self._damaged}:
-            number += 1
-        return candidate
-
 
 def _tell(call: Callable[[], None]) -> None:
     try:
         call()
     except Exception:  # the border to whoever looks on: that must not stop a run
         log.exception("a listener broke")
-
-
-def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
-    hint = did_you_mean(name, known)
-    return f"unknown {what} '{name}'" + (f"; {hint}" if hint else "")

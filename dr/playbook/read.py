@@ -6,7 +6,6 @@ inventory, so that a playbook that passes ``karaula check`` can be planned for e
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,8 +66,7 @@ def read_playbooks(folder: Path) -> dict[str, PlaybookFile]:
         except ValidationError as error:
             problems += explain(error, Playbook, document)
         else:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            files[path.stem] = PlaybookFile(path.stem, playbook, document, digest)
+            files[path.stem] = PlaybookFile(path.stem, playbook, document, document.sha256)
     if problems:
         raise PlaybookError(sorted(problems))
     if not files:

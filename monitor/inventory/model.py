@@ -63,6 +63,11 @@ class Inventory(Model):
         """Remember where this inventory stands written. For ``read.py``."""
         self._document = document
 
+    @property
+    def sha256(self) -> str:
+        """Return the fingerprint of the file that this was read from; empty when it was not read from a file."""
+        return "" if self._document is None else self._document.sha256
+
     def problem(self, path: Path, message: str, hint: str = "", at: At = "value") -> Problem:
         """Return a mistake at ``path``, with line and column when the inventory was read from a file."""
         if self._document is None:

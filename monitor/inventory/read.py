@@ -57,7 +57,7 @@ def read(path: pathlib.Path) -> Inventory:
 def missing_credentials(inventory: Inventory, credentials: Credentials) -> list[Problem]:
     """Return a Problem for every credential that the inventory names and the directory does not hold, once each."""
     problems: dict[str, Problem] = {}
-    for path, reference in _references(inventory):
+    for path, reference in references_of(inventory):
         try:
             credentials.path(reference)
         except CredentialError as error:
@@ -66,7 +66,8 @@ def missing_credentials(inventory: Inventory, credentials: Credentials) -> list[
     return sorted(problems.values())
 
 
-def _references(inventory: Inventory) -> Iterator[tuple[Path, str]]:
+def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
+    """Yield where a credential is named, and its name."""
     yield ("trust", "tls_ca"), inventory.trust.tls_ca
     yield ("trust", "known_hosts"), inventory.trust.known_hosts
     for key, vcenter in inventory.vcenters.items():

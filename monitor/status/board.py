@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from monitor.status.hysteresis import Judgement
 
 COMPOSITES = ("crossing/", "system/", "site/")
+GONE = "no longer in the inventory"
+LISTED = frozenset(  # kinds whose every subject the inventory names; a VM may also be one that only its vCenter knows
+    {"site", "system", "crossing", "vcenter", "host", "front", "database", "link", "sensor", "dns", "power", "check"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,13 @@ class Board:
         self._recorded = dict(recorded or {})
         self._resuming: set[str] = set()
         self._take(inventory, now)
+        self._leaving = {  # the inventory has changed while no daemon ran, or one died before it could say so
+            subject: kept
+            for subject, kept in self._recorded.items()
+            if subject not in self.expected and (subject.partition("/")[0] in LISTED or self._orphaned(subject))
+        }
+        for subject in self._leaving:
+            del self._recorded[subject]
 
     def _take(self, inventory: Inventory, now: float) -> None:
         polling = inventory.polling
@@ -91,17 +102,37 @@ class Board:
             if before is not None:
                 self._resuming.add(subject)
 
-    def reload(self, inventory: Inventory, now: float) -> frozenset[str]:
-        """Change to a new inventory; return the subjects that are gone with the old one."""
-        gone = frozenset(self.expected.keys() - depends_on(inventory).keys())
-        for subject in gone:
-            self._forget(subject)
+    def reload(self, inventory: Inventory, now: float, changed: Iterable[str] = ()) -> frozenset[str]:
+        """Change to a new inventory; return the subjects that are gone with the old one.
+
+        ``changed`` are subjects that are asked something else from now on: what they were, and since when, stands
+        until they are heard or it is too old, but no value that was read elsewhere is shown as theirs.
+        """
+        before, systems = self.expected, self.inventory.systems.keys()
         self._take(inventory, now)
+        gone = frozenset(
+            subject
+            for subject in {*self._memories, *before}
+            if subject not in self.expected and (subject in before or self._orphaned(subject))
+        )
+        for subject in gone:
+            if (kept := self._recorded.get(subject)) is not None:
+                self._leaving[subject] = kept
+            self._forget(subject)
+        for subject in self.expected.keys() & self._leaving.keys():
+            self._recorded[subject] = self._leaving.pop(subject)  # back before its going was written down
+        for subject in changed:
+            self._newest.pop(subject, None)
+            self._good.pop(subject, None)
+        for system in systems - inventory.systems.keys():
+            self._evidence.pop(system, None)
         return gone
 
     def observe(self, observation: Observation) -> None:
         """Take in one observation, of whatever subject."""
         subject = observation.subject
+        if self._orphaned(subject):
+            return  # an answer that was under way while its vCenter left the inventory
         if observation.facts.get("vanished") and subject not in self.expected:
             self._forget(subject)
             return
@@ -125,7 +156,13 @@ class Board:
         seen = Seen({subject: memory.status for subject, memory in self._memories.items()}, self._good)
         for subject, judgement in composites(self.inventory, seen).items():
             self._compose(subject, judgement, seen, now)
-        return [flip for subject in list(self._memories) if (flip := self._flip(subject, now))]
+        left = [
+            Flip(subject, kept.health, Health.UNKNOWN, GONE, now)
+            for subject, kept in self._leaving.items()
+            if kept.health is not Health.UNKNOWN
+        ]
+        self._leaving.clear()
+        return [*left, *(flip for subject in list(self._memories) if (flip := self._flip(subject, now)))]
 
     def statuses(self) -> Mapping[str, Status]:
         """Return a copy of every status."""
@@ -202,6 +239,11 @@ class Board:
         kind, _, rest = subject.partition("/")
         parent = self.status(f"vcenter/{rest.partition('/')[0]}") if kind == "vm" else None
         return parent is None or parent.health in UP
+
+    def _orphaned(self, subject: str) -> bool:
+        """Return whether ``subject`` is of a vCenter that the inventory has not: nothing will be heard of it."""
+        kind, _, rest = subject.partition("/")
+        return kind == "vm" and subject not in self.expected and rest.partition("/")[0] not in self.inventory.vcenters
 
     def _forget(self, subject: str) -> None:
         for kept in (self._memories, self._newest, self._good, self._doubts, self._recorded):

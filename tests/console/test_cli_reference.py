@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from console.api import configuration as configuration_api
 from console.api import estate as estate_api
 from console.api import views
 from console.cli.lazy import LazyGroup
@@ -109,6 +110,7 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.SubjectAnswer, estate_api.SubjectReply),
         (shapes.BackupsAnswer, estate_api.BackupsReply),
         (shapes.CalendarAnswer, estate_api.CalendarReply),
+        (shapes.Reloaded, configuration_api.ReloadReply),
     ],
 )
 def test_both_ends_of_the_socket_know_the_same_shapes(shape: type, view: type[views.View]) -> None:

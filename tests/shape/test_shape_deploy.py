@@ -11,10 +11,10 @@ from deploy_kit import ROOT, RULE_TESTS, Query, dashboards, panel_queries, rule_
 
 from dr import metrics as dr_metrics
 from dr.journal.run import RunState
-from monitor.metrics import catalog, estate
+from monitor.metrics import catalog, configuration, estate
 from monitor.status.reachability import CROSSING_STATES
 
-METRICS = {metric.name: metric for metric in (*catalog.METRICS, *dr_metrics.METRICS)}
+METRICS = {metric.name: metric for metric in (*catalog.METRICS, *dr_metrics.METRICS, *configuration.METRICS)}
 RECORDED = {query.record: selectors(query.expr)[0][0] for query in rule_queries() if query.record}
 STATES = {
     "karaula_subject_status": set(estate.HEALTHS),
@@ -76,6 +76,9 @@ def test_every_metric_is_shown_or_watched_somewhere() -> None:
         "karaula_page_timestamp_seconds",
         "karaula_page_render_seconds",
         "karaula_page_samples",
+        "karaula_configuration_loaded_timestamp_seconds",
+        "karaula_configuration_refused",
+        "karaula_shard_info",
     }
     assert sorted(set(METRICS) - used - elsewhere) == []
 

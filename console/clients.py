@@ -1,0 +1,141 @@
+"""The clients that belong to no probe: the recovery half's own, and the notifier's; made, renewed by a reload, closed.
+
+A client stays for as long as what it was made of stays: address, user, the secret's content, the CA. One that is
+replaced is closed once no run is under way that may still use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from console.files import Files
+from dr.backups.catalog import Backup
+from dr.world import World
+from monitor.clients.http import HttpClient
+from monitor.clients.redfish import RedfishClient
+from monitor.clients.ssh import SshPool
+from monitor.clients.vsphere import VcenterSession
+from monitor.clock import Clock
+from monitor.credential import Credentials
+from monitor.inventory.equipment import Vcenter
+
+VCENTER_DEADLINE_S = 5.0
+
+
+class Closing(Protocol):
+    """Anything that is closed in the end."""
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+C = TypeVar("C", bound=Closing)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What ``Clients.make`` returned: the world, the notifier's client, and all clients with what each is made of."""
+
+    world: World
+    notices: HttpClient
+    parts: Mapping[str, tuple[Hashable, Closing]]
+
+
+class Clients:
+    """Owns the clients. ``make`` first, then ``take`` or ``drop`` what was made."""
+
+    def __init__(self, credentials: Credentials, clock: Clock, newest_backup: Callable[[str], Backup | None]) -> None:
+        """Begin with none."""
+        self._credentials = credentials
+        self._clock = clock
+        self._newest_backup = newest_backup
+        self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
+        self._retired: list[Closing] = []
+
+    def make(self, files: Files) -> Made:
+        """Return clients for ``files``, new only where they must be. Nothing changes yet. Raises CredentialError.
+
+        The recovery half has clients of its own: a probe that hangs must not hold up a failover.
+        """
+        parts: dict[str, tuple[Hashable, Closing]] = {}
+
+        def kept(name: str, made_of: Hashable, make: Callable[[], C], kind: type[C]) -> C:
+            before = self._parts.get(name)
+            client = before[1] if before is not None and before[0] == made_of else make()
+            parts[name] = (made_of, client)
+            if not isinstance(client, kind):
+                raise TypeError(f"{name} is a {type(client).__name__}")
+            return client
+
+        inventory, trust, prints = files.inventory, files.inventory.trust, files.prints
+        ca_file, hosts_file = self._credentials.path(trust.tls_ca), self._credentials.path(trust.known_hosts)
+        ca = (str(ca_file), prints[trust.tls_ca])
+        hosts = tuple((key, str(host), prints[host.credential]) for key, host in inventory.hosts.items())
+        ssh_of = (str(hosts_file), prints[trust.known_hosts], hosts)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._discard, parts)
+            ssh = kept("ssh", ssh_of, lambda: SshPool(self._credentials, hosts_file, self._clock), SshPool)
+            http = kept("http", ca, lambda: HttpClient(ca_file, clock=self._clock), HttpClient)
+            notices = kept("notices", ca, lambda: HttpClient(ca_file, clock=self._clock), HttpClient)
+            vcenters = {
+                key: kept(
+                    f"vcenter {key}",
+                    (ca, str(entry), prints[entry.credential]),
+                    lambda entry=entry: self._vcenter(entry, trust.tls_ca),  # type: ignore[misc]  # a lambda with a default
+                    VcenterSession,
+                )
+                for key, entry in inventory.vcenters.items()
+            }
+            undo.pop_all()
+        world = World(
+            inventory=inventory,
+            credentials=self._credentials,
+            clock=self._clock,
+            ssh=ssh,
+            vcenters=vcenters,
+            http=http,
+            redfish=RedfishClient(http),
+            newest_backup=self._newest_backup,
+        )
+        return Made(world, notices, parts)
+
+    def take(self, made: Made) -> None:
+        """Go on with ``made``; what it replaces waits to be closed."""
+        before, self._parts = self._parts, made.parts
+        stays = {id(client) for _, client in made.parts.values()}
+        self._retired += [client for _, client in before.values() if id(client) not in stays]
+
+    def drop(self, made: Made) -> None:
+        """Go on as before; what was made for nothing waits to be closed."""
+        self._discard(made.parts)
+
+    async def close_retired(self) -> None:
+        """Close what was replaced; to be called while nobody can be using it."""
+        while self._retired:
+            await self._retired.pop().close()
+
+    async def close(self) -> None:
+        """Close everything."""
+        self._retired += [client for _, client in self._parts.values()]
+        self._parts = {}
+        await self.close_retired()
+
+    def _discard(self, parts: Mapping[str, tuple[Hashable, Closing]]) -> None:
+        held = {id(client) for _, client in self._parts.values()}
+        self._retired += [client for _, client in parts.values() if id(client) not in held]
+
+    def _vcenter(self, entry: Vcenter, tls_ca: str) -> VcenterSession:
+        return VcenterSession(
+            entry.address,
+            entry.port,
+            entry.user,
+            self._credentials.secret(entry.credential),
+            self._credentials.path(tls_ca),
+            deadline_s=VCENTER_DEADLINE_S,
+            clock=self._clock,
+            datacenter=entry.datacenter,
+        )

@@ -1,0 +1,129 @@
+"""What a person wrote, read and checked together: the inventory, the playbooks, and fingerprints of the credentials.
+
+Reading and comparing alone: what follows of a change is the daemon's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dr.actions import ACTIONS
+from dr.playbook.read import PlaybookFile, check, read_playbooks
+from monitor.credential import Credentials
+from monitor.errors import CredentialError, InventoryError
+from monitor.inventory.dependencies import depends_on
+from monitor.inventory.model import Inventory
+from monitor.inventory.read import missing_credentials, read, references_of
+from monitor.targets import targets
+
+# Sections whose entries are subjects, by the kind of these; what else there is is named by section and key.
+SECTIONS: Mapping[str, str] = {
+    "site": "sites",
+    "system": "systems",
+    "crossing": "crossings",
+    "vcenter": "vcenters",
+    "host": "hosts",
+    "dns": "dns_servers",
+    "power": "power_controllers",
+    "sensor": "sensors",
+    "check": "checks",
+}
+OF_PAIRS = frozenset({*SECTIONS.values(), "links"})
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """One state of everything that was written. ``prints`` has the SHA-256 of every credential file by its name."""
+
+    inventory: Inventory
+    playbooks: Mapping[str, PlaybookFile]
+    prints: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between two states: subjects, and by name what is no subject (``schedules.nightly``, ``notify``)."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything differs."""
+        return bool(self.added or self.removed or self.changed or self.others)
+
+
+def read_files(inventory_file: Path, playbook_folder: Path, credentials: Credentials) -> Files:
+    """Read and check everything that a person wrote. Raises InventoryError with every mistake of all files."""
+    inventory = read(inventory_file)
+    playbooks = read_playbooks(playbook_folder)
+    problems = [*check(playbooks, inventory, ACTIONS), *missing_credentials(inventory, credentials)]
+    if problems:
+        raise InventoryError(sorted(problems))
+    return Files(inventory, playbooks, dict(_prints(inventory, credentials)))
+
+
+def differences(before: Files, after: Files) -> Changes:
+    """Return what differs, each list sorted."""
+    old, new = depends_on(before.inventory).keys(), depends_on(after.inventory).keys()
+    asked_before, asked_after = _asked(before.inventory), _asked(after.inventory)
+    changed = [
+        subject
+        for subject in old & new
+        if asked_before.get(subject) != asked_after.get(subject)
+        or _entry(subject, before.inventory) != _entry(subject, after.inventory)
+    ]
+    others = [*_others(before.inventory, after.inventory)]
+    others += _differing("playbooks", _hashes(before.playbooks), _hashes(after.playbooks))
+    others += _differing("credentials", before.prints, after.prints)
+    return Changes(tuple(sorted(new - old)), tuple(sorted(old - new)), tuple(sorted(changed)), tuple(sorted(others)))
+
+
+def _prints(inventory: Inventory, credentials: Credentials) -> Iterator[tuple[str, str]]:
+    for _, reference in references_of(inventory):
+        path = credentials.path(reference)
+        try:
+            yield reference, hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise CredentialError(f"credential '{reference}' cannot be read: {type(error).__name__}") from error
+
+
+def _asked(inventory: Inventory) -> dict[str, Any]:
+    return {target.subject: (target.probe, target.params, target.interval_s) for target in targets(inventory)}
+
+
+def _entry(subject: str, inventory: Inventory) -> Any:
+    """Return what the inventory says of ``subject``; None where it says nothing by itself (a VM)."""
+    kind, *names = subject.split("/")
+    match kind, names:
+        case "link", [crossing, which]:
+            return getattr(inventory.links[crossing], which)
+        case (("front" | "database"), [system, site]):
+            return inventory.systems[system].sites[site]
+        case _, [key] if kind in SECTIONS:
+            return getattr(inventory, SECTIONS[kind]).get(key)
+        case _:
+            return None
+
+
+def _others(before: Inventory, after: Inventory) -> Iterator[str]:
+    for name in type(after).model_fields:
+        old, new = getattr(before, name), getattr(after, name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if name not in OF_PAIRS:
+                yield from _differing(name, old, new)
+        elif old != new:
+            yield name
+
+
+def _differing(section: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[str]:
+    return [f"{section}.{key}" for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+
+
+def _hashes(playbooks: Mapping[str, PlaybookFile]) -> dict[str, str]:
+    return {name: file.sha256 for name, file in playbooks.items()}
