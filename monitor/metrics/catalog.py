@@ -175,6 +175,7 @@ SOURCE_SUCCESS = _gauge(
     "karaula_source_last_success_timestamp_seconds", "seconds", "source", "When a target last answered with OK"
 )
 SOURCE_DURATION = _gauge("karaula_source_duration_seconds", "seconds", "source", "How long the newest round took")
+STARTED = _gauge("karaula_start_timestamp_seconds", "seconds", "", "When the daemon began to watch")
 EVALUATED = _gauge("karaula_evaluation_timestamp_seconds", "seconds", "", "When states and alarms were last worked out")
 PART_SILENT = _gauge(
     "karaula_part_silent_seconds",

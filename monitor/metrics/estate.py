@@ -60,6 +60,7 @@ class View:
     sources: tuple[SourceStats, ...]
     skipped: Mapping[tuple[str, str], int]
     channels: tuple[ChannelStats, ...]
+    started_at: float
     evaluated_at: float
     history_failing: bool
     history_pending: int
@@ -237,6 +238,7 @@ def _itself(sheet: _Sheet) -> None:
         sheet.add(m.SOURCE_DURATION, labels, source.duration_s)
     for (subject, source_key), count in sorted(view.skipped.items()):
         sheet.add(m.TARGET_SKIPPED, (subject, source_key), count)
+    sheet.add(m.STARTED, (), view.started_at)
     sheet.add(m.EVALUATED, (), view.evaluated_at)
     for part, silent_s in view.parts_silent_s.items():
         sheet.add(m.PART_SILENT, (part,), silent_s)
