@@ -10,7 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
+from monitor.metrics import checks
 from monitor.metrics.catalog import Family
 from monitor.status.evaluate import SENSOR_FAULT, sla_of
 from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
@@ -188,7 +190,9 @@ def _places(sheet: _Sheet) -> None:
     for key, controller in inventory.power_controllers.items():
         sheet.up(m.POWER_CONTROLLER_UP, (key, controller.site), f"power/{key}")
     for key, check in inventory.checks.items():
-        sheet.up(m.CHECK_UP, (key, check.site), f"check/{key}")
+        sheet.up(m.CHECK_UP, (key, site_of(check, inventory.hosts)), f"check/{key}")
+    for sample in checks.samples(inventory, view.statuses, view.good):
+        sheet.add(*sample)
 
 
 def _vms(sheet: _Sheet) -> None:
