@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,6 +141,32 @@ class History:
         where, values = ("WHERE subject = ?", (subject,)) if subject is not None else ("", ())
         sql = f"SELECT subject, old, new, reason, at, detail FROM flips {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - no outside text
         return [_flip_from(row) for row in self._read(sql, (*values, limit))]
+
+    def last_number(self) -> int:
+        """Return the number of the newest flip, 0 when there is none. For the thread that writes. Raises StateError."""
+        with _translated(self.path):
+            return int(self._writer.execute("SELECT coalesce(max(id), 0) FROM flips").fetchone()[0])
+
+    def numbered(self, kind: str, after: int, until: int) -> list[tuple[int, Flip]]:
+        """Return the flips of ``kind`` (``link/``) with their numbers above ``after`` up to ``until``, in order.
+
+        Over a connection of its own, for any thread. Raises StateError.
+        """
+        where = "id > ? AND id <= ? AND substr(subject, 1, ?) = ? ORDER BY id"
+        return self._numbered(where, (after, until, len(kind), kind))
+
+    def standing_at(self, kind: str, number: int) -> list[tuple[int, Flip]]:
+        """Return for each subject of ``kind`` its last flip up to ``number``, as ``numbered`` does."""
+        last = "SELECT max(id) FROM flips WHERE subject >= ? AND subject < ? AND id <= ? GROUP BY subject"
+        return self._numbered(f"id IN ({last}) ORDER BY id", (kind, kind + "\U0010ffff", number))
+
+    def _numbered(self, where: str, values: tuple[object, ...]) -> list[tuple[int, Flip]]:
+        sql = f"SELECT id, subject, old, new, reason, at, detail FROM flips WHERE {where}"  # noqa: S608 - no outside text
+        with (
+            _translated(self.path),
+            closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)) as reader,
+        ):
+            return [(row[0], _flip_from(row[1:])) for row in reader.execute(sql, values)]
 
     def last_flips(self) -> list[Flip]:
         """Return for each subject the flip that began its present health, then its last. Raises StateError."""

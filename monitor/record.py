@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from monitor.errors import StateError
 from monitor.history import History
+from monitor.sla.ledger import Ledger, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from monitor.clock import Clock
     from monitor.history import Notice
+    from monitor.sla.ledger import Row
     from monitor.status.alarm import Alarm
     from monitor.status.state import Flip
 
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 SLOW_S = 10.0
+LEDGER_FILE = "sla.sqlite"
 MOST_PENDING = 100_000
 MOST_RECENT = 1000
 ALARMS_SHOWN = 1000
@@ -44,18 +47,26 @@ class _Batch:
     cleared: list[Alarm] = field(default_factory=list)
     owed: list[Notice] = field(default_factory=list)
     sent: list[Notice] = field(default_factory=list)
+    rows: list[tuple[int, Row]] = field(default_factory=list)  # each with the number of flips that come before it
 
     def __len__(self) -> int:
-        return len(self.flips) + len(self.raised) + len(self.cleared) + len(self.owed) + len(self.sent)
+        changes = (self.flips, self.raised, self.cleared, self.owed, self.sent, self.rows)
+        return sum(len(each) for each in changes)
 
 
 class Record:
     """Keeps what changed; owns the history file."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Open the history. Raises StateError."""
+        """Open the history, and beside it the ledger of service levels. Raises StateError."""
         self.history = History(path)
+        try:
+            self.ledger = Ledger(path.with_name(LEDGER_FILE))
+        except StateError:
+            self.history.close()
+            raise
         self.error = ""
+        self.given_up = False
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._batch = _Batch()
@@ -79,13 +90,14 @@ class Record:
                 await loop.run_in_executor(self._thread, self._write, self._batch)
         except (StateError, TimeoutError) as error:
             log.error("%d changes could not be written at the end: %s", len(self._batch), error)  # noqa: TRY400 - known, and said in one line
+        self._thread.submit(self.ledger.close)
         self._thread.submit(self.history.close)
         self._thread.shutdown(wait=not self.error)
 
     @property
     def pending(self) -> int:
-        """How many changes wait to be written."""
-        return len(self._batch)
+        """How many changes wait to be written; the ledger's rows are not changes."""
+        return len(self._batch) - len(self._batch.rows)
 
     def keep(self, flips: Iterable[Flip], raised: Iterable[Alarm], cleared: Iterable[Alarm]) -> None:
         """Take changes to be written soon."""
@@ -98,11 +110,30 @@ class Record:
             lost = len(self._batch.flips) - MOST_PENDING
             del self._batch.flips[:lost]
             log.error("the disk has failed for so long that %d changes are given up", lost)
+            self._give_up_rows(lost)
         self._wake()
         if self._writing_since is not None and self._clock.monotonic() - self._writing_since > SLOW_S:
             self.error = f"the history {self.history.path} has not taken a write for {SLOW_S:g} s"
         if self._task is not None and self._task.done():
             self.error = f"nothing is written to the history {self.history.path} any more: its writer has ended"
+
+    def note(self, rows: Iterable[Row]) -> None:
+        """Take rows of the ledger; they are written after every flip that was taken before them."""
+        self._batch.rows += [(len(self._batch.flips), row) for row in rows]
+        if len(self._batch.rows) > MOST_PENDING:
+            log.error("the disk has failed for so long that the ledger's last rows are given up")
+            self._give_up_rows()
+        self._wake()
+
+    def _give_up_rows(self, lost: int = 0) -> None:
+        """Without all its flips a time cannot be vouched for: the marks that say so go with them."""
+        rows = self._batch.rows
+        self._batch.rows = [(max(0, place - lost), row) for place, row in rows if not isinstance(row, Mark)]
+        self.given_up = True
+
+    async def with_ledger(self, work: Callable[[Ledger], Result]) -> Result:
+        """Run ``work`` on the ledger in the thread that writes. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self.ledger)
 
     def owe(self, notices: Iterable[Notice]) -> None:
         """Take what people are to be told."""
@@ -172,10 +203,20 @@ class Record:
             batch.cleared + self._batch.cleared,
             batch.owed + self._batch.owed,
             batch.sent + self._batch.sent,
+            batch.rows + [(place + len(batch.flips), row) for place, row in self._batch.rows],
         )
 
     def _write(self, batch: _Batch) -> None:
-        for flip in self.history.record(batch.flips, batch.raised, batch.cleared):
-            log.warning("the history held another old state than %s for %s", flip.old, flip.subject)
+        """Write flips and rows in the order in which they came, the rest with the last of them."""
+        done = 0
+        for place in sorted({len(batch.flips), *(place for place, _ in batch.rows)}):
+            rows = [row for at, row in batch.rows if at == place]
+            before = self.history.last_number() if rows else 0
+            rest = (batch.raised, batch.cleared) if place == len(batch.flips) else ((), ())
+            for flip in self.history.record(batch.flips[done:place], *rest):
+                log.warning("the history held another old state than %s for %s", flip.old, flip.subject)
+            if rows:
+                self.ledger.append(rows, before, self.history.last_number())
+            done = place
         if batch.owed or batch.sent:
             self.history.tell(batch.owed, batch.sent)

@@ -17,6 +17,7 @@ from monitor.metrics.estate import View, families
 from monitor.poller import Poller
 from monitor.pulse import Pulse
 from monitor.record import Record
+from monitor.sla.keeper import Keeper
 from monitor.status.board import Board, recorded_from
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Watch:
         self._board = Board(inventory, clock.now())
         self._book = Book()
         self._record: Record | None = None
+        self._keeper: Keeper | None = None
         self._listeners: list[Callable[[Alarm], None]] = []
         self._raised_total: Counter[str] = Counter()
         self._started_at = self._evaluated_at = clock.now()
@@ -82,6 +84,7 @@ class Watch:
         now = self._started_at = self._evaluated_at = self._clock.now()
         self._board = Board(self._inventory, now, recorded_from(record.history.last_flips()))
         self._book = Book(record.history.alarms(active_only=True))
+        self._keeper = Keeper(self._inventory, record.ledger.last_chain(), record.ledger.last_terms())
         record.start()
         if self._notifier is not None:
             await self._notifier.start(record, *self._told())
@@ -104,6 +107,8 @@ class Watch:
         for name, probe in self._probes.items():
             await self._isolated(f"probe {name}", probe.close())
         if self._record is not None:
+            if self._keeper is not None:
+                self._record.note(self._keeper.end())
             await self._isolated("history", self._record.stop())
 
     def reload(
@@ -132,6 +137,8 @@ class Watch:
         self._targets = targets
         self._inventory = inventory
         self._board.reload(inventory, self._clock.now(), changed)
+        if self._keeper is not None and self._record is not None:
+            self._record.note(self._keeper.reload(inventory))
         if channels is not None and self._notifier is not None:
             self._notifier.reload(channels, *told)
 
@@ -263,6 +270,8 @@ class Watch:
 
     def _observed(self, observation: Observation) -> None:
         self._board.observe(observation)
+        if self._keeper is not None:
+            self._keeper.observed(observation, self._board.status(observation.subject))
 
     async def _tick_for_ever(self) -> None:
         while True:
@@ -282,6 +291,7 @@ class Watch:
         if self._record is None:
             return
         now = self._clock.now()
+        self._follow_time(self._record, now)
         flips = self._board.tick(now)
         unknown_after_s = UNKNOWN_AFTER * self._inventory.polling.stale_after_s
         own = {HISTORY_ALARM: self._record.error or None, **self._own}
@@ -289,12 +299,23 @@ class Watch:
         changes = self._book.update(self._board.statuses(), self._board.expected, now, unknown_after_s)
         changes = joined([*ours, changes])
         self._record.keep(flips, changes.raised, changes.cleared)
+        if self._keeper is not None:  # after the flips, for a mark vouches for them
+            self._record.note(self._keeper.tick(self._board.statuses()))
         self._raised_total.update(alarm.name for alarm in changes.raised)
         self._evaluated_at = now
         for alarm in (*changes.raised, *changes.cleared):
             self._tell(alarm)
         if self._notifier is not None:
             self._notifier.consider(self._book.standing(), changes.cleared, now)
+
+    def _follow_time(self, record: Record, now: float) -> None:
+        """Note whether time went on as it should since the last tick; before the flips of this one."""
+        if self._keeper is None:
+            return
+        if record.given_up:
+            record.given_up = False
+            record.note(self._keeper.lost())
+        record.note(self._keeper.moved(now, self._clock.monotonic()))
 
     def _tell(self, alarm: Alarm) -> None:
         for listener in tuple(self._listeners):

@@ -15,6 +15,9 @@ class Sla(Model):
     availability_percent: Percent
     rtt_ms: Annotated[Number, Field(gt=0, le=10_000)]
     loss_percent: Percent
+    degraded_is_down: Flag = Field(
+        default=False, description="true where time beyond the agreed loss or round trip counts as not available"
+    )
 
 
 class Operator(Model):
