@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
-from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
 from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
@@ -19,18 +18,10 @@ from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.nut import NutParams
 from monitor.probes.snmp import SnmpParams
-from monitor.probes.ssh import (
-    CertificateParams,
-    ClockParams,
-    DatabaseParams,
-    DiskParams,
-    HostParams,
-    LagParams,
-    UnitParams,
-)
+from monitor.probes.ssh import DatabaseParams, HostParams
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
-from monitor.probes.vsphere import VsphereParams
+from monitor.probes.vsphere import Rule, VsphereParams
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -38,14 +29,11 @@ if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.credential import Credentials
     from monitor.inventory.checks import Check
-    from monitor.inventory.checks_hosts import HostCheck
     from monitor.inventory.crossings import Link
-    from monitor.inventory.equipment import SshHost
     from monitor.inventory.model import Inventory
     from monitor.inventory.sensors import Sensor
     from monitor.inventory.values import Endpoint
     from monitor.probe import Probe
-    from monitor.probes.ssh import SurveyParams
 
 Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval where it differs
 
@@ -83,7 +71,11 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
             user=vcenter.user,
             credential=vcenter.credential,
             datacenter=vcenter.datacenter,
-            vms=_vms(inventory, key),
+            vms=_vms(inventory, key, "running"),
+            replicas=_vms(inventory, key, "off"),
+            rules=tuple(_rules(inventory, key)),
+            counters=vcenter.performance.counters,
+            survey_interval_s=vcenter.performance.interval_s,
         )
         yield f"vcenter/{key}", "vsphere", params, None
     for key, host in inventory.hosts.items():
@@ -94,14 +86,27 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
         yield f"power/{key}", "tcp", TcpParams(controller.address, controller.port), None
 
 
-def _vms(inventory: Inventory, vcenter: str) -> tuple[str, ...]:
-    """Return the names of the VMs that systems and hosts expect in a vCenter, sorted."""
-    names = {host.vm for host in inventory.hosts.values() if host.vcenter == vcenter and host.vm is not None}
+def _vms(inventory: Inventory, vcenter: str, standby: str) -> tuple[str, ...]:
+    """Return the names of the VMs that systems and hosts expect in a vCenter to stand by so, sorted."""
+    named: dict[str, str] = {}
+    for host in inventory.hosts.values():
+        if host.vcenter == vcenter and host.vm is not None:
+            named[host.vm] = "running"
     for system in inventory.systems.values():
         for deployment in system.sites.values():
             if deployment.vcenter == vcenter:
-                names.update(deployment.vms.database, deployment.vms.application, deployment.vms.web)
-    return tuple(sorted(names))
+                tiers = deployment.vms
+                names = (*tiers.database, *tiers.application, *tiers.web)
+                named.update(dict.fromkeys(names, deployment.standby))
+    return tuple(sorted(name for name, how in named.items() if how == standby))
+
+
+def _rules(inventory: Inventory, vcenter: str) -> Iterator[Rule]:
+    for key, system in inventory.systems.items():
+        for site, deployment in system.sites.items():
+            for rule in deployment.vms.rules if deployment.vcenter == vcenter else ():
+                place = f"{key}/{site}/{rule.tier}"
+                yield Rule(place, rule.folder or "", rule.attribute or "", rule.value or "", rule.at_least)
 
 
 def _systems(inventory: Inventory) -> Iterator[Asked]:
@@ -143,31 +148,14 @@ def _source(sensor: Sensor) -> tuple[str, SnmpParams | ModbusParams | NutParams]
 
 def _checks(inventory: Inventory) -> Iterator[Asked]:
     for key, check in inventory.checks.items():
-        yield f"check/{key}", *_check(check, inventory), None
+        yield f"check/{key}", check.probe, _check(check), None
 
 
-def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
-    """Return the probe that asks for a check, and its parameters."""
+def _check(check: Check) -> TcpParams | HttpParams | IcmpParams:
     match check:
         case TcpCheck():
-            return "tcp", TcpParams(check.address, check.port)
+            return TcpParams(check.address, check.port)
         case HttpCheck():
-            return "http", HttpParams(check.url, check.address, check.port)
+            return HttpParams(check.url, check.address, check.port)
         case IcmpCheck():
-            return "icmp", IcmpParams(check.address)
-        case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():
-            return "ssh", _of_host(check, inventory.hosts[check.host])
-
-
-def _of_host(check: HostCheck, host: SshHost) -> SurveyParams | LagParams:
-    match check:
-        case DiskCheck():
-            return DiskParams(host, check.mount)
-        case UnitCheck():
-            return UnitParams(host, check.unit)
-        case CertificateCheck():
-            return CertificateParams(host, check.path)
-        case ClockCheck():
-            return ClockParams(host, check.synchronized)
-        case LagCheck():
-            return LagParams(host, check.command)
+            return IcmpParams(check.address)

@@ -128,40 +128,65 @@ VCENTER_VMS = _gauge("karaula_vcenter_vms", "", "vcenter site", "VMs in the vCen
 VCENTER_HOSTS = _gauge("karaula_vcenter_hosts", "", "vcenter site", "ESXi hosts in the vCenter's inventory")
 VM_UP = _gauge("karaula_vm_up", "", "vcenter vm site", "1 if the VM is as it should be, else 0")
 VM_POWER = _gauge("karaula_vm_power_on", "", "vcenter vm site", "1 if the VM is powered on, else 0")
+VM_SNAPSHOTS = _gauge("karaula_vm_snapshots", "", "vcenter vm site", "Snapshots of the VM")
+VM_SNAPSHOT_OLDEST = _gauge(
+    "karaula_vm_snapshot_oldest_timestamp_seconds", "seconds", "vcenter vm site", "When its oldest snapshot was taken"
+)
+VM_SNAPSHOT_BYTES = _gauge("karaula_vm_snapshot_bytes", "bytes", "vcenter vm site", "What the VM's snapshots take")
+VM_CPU_USAGE = _gauge("karaula_vm_cpu_usage_ratio", "ratio", "vcenter vm site", "Processor in use, 1 is all it has")
+VM_CPU_READY = _gauge(
+    "karaula_vm_cpu_ready_ratio", "ratio", "vcenter vm site", "Virtual processors that waited for a real one, 1 is one"
+)
+VM_MEMORY_USAGE = _gauge("karaula_vm_memory_usage_ratio", "ratio", "vcenter vm site", "Memory in use, 1 is all it has")
+VM_MEMORY_SWAPPED = _gauge("karaula_vm_memory_swapped_bytes", "bytes", "vcenter vm site", "Memory swapped by the host")
+VM_MEMORY_BALLOONED = _gauge(
+    "karaula_vm_memory_ballooned_bytes", "bytes", "vcenter vm site", "Memory that the host took back by the balloon"
+)
+VM_DISK_READ = _gauge("karaula_vm_disk_read_bytes_per_second", "", "vcenter vm site", "Read from its disks")
+VM_DISK_WRITE = _gauge("karaula_vm_disk_write_bytes_per_second", "", "vcenter vm site", "Written to its disks")
+VM_DISK_LATENCY = _gauge(
+    "karaula_vm_disk_latency_seconds", "seconds", "vcenter vm site", "Longest latency of any of its disks"
+)
+VM_NETWORK_RECEIVED = _gauge(
+    "karaula_vm_network_received_bytes_per_second", "", "vcenter vm site", "Received by its network cards"
+)
+VM_NETWORK_TRANSMITTED = _gauge(
+    "karaula_vm_network_transmitted_bytes_per_second", "", "vcenter vm site", "Sent by its network cards"
+)
+VCENTER_SNAPSHOT_VMS = _gauge("karaula_vcenter_vms_with_snapshots", "", "vcenter site", "VMs that have snapshots")
+VCENTER_DATASTORES = _gauge("karaula_vcenter_datastores", "", "vcenter site", "Datastores in the vCenter's inventory")
+VCENTER_ALARMS = _gauge("karaula_vcenter_alarms", "", "vcenter site", "Alarms of the vCenter's own that are not green")
+VCENTER_ALARMS_ACKNOWLEDGED = _gauge(
+    "karaula_vcenter_alarms_acknowledged", "", "vcenter site", "Those of them that somebody has acknowledged there"
+)
+VCENTER_POLL = _gauge("karaula_vcenter_poll_seconds", "seconds", "vcenter site", "How long the newest poll took")
+VCENTER_CHANGED = _gauge(
+    "karaula_vcenter_changed_objects", "", "vcenter site", "Objects that the newest poll brought news of"
+)
+VCENTER_PERFORMANCE = _gauge(
+    "karaula_vcenter_performance_timestamp_seconds", "seconds", "vcenter site", "When counters of VMs were last read"
+)
+ESX_UP = _gauge("karaula_esx_up", "", "vcenter esx site", "1 if the ESXi host answers its vCenter, else 0")
+ESX_MAINTENANCE = _gauge("karaula_esx_maintenance", "", "vcenter esx site", "1 while the host is in maintenance mode")
+DATASTORE_ACCESSIBLE = _gauge(
+    "karaula_datastore_accessible", "", "vcenter datastore site", "1 if hosts can reach the datastore, else 0"
+)
+DATASTORE_CAPACITY = _gauge(
+    "karaula_datastore_capacity_bytes", "bytes", "vcenter datastore site", "Size of the datastore"
+)
+DATASTORE_FREE = _gauge("karaula_datastore_free_bytes", "bytes", "vcenter datastore site", "What is free of it")
+DATASTORE_MEASURED = _gauge(
+    "karaula_datastore_measured_timestamp_seconds",
+    "seconds",
+    "vcenter datastore site",
+    "When the vCenter last measured it; it does so by itself about twice an hour",
+)
 HOST_UP = _gauge("karaula_host_up", "", "host site", "1 if logging in by SSH works, else 0")
 DNS_UP = _gauge("karaula_dns_up", "", "server site", "1 if the DNS server answers, else 0")
 POWER_CONTROLLER_UP = _gauge("karaula_power_controller_up", "", "controller site", "1 if it answers, else 0")
 CHECK_UP = _gauge("karaula_check_up", "", "check site", "1 if the check succeeds, else 0")
-CHECK_RESPONSE = _gauge("karaula_check_response_seconds", "seconds", "check site", "How long the check's answer took")
 TLS_NOT_AFTER = _gauge(
     "karaula_tls_not_after_timestamp_seconds", "seconds", "subject", "When the server's certificate ends"
-)
-
-# -- hosts by SSH, by the checks of kind disk, unit, certificate, clock and lag
-DISK_FREE = _gauge("karaula_host_disk_free_bytes", "bytes", "check host site", "Room left for an ordinary user")
-DISK_SIZE = _gauge("karaula_host_disk_size_bytes", "bytes", "check host site", "All that an ordinary user may fill")
-DISK_FREE_RATIO = _gauge("karaula_host_disk_free_ratio", "ratio", "check host site", "Part of the room that is left")
-INODES_FREE_RATIO = _gauge(
-    "karaula_host_disk_inodes_free_ratio", "ratio", "check host site", "Part of the inodes that is left"
-)
-UNIT_ACTIVE = _gauge("karaula_host_unit_active", "", "check host site", "1 if the systemd unit is active, else 0")
-CERTIFICATE_NOT_AFTER = _gauge(
-    "karaula_host_certificate_not_after_timestamp_seconds",
-    "seconds",
-    "check host site",
-    "When the certificate in the host's file ends",
-)
-CLOCK_OFFSET = _gauge(
-    "karaula_host_clock_offset_seconds", "seconds", "check host site", "How far the host's clock is ahead of ours"
-)
-CLOCK_UNCERTAINTY = _gauge(
-    "karaula_host_clock_uncertainty_seconds",
-    "seconds",
-    "check host site",
-    "How far the offset may be wrong either way: half of the round trip",
-)
-HOST_LAG = _gauge(
-    "karaula_host_replication_lag_seconds", "seconds", "check host site", "What the host's lag command printed"
 )
 
 # -- sensors
@@ -203,7 +228,6 @@ SOURCE_SUCCESS = _gauge(
     "karaula_source_last_success_timestamp_seconds", "seconds", "source", "When a target last answered with OK"
 )
 SOURCE_DURATION = _gauge("karaula_source_duration_seconds", "seconds", "source", "How long the newest round took")
-STARTED = _gauge("karaula_start_timestamp_seconds", "seconds", "", "When the daemon began to watch")
 EVALUATED = _gauge("karaula_evaluation_timestamp_seconds", "seconds", "", "When states and alarms were last worked out")
 PART_SILENT = _gauge(
     "karaula_part_silent_seconds",

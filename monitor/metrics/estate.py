@@ -10,9 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
-from monitor.metrics import checks
+from monitor.metrics import vcenters
 from monitor.metrics.catalog import Family
 from monitor.status.evaluate import SENSOR_FAULT, sla_of
 from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
@@ -62,7 +61,6 @@ class View:
     sources: tuple[SourceStats, ...]
     skipped: Mapping[tuple[str, str], int]
     channels: tuple[ChannelStats, ...]
-    started_at: float
     evaluated_at: float
     history_failing: bool
     history_pending: int
@@ -113,7 +111,8 @@ def families(view: View) -> list[Family]:
     _systems(sheet)
     _crossings(sheet)
     _places(sheet)
-    _vms(sheet)
+    for sample in vcenters.samples(view.inventory, view.statuses, view.good):
+        sheet.add(*sample)
     _sensors(sheet)
     _alarms(sheet)
     _itself(sheet)
@@ -178,11 +177,6 @@ def _places(sheet: _Sheet) -> None:
     inventory = view.inventory
     for key in inventory.sites:
         sheet.states(m.SITE_STATE, (key,), HEALTHS, view.statuses[f"site/{key}"].health.value)
-    for key, vcenter in inventory.vcenters.items():
-        labels, subject = (key, vcenter.site), f"vcenter/{key}"
-        if sheet.up(m.VCENTER_UP, labels, subject):
-            sheet.value(m.VCENTER_VMS, labels, subject, "vms")
-            sheet.value(m.VCENTER_HOSTS, labels, subject, "hosts")
     for key, host in inventory.hosts.items():
         sheet.up(m.HOST_UP, (key, host.site), f"host/{key}")
     for key, server in inventory.dns_servers.items():
@@ -190,20 +184,7 @@ def _places(sheet: _Sheet) -> None:
     for key, controller in inventory.power_controllers.items():
         sheet.up(m.POWER_CONTROLLER_UP, (key, controller.site), f"power/{key}")
     for key, check in inventory.checks.items():
-        sheet.up(m.CHECK_UP, (key, site_of(check, inventory.hosts)), f"check/{key}")
-    for sample in checks.samples(inventory, view.statuses, view.good):
-        sheet.add(*sample)
-
-
-def _vms(sheet: _Sheet) -> None:
-    sites = {key: vcenter.site for key, vcenter in sheet.view.inventory.vcenters.items()}
-    for subject in sheet.view.statuses:
-        if not subject.startswith("vm/"):
-            continue
-        _, vcenter, vm = subject.split("/", 2)
-        labels = (vcenter, vm, sites.get(vcenter, ""))
-        if sheet.up(m.VM_UP, labels, subject):
-            sheet.value(m.VM_POWER, labels, subject, "powered_on")
+        sheet.up(m.CHECK_UP, (key, check.site), f"check/{key}")
 
 
 def _sensors(sheet: _Sheet) -> None:
@@ -242,7 +223,6 @@ def _itself(sheet: _Sheet) -> None:
         sheet.add(m.SOURCE_DURATION, labels, source.duration_s)
     for (subject, source_key), count in sorted(view.skipped.items()):
         sheet.add(m.TARGET_SKIPPED, (subject, source_key), count)
-    sheet.add(m.STARTED, (), view.started_at)
     sheet.add(m.EVALUATED, (), view.evaluated_at)
     for part, silent_s in view.parts_silent_s.items():
         sheet.add(m.PART_SILENT, (part,), silent_s)

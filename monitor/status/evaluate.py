@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from monitor.inventory.checks_hosts import HostCheck
 from monitor.probe import Answer
-from monitor.status import checks
+from monitor.status import vsphere
 from monitor.status.hysteresis import Judgement
 from monitor.status.state import Health
 
@@ -67,19 +66,6 @@ def _link(observation: Observation, name: str, inventory: Inventory) -> Judgemen
     return Judgement(Health.DEGRADED, "; ".join(found)) if found else plain
 
 
-def _check(observation: Observation, name: str, inventory: Inventory) -> Judgement:
-    plain = _plain(observation)
-    check = inventory.checks.get(name)
-    if plain.detail == UNTRUSTED and isinstance(check, HostCheck):  # as of a database: nothing is known of our host
-        return Judgement(Health.UNKNOWN, plain.reason, UNTRUSTED)
-    if plain.health is not Health.OK or check is None:
-        return plain
-    try:
-        return checks.judge(check, observation)
-    except KeyError as error:  # the answer lacks what it is to be judged by: nothing is known
-        return Judgement(Health.UNKNOWN, f"the answer has no {error.args[0]}")
-
-
 def _database(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
     plain = _plain(observation)
     if plain.detail == UNTRUSTED:  # the machine that answers is not the one we know: nothing is known of ours
@@ -92,6 +78,21 @@ def _database(observation: Observation, _name: str, _inventory: Inventory) -> Ju
     if role not in ("primary", "standby"):
         return Judgement(Health.UNKNOWN, f"the database calls itself '{role}'" if role else "the database gave no role")
     return plain
+
+
+def _vcenter(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    return vsphere.vcenter(observation) if plain.health is Health.OK else plain
+
+
+def _vm(observation: Observation, name: str, inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    return vsphere.vm(observation, name, inventory) if plain.health is Health.OK else plain
+
+
+def _datastore(observation: Observation, name: str, inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    return vsphere.datastore(observation, name, inventory) if plain.health is Health.OK else plain
 
 
 def _sensor(observation: Observation, name: str, inventory: Inventory) -> Judgement:
@@ -142,5 +143,8 @@ _JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
     "link": _link,
     "database": _database,
     "sensor": _sensor,
-    "check": _check,
+    "vcenter": _vcenter,
+    "esx": _vcenter,
+    "vm": _vm,
+    "datastore": _datastore,
 }
