@@ -36,6 +36,8 @@ KINDS: Mapping[str, str] = {
     "slow-host": "host",
     "change-host-key": "host",
     "lie": "host",
+    "fill-disk": "host",
+    "skew-clock": "host",
     "hang-front": "front",
     "slow-front": "front",
     "stop-database": "front",
@@ -56,6 +58,8 @@ NEEDED: Mapping[str, str] = {
     "slow-host": "seconds",
     "slow-front": "seconds",
     "lie": "command",
+    "fill-disk": "percent",
+    "skew-clock": "seconds",
 }
 TEXTS = frozenset({"command"})
 

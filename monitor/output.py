@@ -6,6 +6,7 @@ import codecs
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 Stream = Literal["stdout", "stderr"]
@@ -58,3 +59,20 @@ class Output:
         self._tail[stream] = tail
         if lines:
             self._emit(stream, lines)
+
+
+def relay(
+    loop: asyncio.AbstractEventLoop, on_line: Callable[[str, str], None] | None
+) -> Callable[[Stream, list[str]], None] | None:
+    """Return an ``emit`` for a worker's thread by which ``on_line(stream, line)`` is called on ``loop``."""
+    if on_line is None:
+        return None
+
+    def deliver(stream: Stream, lines: list[str]) -> None:
+        for line in lines:
+            on_line(stream, line)
+
+    def emit(stream: Stream, lines: list[str]) -> None:
+        loop.call_soon_threadsafe(deliver, stream, lines)
+
+    return emit

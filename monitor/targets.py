@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
+from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
 from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
@@ -18,7 +19,15 @@ from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.nut import NutParams
 from monitor.probes.snmp import SnmpParams
-from monitor.probes.ssh import DatabaseParams, HostParams
+from monitor.probes.ssh import (
+    CertificateParams,
+    ClockParams,
+    DatabaseParams,
+    DiskParams,
+    HostParams,
+    LagParams,
+    UnitParams,
+)
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
 from monitor.probes.vsphere import Rule, VsphereParams
@@ -29,11 +38,14 @@ if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.credential import Credentials
     from monitor.inventory.checks import Check
+    from monitor.inventory.checks_hosts import HostCheck
     from monitor.inventory.crossings import Link
+    from monitor.inventory.equipment import SshHost
     from monitor.inventory.model import Inventory
     from monitor.inventory.sensors import Sensor
     from monitor.inventory.values import Endpoint
     from monitor.probe import Probe
+    from monitor.probes.ssh import SurveyParams
 
 Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval where it differs
 
@@ -148,14 +160,31 @@ def _source(sensor: Sensor) -> tuple[str, SnmpParams | ModbusParams | NutParams]
 
 def _checks(inventory: Inventory) -> Iterator[Asked]:
     for key, check in inventory.checks.items():
-        yield f"check/{key}", check.probe, _check(check), None
+        yield f"check/{key}", *_check(check, inventory), None
 
 
-def _check(check: Check) -> TcpParams | HttpParams | IcmpParams:
+def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
+    """Return the probe that asks for a check, and its parameters."""
     match check:
         case TcpCheck():
-            return TcpParams(check.address, check.port)
+            return "tcp", TcpParams(check.address, check.port)
         case HttpCheck():
-            return HttpParams(check.url, check.address, check.port)
+            return "http", HttpParams(check.url, check.address, check.port)
         case IcmpCheck():
-            return IcmpParams(check.address)
+            return "icmp", IcmpParams(check.address)
+        case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():
+            return "ssh", _of_host(check, inventory.hosts[check.host])
+
+
+def _of_host(check: HostCheck, host: SshHost) -> SurveyParams | LagParams:
+    match check:
+        case DiskCheck():
+            return DiskParams(host, check.mount)
+        case UnitCheck():
+            return UnitParams(host, check.unit)
+        case CertificateCheck():
+            return CertificateParams(host, check.path)
+        case ClockCheck():
+            return ClockParams(host, check.synchronized)
+        case LagCheck():
+            return LagParams(host, check.command)

@@ -258,6 +258,7 @@ class Watch:
             sources=tuple(self._poller.stats()),
             skipped=self._poller.skipped(),
             channels=() if self._notifier is None else tuple(self._notifier.stats()),
+            started_at=self._started_at,
             evaluated_at=self._evaluated_at,
             history_failing=self._record is not None and bool(self._record.error),
             history_pending=0 if self._record is None else self._record.pending,

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-RULES = ROOT / "deploy" / "prometheus" / "rules" / "karaula.yml"
+RULE_FILES = tuple(sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")))
+RUNBOOKS = ROOT / "docs" / "runbooks"
 RULE_TESTS = ROOT / "deploy" / "prometheus" / "tests"
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 SELECTOR = re.compile(r"\b(karaula[_:][a-z0-9_:]+|up)\b\s*(\{[^}]*\})?")
@@ -32,7 +33,19 @@ class Query:
 
 def rules() -> list[dict[str, Any]]:
     """Return every rule as written."""
-    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    groups = [group for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def seen_to_fire() -> dict[str, list[dict[str, str]]]:
+    """Return for every alert the label sets with which a rule test sees it fire (promtool holds them to be true)."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(RULE_TESTS.glob("*.yml")):
+        for test in yaml.safe_load(path.read_text())["tests"]:
+            for case in test["alert_rule_test"]:
+                for alert in case.get("exp_alerts", []):
+                    found.setdefault(case["alertname"], []).append(alert["exp_labels"])
+    return found
 
 
 def rule_queries() -> list[Query]:

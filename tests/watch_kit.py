@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.inventory.checks import site_of
+from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
 from monitor.inventory.dependencies import depends_on
 from monitor.inventory.read import read
 from monitor.metrics.vcenters import OF_A_VCENTER, OF_A_VM
@@ -18,7 +20,9 @@ from monitor.probe import Answer, Observation, Target
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from monitor.inventory.checks import Check
     from monitor.inventory.model import Inventory
+    from monitor.inventory.sensors import Sensor
     from monitor.watch import Watch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,18 +159,41 @@ def healthy(inventory: Inventory, active: str = "main") -> Callable[[str], Says]
             )
         if kind == "link":
             return Says(values={"rtt_seconds": 0.005, "jitter_seconds": 0.001, "loss_ratio": 0.0})
-        if kind == "sensor":
-            limits = inventory.sensors[rest].thresholds
-            above = limits.warn_above if limits.warn_above is not None else limits.valid_max
-            below = limits.warn_below if limits.warn_below is not None else limits.valid_min
-            middle = 0.0 if inventory.sensors[rest].unit == "boolean" else (above + below) / 2
-            return Says(values={"value": middle})
+        if kind in ("sensor", "check"):
+            return calm(inventory.sensors[rest]) if kind == "sensor" else well(inventory.checks[rest])
         if kind in ("vm", "vcenter"):
             values = dict.fromkeys(OF_A_VM if kind == "vm" else OF_A_VCENTER, 1.0)
             return Says(values=values | {"snapshot_oldest_at": START})
         return Says(values={"duration_seconds": 0.01})
 
     return says
+
+
+def calm(sensor: Sensor) -> Says:
+    """Return what a sensor says that alarms nobody."""
+    limits = sensor.thresholds
+    above = limits.warn_above if limits.warn_above is not None else limits.valid_max
+    below = limits.warn_below if limits.warn_below is not None else limits.valid_min
+    return Says(values={"value": 0.0 if sensor.unit == "boolean" else (above + below) / 2})
+
+
+def well(check: Check) -> Says:
+    """Return how a check answers on a good day."""
+    values = {"duration_seconds": 0.01}
+    facts: dict[str, str] = {}
+    if isinstance(check, DiskCheck):
+        values |= {"disk_free_bytes": 8e10, "disk_size_bytes": 1e11, "disk_free_ratio": 0.8, "inodes_free_ratio": 0.9}
+        facts = {"mount": check.mount}
+    if isinstance(check, UnitCheck):
+        facts = {"load": "loaded", "active": "active", "sub": "running", "result": "success"}
+    if isinstance(check, CertificateCheck):
+        values["not_after_seconds"] = START + 90 * 86400
+    if isinstance(check, ClockCheck):
+        values |= {"clock_offset_seconds": 0.001, "clock_uncertainty_seconds": 0.004}
+        facts = {"synchronized": "yes"}
+    if isinstance(check, LagCheck):
+        values["lag_seconds"] = 0.5
+    return Says(values=values, facts=facts)
 
 
 class World:
@@ -195,6 +222,7 @@ class World:
         found += [f"dns/{key}" for key, server in inventory.dns_servers.items() if server.site == site]
         found += [f"vcenter/{key}" for key, vcenter in inventory.vcenters.items() if vcenter.site == site]
         found += [f"sensor/{key}" for key, sensor in inventory.sensors.items() if sensor.site == site]
+        found += [f"check/{key}" for key, one in inventory.checks.items() if site_of(one, inventory.hosts) == site]
         for key in inventory.systems:
             found += [f"front/{key}/{site}", f"database/{key}/{site}"]
         return found

@@ -1,5 +1,6 @@
-"""What a simulated host does when a command is run on it: ``ledgerctl`` and a few plain words. No shell.
+"""What a simulated host does when a command is run on it: ``ledgerctl`` and a few plain words.
 
+No shell: of ``sh`` it knows only what comes of the program by which the monitor asks for disks, units and the clock.
 Exit codes: 0 done, 1 could not be done, 2 usage, 3 stale epoch (and, as systemd has it, an inactive unit), 4 a backup
 that is damaged or missing, 127 no such command. Every ``ledgerctl`` word may be repeated; results are one JSON object
 on standard output, reasons one line on standard error.
@@ -18,16 +19,13 @@ from functools import partial
 from lab.ledger import PeerUnreachableError, StaleEpochError
 from lab.plan import DeploymentPlan
 from lab.scenario import Estate
+from lab.servers import disks
 from lab.vault import DamagedError, Manifest, Restored
 
-DONE, FAILED, USAGE, STALE_EPOCH, INACTIVE, DAMAGED, NOT_FOUND = 0, 1, 2, 3, 3, 4, 127
+DONE, FAILED, USAGE, STALE_EPOCH, INACTIVE, DAMAGED, NO_SUCH_FILE, NOT_FOUND = 0, 1, 2, 3, 3, 4, 66, 127
+SHELL = "sh"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 UNITS = ("ssh", "sshd", "cron")
-DISK_TABLE = (
-    "Filesystem     1024-blocks     Used Available Capacity Mounted on\n"
-    "/dev/sda1         51343840 11278336  37425012      24% /\n"
-    "/dev/sdb1        206292664 60190720 135549988      31% /var/lib/ledger\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +41,17 @@ class _Usage(Exception):
     """A command line that is not understood."""
 
 
-def run(estate: Estate, host: str, words: Sequence[str]) -> Outcome:
-    """Run the command ``words`` (at least one) on a host; where the fault ``lie`` says so, only pretend to."""
+def run(estate: Estate, host: str, words: Sequence[str], given: str = "") -> Outcome:
+    """Run the command ``words`` (at least one) on a host; where the fault ``lie`` says so, only pretend to.
+
+    ``given`` is what came on standard input; only a shell reads it.
+    """
     lie = estate.faults.get("lie", host)
     lies = lie is not None and list(words[: len(lie.text("command").split())]) == lie.text("command").split()
     try:
         if words[0] == "ledgerctl":
             return _ledgerctl(estate, host, words[1:], lies=lies)
-        return _plain(estate, host, words)
+        return _survey(estate, host, given) if words[0] == SHELL else _plain(estate, host, words)
     except _Usage as usage:
         return Outcome(USAGE, errors=f"{words[0]}: {usage}\n")
     except StaleEpochError as error:
@@ -171,16 +172,45 @@ def _plain(estate: Estate, host: str, words: Sequence[str]) -> Outcome:
         "false": Outcome(FAILED),
         "hostname": Outcome(output=f"{host}\n"),
         "uptime": Outcome(output=f" {clock} up 42 days,  3:07,  1 user,  load average: 0.08, 0.05, 0.01\n"),
-        "df -P": Outcome(output=DISK_TABLE),
+        "df -P": Outcome(output=disks.table(estate, host)),
     }
     return known.get(" ".join(words)) or Outcome(NOT_FOUND, errors=f"{words[0]}: command not found\n")
 
 
 def _unit(estate: Estate, host: str, unit: str) -> Outcome:
+    return Outcome(output="active\n") if _runs(estate, host, unit) else Outcome(INACTIVE, "inactive\n")
+
+
+def _runs(estate: Estate, host: str, unit: str) -> bool:
     deployment = estate.deployment_of_host(host)
     serves = deployment is not None and not estate.database(deployment.system, deployment.site).stopped
-    active = unit.removesuffix(".service") in (*UNITS, *(("ledger",) if serves else ()))
-    return Outcome(output="active\n") if active else Outcome(INACTIVE, "inactive\n")
+    return unit.removesuffix(".service") in (*UNITS, *(("ledger",) if serves else ()))
+
+
+def _survey(estate: Estate, host: str, questions: str) -> Outcome:
+    """Do what a shell does with the monitor's program, which asks for one thing after the other (two lines each)."""
+    lines = questions.splitlines()
+    printed = []
+    for number, (kind, value) in enumerate(zip(lines[::2], lines[1::2], strict=False), 1):
+        answer = _answer(estate, host, kind, value)
+        printed.append(f"{answer.output}{answer.errors}\nkaraula:{number}:{answer.status}\n")
+    return Outcome(output="".join(printed))
+
+
+def _answer(estate: Estate, host: str, kind: str, value: str) -> Outcome:
+    if kind == "clock":
+        skew = estate.faults.get("skew-clock", host)
+        return Outcome(output=f"{time.time() + (skew.number('seconds') if skew else 0.0):.9f}\n")
+    if kind == "unit":
+        runs = _runs(estate, host, value)
+        words = ("loaded", "active", "running") if runs else ("loaded", "inactive", "dead")
+        return Outcome(output="LoadState={}\nActiveState={}\nSubState={}\nResult=success\n".format(*words))
+    if kind in ("disk", "inodes"):
+        found = disks.row(estate, host, value, inodes=kind == "inodes")
+        return Outcome(NO_SUCH_FILE) if found is None else Outcome(output=found)
+    if kind == "certificate":
+        return Outcome(NO_SUCH_FILE)
+    return Outcome(NOT_FOUND, errors=f"{kind}: command not found\n")
 
 
 # -- reading and printing ---------------------------------------------------------------------------------------------

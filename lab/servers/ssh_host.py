@@ -18,7 +18,7 @@ import asyncssh
 from lab.identity import Identity
 from lab.plan import HostPlan
 from lab.scenario import Estate, Server
-from lab.servers.host_commands import USAGE, Outcome, run
+from lab.servers.host_commands import SHELL, USAGE, Outcome, run
 from lab.servers.listener import TcpListener
 
 CHUNK_BYTES = 65_536
@@ -95,12 +95,13 @@ class SshHost:
             inside.close()  # the client left, or could not log in
 
     async def _perform(self, process: asyncssh.SSHServerProcess[str]) -> None:
-        outcome = await self._outcome(process.command)
+        outcome = await self._outcome(process)
         process.stdout.write(outcome.output)
         process.stderr.write(outcome.errors)
         process.exit(outcome.status)
 
-    async def _outcome(self, command: str | None) -> Outcome:
+    async def _outcome(self, process: asyncssh.SSHServerProcess[str]) -> Outcome:
+        command = process.command
         if not command:
             return Outcome(USAGE, errors="this host runs single commands only\n")
         slow = self._estate.faults.get("slow-host", self._plan.key)
@@ -110,7 +111,10 @@ class SshHost:
             words = shlex.split(command)
         except ValueError as error:
             return Outcome(USAGE, errors=f"the command line cannot be read: {error}\n")
-        return run(self._estate, self._plan.key, words) if words else Outcome()
+        if not words:
+            return Outcome()
+        given = await process.stdin.read() if words[0] == SHELL else ""
+        return run(self._estate, self._plan.key, words, given)
 
 
 class _Doorkeeper(asyncssh.SSHServer):

@@ -68,7 +68,10 @@ RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
         (Health.DEGRADED, ""): Call("sensor-warning", "warning"),
         (Health.UNKNOWN, SENSOR_FAULT): Call("sensor-fault", "warning"),
     },
-    "check": {(Health.DOWN, ""): Call("check-down", "warning")},
+    "check": {
+        (Health.DOWN, ""): Call("check-down", "warning"),
+        (Health.DEGRADED, ""): Call("check-degraded", "warning"),
+    },
     "dns": {(Health.DOWN, ""): Call("dns-down", "critical")},
     "power": {(Health.DOWN, ""): Call("power-controller-down", "critical")},
 }

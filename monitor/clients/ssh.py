@@ -14,6 +14,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -22,7 +23,7 @@ from paramiko.pkey import UnknownKeyType
 
 from monitor.errors import CredentialError, DeadlineExceeded, Refused, SessionLost, Unreachable, Untrusted
 from monitor.knownhosts import KnownKey, distrust, host_name, known_keys
-from monitor.output import Output
+from monitor.output import Output, relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -253,11 +254,13 @@ class SshPool:
         timeout_s: float,
         stdin: bytes = b"",
         on_line: Callable[[str, str], None] | None = None,
+        on_sent: Callable[[], None] = lambda: None,
     ) -> SshResult:
         """Run a command and return its result, whatever its exit status.
 
         ``argv`` is quoted for the remote shell; a str is sent as it is. ``on_line(stream, line)`` is called on the
-        event loop for each line as it comes (stream: ``stdout`` or ``stderr``), always before ``run`` returns.
+        event loop for each line as it comes (stream: ``stdout`` or ``stderr``), always before ``run`` returns;
+        ``on_sent()`` in a worker's thread, the moment before the command is sent over an open connection.
         Raises, with the command not run: Unreachable, Untrusted, Refused, CredentialError; with its effect unknown:
         DeadlineExceeded, SessionLost. It is never sent twice.
         """
@@ -272,9 +275,10 @@ class SshPool:
             host_slot.release()
             raise
         loop = asyncio.get_running_loop()
-        output = Output(_emitter(loop, on_line))
+        output = Output(relay(loop, on_line))
         self._running.add(deadline)
-        future = loop.run_in_executor(self._executor, self._perform, session, command, stdin, output, deadline)
+        work = partial(self._perform, session, command, stdin, output, deadline, on_sent)
+        future = loop.run_in_executor(self._executor, work)
 
         def give_back(done: asyncio.Future[SshResult]) -> None:
             # When the thread ends, which after a cancellation is later than the coroutine.
@@ -308,11 +312,20 @@ class SshPool:
             busy = f"not sent within {deadline.seconds:g} s: earlier commands still hold every slot"
             raise Unreachable(f"{session.where}: {busy}") from error
 
-    def _perform(self, session: _Session, command: str, stdin: bytes, output: Output, deadline: _Deadline) -> SshResult:
+    def _perform(
+        self,
+        session: _Session,
+        command: str,
+        stdin: bytes,
+        output: Output,
+        deadline: _Deadline,
+        on_sent: Callable[[], None],
+    ) -> SshResult:
         """Run in a worker thread."""
         started = self._clock.monotonic()
         line, channel = session.channel(deadline)
         try:
+            on_sent()
             _start(session.where, line, channel, command, deadline)
             _pump(channel, stdin, output, deadline)
             while deadline.left() and not channel.status_event.wait(min(SLICE_S, deadline.left())):
@@ -334,22 +347,6 @@ class SshPool:
             elapsed_s=self._clock.monotonic() - started,
             dropped_bytes=output.dropped_bytes,
         )
-
-
-def _emitter(
-    loop: asyncio.AbstractEventLoop, on_line: Callable[[str, str], None] | None
-) -> Callable[[str, list[str]], None] | None:
-    if on_line is None:
-        return None
-
-    def deliver(stream: str, lines: list[str]) -> None:
-        for line in lines:
-            on_line(stream, line)
-
-    def emit(stream: str, lines: list[str]) -> None:
-        loop.call_soon_threadsafe(deliver, stream, lines)
-
-    return emit
 
 
 def _start(where: str, line: _Line, channel: paramiko.Channel, command: str, deadline: _Deadline) -> None:

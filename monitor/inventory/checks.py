@@ -5,11 +5,17 @@ A kind has exactly the keys it needs, so that a key of another kind is a mistake
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, HostCheck, LagCheck, UnitCheck
 from monitor.inventory.values import Host, Key, Model, Port, Url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from monitor.inventory.equipment import SshHost
 
 
 class TcpCheck(Model):
@@ -39,4 +45,12 @@ class IcmpCheck(Model):
     address: Host
 
 
-Check = Annotated[TcpCheck | HttpCheck | IcmpCheck, Field(discriminator="probe")]
+Check = Annotated[
+    TcpCheck | HttpCheck | IcmpCheck | DiskCheck | UnitCheck | CertificateCheck | ClockCheck | LagCheck,
+    Field(discriminator="probe"),
+]
+
+
+def site_of(check: Check, hosts: Mapping[str, SshHost]) -> str:
+    """Return the site that a check belongs to: its own, or its host's. Raises KeyError when there is no such host."""
+    return hosts[check.host].site if isinstance(check, HostCheck) else check.site

@@ -14,6 +14,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from monitor.inventory.checks_hosts import HostCheck
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -89,7 +91,6 @@ def _equipment(inventory: Inventory) -> dict[str, tuple[str, ...]]:
         ("vcenter", inventory.vcenters),
         ("dns", inventory.dns_servers),
         ("sensor", inventory.sensors),
-        ("check", inventory.checks),
     )
     for kind, entries in at_sites:
         found |= {f"{kind}/{key}": (f"site/{entry.site}",) for key, entry in entries.items()}
@@ -99,6 +100,12 @@ def _equipment(inventory: Inventory) -> dict[str, tuple[str, ...]]:
             vm = f"vm/{host.vcenter}/{host.vm}"
             found[vm] = (f"site/{host.site}", f"vcenter/{host.vcenter}")
             found[f"host/{key}"] += (vm,)
+    for key, check in inventory.checks.items():
+        if isinstance(check, HostCheck):
+            of_host = f"host/{check.host}"
+            found[f"check/{key}"] = (*found.get(of_host, ()), of_host)
+        else:
+            found[f"check/{key}"] = (f"site/{check.site}",)
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
+from monitor.inventory.checks_hosts import PATH, UNIT
 from monitor.inventory.values import HOST, KEY, OID, PAGE, REFERENCE, SUBJECT
 from monitor.problem import Problem, did_you_mean
 from monitor.yamlfile import describe, resolve, shorten
@@ -57,6 +58,8 @@ _FORMS: Mapping[str, str] = {
     OID: "expected an OID such as 1.3.6.1.2.1.33.1.2.4.0",
     PAGE: "expected a path that starts with '/'",
     SUBJECT: "expected a subject such as system/ncts or link/tabanovce/backup",
+    PATH: "expected an absolute path without spaces",
+    UNIT: "expected the name of a systemd unit such as 'nginx.service'",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monitor.inventory.checks_hosts import HostCheck
 from monitor.problem import did_you_mean
 from monitor.yamlfile import shorten
 
@@ -38,12 +39,13 @@ def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: D
 
 def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
     """Yield where a name stands, the name, and the section that must have it."""
-    for section in ("vcenters", "hosts", "power_controllers", "dns_servers", "sensors", "checks"):
+    for section in ("vcenters", "hosts", "power_controllers", "dns_servers", "sensors"):
         for key, entry in getattr(inventory, section).items():
             yield (section, key, "site"), entry.site, "sites"
     for key, host in inventory.hosts.items():
         if host.vcenter is not None:
             yield ("hosts", key, "vcenter"), host.vcenter, "vcenters"
+    yield from _named_by_checks(inventory)
     for key, system in inventory.systems.items():
         yield from _named_by_system(("systems", key), system)
     for key, links in inventory.links.items():
@@ -53,6 +55,14 @@ def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
         yield ("schedules", key, "system"), schedule.system, "systems"
     for key, response in inventory.responses.items():
         yield ("responses", key, "system"), response.system, "systems"
+
+
+def _named_by_checks(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
+    for key, check in inventory.checks.items():
+        if isinstance(check, HostCheck):
+            yield ("checks", key, "host"), check.host, "hosts"
+        else:
+            yield ("checks", key, "site"), check.site, "sites"
 
 
 def _named_by_system(path: Path, system: System) -> Iterator[tuple[Path, str, str]]:

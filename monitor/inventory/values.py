@@ -59,6 +59,7 @@ AlarmName = Literal[
     "sensor-warning",
     "sensor-fault",
     "check-down",
+    "check-degraded",
     "dns-down",
     "power-controller-down",
     "unknown",

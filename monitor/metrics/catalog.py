@@ -185,8 +185,36 @@ HOST_UP = _gauge("karaula_host_up", "", "host site", "1 if logging in by SSH wor
 DNS_UP = _gauge("karaula_dns_up", "", "server site", "1 if the DNS server answers, else 0")
 POWER_CONTROLLER_UP = _gauge("karaula_power_controller_up", "", "controller site", "1 if it answers, else 0")
 CHECK_UP = _gauge("karaula_check_up", "", "check site", "1 if the check succeeds, else 0")
+CHECK_RESPONSE = _gauge("karaula_check_response_seconds", "seconds", "check site", "How long the check's answer took")
 TLS_NOT_AFTER = _gauge(
     "karaula_tls_not_after_timestamp_seconds", "seconds", "subject", "When the server's certificate ends"
+)
+
+# -- hosts by SSH, by the checks of kind disk, unit, certificate, clock and lag
+DISK_FREE = _gauge("karaula_host_disk_free_bytes", "bytes", "check host site", "Room left for an ordinary user")
+DISK_SIZE = _gauge("karaula_host_disk_size_bytes", "bytes", "check host site", "All that an ordinary user may fill")
+DISK_FREE_RATIO = _gauge("karaula_host_disk_free_ratio", "ratio", "check host site", "Part of the room that is left")
+INODES_FREE_RATIO = _gauge(
+    "karaula_host_disk_inodes_free_ratio", "ratio", "check host site", "Part of the inodes that is left"
+)
+UNIT_ACTIVE = _gauge("karaula_host_unit_active", "", "check host site", "1 if the systemd unit is active, else 0")
+CERTIFICATE_NOT_AFTER = _gauge(
+    "karaula_host_certificate_not_after_timestamp_seconds",
+    "seconds",
+    "check host site",
+    "When the certificate in the host's file ends",
+)
+CLOCK_OFFSET = _gauge(
+    "karaula_host_clock_offset_seconds", "seconds", "check host site", "How far the host's clock is ahead of ours"
+)
+CLOCK_UNCERTAINTY = _gauge(
+    "karaula_host_clock_uncertainty_seconds",
+    "seconds",
+    "check host site",
+    "How far the offset may be wrong either way: half of the round trip",
+)
+HOST_LAG = _gauge(
+    "karaula_host_replication_lag_seconds", "seconds", "check host site", "What the host's lag command printed"
 )
 
 # -- sensors
@@ -228,6 +256,7 @@ SOURCE_SUCCESS = _gauge(
     "karaula_source_last_success_timestamp_seconds", "seconds", "source", "When a target last answered with OK"
 )
 SOURCE_DURATION = _gauge("karaula_source_duration_seconds", "seconds", "source", "How long the newest round took")
+STARTED = _gauge("karaula_start_timestamp_seconds", "seconds", "", "When the daemon began to watch")
 EVALUATED = _gauge("karaula_evaluation_timestamp_seconds", "seconds", "", "When states and alarms were last worked out")
 PART_SILENT = _gauge(
     "karaula_part_silent_seconds",

@@ -10,8 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
-from monitor.metrics import vcenters
+from monitor.metrics import checks, vcenters
 from monitor.metrics.catalog import Family
 from monitor.status.evaluate import SENSOR_FAULT, sla_of
 from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
@@ -61,6 +62,7 @@ class View:
     sources: tuple[SourceStats, ...]
     skipped: Mapping[tuple[str, str], int]
     channels: tuple[ChannelStats, ...]
+    started_at: float
     evaluated_at: float
     history_failing: bool
     history_pending: int
@@ -184,7 +186,9 @@ def _places(sheet: _Sheet) -> None:
     for key, controller in inventory.power_controllers.items():
         sheet.up(m.POWER_CONTROLLER_UP, (key, controller.site), f"power/{key}")
     for key, check in inventory.checks.items():
-        sheet.up(m.CHECK_UP, (key, check.site), f"check/{key}")
+        sheet.up(m.CHECK_UP, (key, site_of(check, inventory.hosts)), f"check/{key}")
+    for sample in checks.samples(inventory, view.statuses, view.good):
+        sheet.add(*sample)
 
 
 def _sensors(sheet: _Sheet) -> None:
@@ -223,6 +227,7 @@ def _itself(sheet: _Sheet) -> None:
         sheet.add(m.SOURCE_DURATION, labels, source.duration_s)
     for (subject, source_key), count in sorted(view.skipped.items()):
         sheet.add(m.TARGET_SKIPPED, (subject, source_key), count)
+    sheet.add(m.STARTED, (), view.started_at)
     sheet.add(m.EVALUATED, (), view.evaluated_at)
     for part, silent_s in view.parts_silent_s.items():
         sheet.add(m.PART_SILENT, (part,), silent_s)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from monitor.inventory.checks_hosts import HostCheck
 from monitor.probe import Answer
-from monitor.status import vsphere
+from monitor.status import checks, vsphere
 from monitor.status.hysteresis import Judgement
 from monitor.status.state import Health
 
@@ -64,6 +65,19 @@ def _link(observation: Observation, name: str, inventory: Inventory) -> Judgemen
     if rtt_ms > sla.rtt_ms:
         found.append(f"round trip {rtt_ms:.3g} ms is over the agreed {sla.rtt_ms:g} ms")
     return Judgement(Health.DEGRADED, "; ".join(found)) if found else plain
+
+
+def _check(observation: Observation, name: str, inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    check = inventory.checks.get(name)
+    if plain.detail == UNTRUSTED and isinstance(check, HostCheck):  # as of a database: nothing is known of our host
+        return Judgement(Health.UNKNOWN, plain.reason, UNTRUSTED)
+    if plain.health is not Health.OK or check is None:
+        return plain
+    try:
+        return checks.judge(check, observation)
+    except KeyError as error:  # the answer lacks what it is to be judged by: nothing is known
+        return Judgement(Health.UNKNOWN, f"the answer has no {error.args[0]}")
 
 
 def _database(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
@@ -147,4 +161,5 @@ _JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
     "esx": _vcenter,
     "vm": _vm,
     "datastore": _datastore,
+    "check": _check,
 }

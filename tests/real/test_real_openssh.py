@@ -3,117 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from real_kit import free_port, need
+from sshd_kit import ADDRESS, LONG_S, Sshd
 
 from monitor.clients.ssh import SshPool
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import CredentialError, DeadlineExceeded, Refused, SessionLost, Unreachable, Untrusted
-from monitor.inventory.equipment import SshHost
 from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
 from monitor.probes.ssh import DatabaseParams, HostParams, SshProbe
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
-
-ADDRESS = "127.94.0.21"
-LONG_S = 20.0  # for what must succeed, however slow the machine
-
-
-class Sshd:
-    """One sshd of its own, with its own keys, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port(ADDRESS)
-        self.binary = need("sshd", "openssh-server")
-        self.keygen = need("ssh-keygen", "openssh-client")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.known_hosts = folder / "known_hosts"
-        for name in ("host", "ssh-karaula", "other"):
-            self.new_key(name)
-        (folder / "authorized").write_text((folder / "ssh-karaula.pub").read_text())
-        self.trust()
-        if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-
-    def new_key(self, name: str, kind: str = "ed25519") -> None:
-        (self.folder / name).unlink(missing_ok=True)
-        subprocess.run([self.keygen, "-q", "-t", kind, "-N", "", "-f", self.folder / name], check=True)
-
-    def trust(self, name: str = "host") -> None:
-        public = (self.folder / f"{name}.pub").read_text()
-        self.known_hosts.write_text(f"# made by a test\n[{ADDRESS}]:{self.port} {public}")
-
-    def hash_names(self) -> None:
-        subprocess.run([self.keygen, "-q", "-H", "-f", self.known_hosts], check=True, capture_output=True)
-
-    def fingerprint(self, name: str) -> str:
-        shown = subprocess.run(
-            [self.keygen, "-l", "-f", self.folder / f"{name}.pub"], check=True, capture_output=True, text=True
-        )
-        return shown.stdout.split()[1]
-
-    def start(self, *options: str) -> None:
-        config = self.folder / "config"
-        lines = [
-            f"ListenAddress {ADDRESS}:{self.port}",
-            f"HostKey {self.folder / 'host'}",
-            f"AuthorizedKeysFile {self.folder / 'authorized'}",
-            "PidFile none",
-            "StrictModes no",
-            "UsePAM no",
-            "PasswordAuthentication no",
-            "KbdInteractiveAuthentication no",
-            *options,
-        ]
-        config.write_text("\n".join(lines) + "\n")
-        with (self.folder / "log").open("ab") as log:
-            command = [self.binary, "-D", "-e", "-f", config]
-            self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
-        give_up = time.monotonic() + LONG_S
-        while b"Server listening" not in (self.folder / "log").read_bytes():
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < give_up
-            time.sleep(0.02)
-
-    def family(self) -> list[int]:
-        """Return sshd's process id and those of the connections it serves, oldest first."""
-        assert self.process is not None
-        found = [self.process.pid]
-        for pid in found:
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            found += [int(child) for child in children.read_text().split()] if children.exists() else []
-        return found
-
-    def signal(self, number: signal.Signals) -> None:
-        for pid in self.family():
-            os.kill(pid, number)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-            (self.folder / "log").write_bytes(b"")
-
-    def host(self, **changes: object) -> SshHost:
-        known = {
-            "site": "main",
-            "address": ADDRESS,
-            "port": self.port,
-            "user": getpass.getuser(),
-            "credential": "ssh-karaula",
-        }
-        return SshHost.model_validate(known | changes)
 
 
 @pytest.fixture

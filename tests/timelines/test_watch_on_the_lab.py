@@ -73,15 +73,22 @@ async def test_everything_broken_at_once_is_named_each_by_its_own_alarm(tmp_path
                 ("cut-link", "stenje/backup"),
             ):
                 await asyncio.to_thread(lab.fault, fault, target)
+            await asyncio.to_thread(lab.fault, "fill-disk", "cdeps-db-main", percent=97)
+            await asyncio.to_thread(lab.fault, "fill-disk", "cdeps-db-dr", percent=90)
+            await asyncio.to_thread(lab.fault, "skew-clock", "cdeps-db-dr", seconds=-30)
             expected = {
                 "vcenter-down vcenter/vc-main",
                 "sensor-fault sensor/main-rack-1-temperature",
                 "host-untrusted host/vault-dr",
                 "crossing-on-backup crossing/blace",
                 "crossing-cut-off crossing/stenje",
+                "check-down check/cdeps-db-main-disk",
+                "check-degraded check/cdeps-db-dr-disk",
+                "check-down check/cdeps-db-dr-clock",
             }
             await until(lambda: expected <= alone(watch), 20, lambda: expected - alone(watch))
-            touched = ("vcenter/vc-main", "vm/vc-main/", "sensor/main-rack-", "host/vault-dr", "site/")
+            assert not_ok(watch)["check/cdeps-db-main-disk"].startswith("/var/lib/ledger has 3 % free (6.01 GB)")
+            touched = ("vcenter/vc-main", "vm/vc-main/", "sensor/main-rack-", "host/vault-dr", "check/", "site/")
             others = {
                 key: reason
                 for key, reason in not_ok(watch).items()
