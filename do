@@ -59,6 +59,7 @@ TEST_PACKAGES = (
     "bind9",
     "bind9-dnsutils",
     "prometheus",
+    "prometheus-alertmanager",
     "chromium",
     "golang-go",
     "golang-github-vmware-govmomi-dev",
