@@ -59,7 +59,6 @@ TEST_PACKAGES = (
     "bind9",
     "bind9-dnsutils",
     "prometheus",
-    "prometheus-alertmanager",
     "chromium",
     "golang-go",
     "golang-github-vmware-govmomi-dev",

@@ -20,7 +20,7 @@ from monitor.clients.ssh import SshPool
 from monitor.clients.vsphere import VcenterSession
 from monitor.clock import Clock
 from monitor.credential import Credentials
-from monitor.inventory.vcenters import Vcenter
+from monitor.inventory.equipment import Vcenter
 
 VCENTER_DEADLINE_S = 5.0
 
@@ -71,10 +71,10 @@ class Clients:
                 raise TypeError(f"{name} is a {type(client).__name__}")
             return client
 
-        inventory, trust, prints = files.inventory, files.inventory.trust, files.prints
+        watched, trust, prints = files.watched, files.watched.trust, files.prints
         ca_file, hosts_file = self._credentials.path(trust.tls_ca), self._credentials.path(trust.known_hosts)
         ca = (str(ca_file), prints[trust.tls_ca])
-        hosts = tuple((key, str(host), prints[host.credential]) for key, host in inventory.hosts.items())
+        hosts = tuple((key, str(host), prints[host.credential]) for key, host in watched.hosts.items())
         ssh_of = (str(hosts_file), prints[trust.known_hosts], hosts)
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, parts)
@@ -88,11 +88,11 @@ class Clients:
                     lambda entry=entry: self._vcenter(entry, trust.tls_ca),  # type: ignore[misc]  # a lambda with a default
                     VcenterSession,
                 )
-                for key, entry in inventory.vcenters.items()
+                for key, entry in watched.vcenters.items()
             }
             undo.pop_all()
         world = World(
-            inventory=inventory,
+            inventory=files.inventory,
             credentials=self._credentials,
             clock=self._clock,
             ssh=ssh,

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -18,6 +17,7 @@ from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
 from console.files import Files, differences, read_files
+from console.options import Options
 from console.reload import (
     REFUSED_ALARM,
     WAIT_FOR_REQUEST_S,
@@ -36,9 +36,11 @@ from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import newest
 from dr.engine.orchestrator import Orchestrator, Request, Rules
+from dr.engine.resume import unfinished
 from dr.evidence.report import Report
 from dr.evidence.report import report as make_report
 from dr.guards import RUN_GUARDS, STEP_GUARDS
+from dr.guards.shard import only_on_the_first
 from dr.journal.fold import ACTIVE
 from dr.journal.sqlite import SqliteJournal
 from dr.schedule import DueRun, Scheduler
@@ -48,6 +50,7 @@ from monitor.clients.http import HttpClient
 from monitor.clock import Clock, RealClock
 from monitor.credential import Credentials
 from monitor.errors import KaraulaError, StateError
+from monitor.inventory.behaviour import Response, Schedule
 from monitor.inventory.model import Inventory
 from monitor.metrics import configuration
 from monitor.metrics.catalog import Family
@@ -67,19 +70,6 @@ JOURNAL_ALARM = ("journal-failing", "karaula/journal")
 RETIRED_TICK_S = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Where the daemon finds and keeps things, and where it listens."""
-
-    inventory: Path
-    playbooks: Path
-    state: Path
-    credentials: Path | None
-    host: str = "127.0.0.1"
-    port: int = 8470
-    socket: Path | None = None
-
-
 class Daemon:
     """All parts of a running Karaula."""
 
@@ -88,7 +78,7 @@ class Daemon:
         self.options = options
         self.clock: Clock = clock or RealClock()
         self.credentials = Credentials(options.credentials)
-        self.files = read_files(options.inventory, options.playbooks, self.credentials)
+        self.files = read_files(options, self.credentials)
         self.loaded_at = self.clock.now()
         self.refused: Refused | None = None
         self.clients = Clients(self.credentials, self.clock, lambda system: newest(self.orchestrator.runs(), system))
@@ -126,19 +116,25 @@ class Daemon:
         self._undo.push_async_callback(self.clients.close)
         self.watch = self._make_watch(state, made.notices)
         self._undo.push_async_callback(self.watch.stop)
-        self.orchestrator = Orchestrator(journal, made.world, _rules(self.files), epoch_seen=self._epoch_seen)
+        self.orchestrator = Orchestrator(journal, made.world, self._rules(self.files), epoch_seen=self._epoch_seen)
         self._undo.push_async_callback(self.orchestrator.stop)
         journal_guard.pop_all()  # the orchestrator closes it now
         await self.watch.start()
+        if not self.options.shard.recovers and (begun := unfinished(journal)):
+            raise StateError(
+                f"run {begun[0]} in {state} is not over, and shard {self.options.shard} does no recovery; "
+                "start the daemon of this folder as shard 1"
+            )
         await self.orchestrator.start()
-        self.trigger = Trigger(self.inventory.responses, self.orchestrator, self.clock.now)
+        responses, schedules = self._by_itself
+        self.trigger = Trigger(responses, self.orchestrator, self.clock.now)
         for alarm in self.watch.alarms(active_only=True):
             self.trigger.raised(self._note(alarm))
         self.watch.subscribe(self._alarm_changed)
         self.scheduler = Scheduler(
             journal,
             self.orchestrator.in_thread,
-            self.inventory.schedules,
+            schedules,
             self.inventory.estate.timezone,
             self.clock,
             self._start_due,
@@ -159,15 +155,27 @@ class Daemon:
         """The inventory that holds now."""
         return self.files.inventory
 
+    def _rules(self, files: Files) -> Rules:
+        here = () if self.options.shard.recovers else (only_on_the_first(str(self.options.shard)),)
+        return Rules(files.playbooks, ACTIONS, (*here, *RUN_GUARDS), STEP_GUARDS, files.inventory.sha256)
+
+    @property
+    def _by_itself(self) -> tuple[Mapping[str, Response], Mapping[str, Schedule]]:
+        """What this daemon starts by itself: nothing, where it only watches."""
+        inventory = self.inventory
+        return (inventory.responses, inventory.schedules) if self.options.shard.recovers else ({}, {})
+
     def _make_watch(self, state: Path, notices: HttpClient) -> Watch:
-        notifier = Notifier(channels(self.inventory, notices), self.clock)
-        probes = make_probes(self.inventory, self.credentials, self.clock)
-        return Watch(self.inventory, targets(self.inventory), probes, state, self.clock, notifier)
+        watched = self.files.watched
+        notifier = Notifier(channels(watched, notices), self.clock)
+        probes = make_probes(watched, self.credentials, self.clock)
+        return Watch(watched, targets(watched), probes, state, self.clock, notifier)
 
     def _desk(self) -> Desk:
         return Desk(
             version=VERSION,
-            inventory=self.inventory,
+            inventory=self.files.watched,
+            shard=self.options.shard,
             watch=self.watch,
             orchestrator=self.orchestrator,
             scheduler=self.scheduler,
@@ -206,8 +214,8 @@ class Daemon:
                 supervisor.tell("READY=1", f"STATUS={self.refused.reason if self.refused else 'watching'}")
 
     async def _reload(self) -> Reloaded:
-        options, before = self.options, self.files
-        files = await asyncio.to_thread(read_files, options.inventory, options.playbooks, self.credentials)
+        before = self.files
+        files = await asyncio.to_thread(read_files, self.options, self.credentials)
         changes = differences(before, files)
         async with self.orchestrator.no_requests(WAIT_FOR_REQUEST_S):
             runs = self.orchestrator.runs()
@@ -221,13 +229,13 @@ class Daemon:
     async def _apply(self, files: Files) -> None:
         """Go on by ``files``, all parts in one step of the event loop: nobody meets a half. Raises KaraulaError."""
         inventory = files.inventory
-        fresh = make_probes(inventory, self.credentials, self.clock, stale_probes(self.files, files))
+        fresh = make_probes(files.watched, self.credentials, self.clock, stale_probes(self.files, files))
         made: Made | None = None
         try:
             made = self.clients.make(files)
             same_channels = made.notices is self.notices and tells_alike(self.inventory, inventory)
             told_by = None if same_channels else channels(inventory, made.notices)
-            self.watch.reload(inventory, targets(inventory), {**self.watch.probes, **fresh}, told_by)
+            self.watch.reload(files.watched, targets(files.watched), {**self.watch.probes, **fresh}, told_by)
         except BaseException:
             if made is not None:
                 self.clients.drop(made)
@@ -237,9 +245,10 @@ class Daemon:
         # From here on nothing can fail: every part is handed what was read and made.
         self.clients.take(made)
         self.notices, self.files = made.notices, files
-        self.orchestrator.reload(made.world, _rules(files))
-        self.trigger.reload(inventory.responses)
-        self.scheduler.reload(inventory.schedules, inventory.estate.timezone)
+        self.orchestrator.reload(made.world, self._rules(files))
+        responses, schedules = self._by_itself
+        self.trigger.reload(responses)
+        self.scheduler.reload(schedules, inventory.estate.timezone)
         change_desk(self.app, self._desk())
 
     # -- what the parts ask of one another ---------------------------------------------------------------------------
@@ -271,7 +280,14 @@ class Daemon:
 
     def _picture(self) -> Callable[[], tuple[Family, ...]]:
         view, recovery = self.watch.view(), tuple(self._recovery_families())
-        read = configuration.families(self.loaded_at, refused=self.refused is not None, shard=1, shards=1)
+        mine = self.options.shard
+        read = configuration.families(
+            self.loaded_at,
+            self.inventory.sha256,
+            refused=self.refused is not None,
+            shard=mine.number,
+            shards=mine.count,
+        )
         return lambda: (*families(view), *recovery, *read)
 
     def _start_press(self) -> None:
@@ -280,6 +296,8 @@ class Daemon:
         self._undo.callback(running.cancel)
 
     def _recovery_families(self) -> Iterator[Family]:
+        if not self.options.shard.recovers:
+            return iter(())  # another daemon's to say
         sites = {key: tuple(system.sites) for key, system in self.inventory.systems.items()}
         return dr_metrics.collect(self.orchestrator, sites, self.scheduler.upcoming)
 
@@ -362,7 +380,3 @@ class Daemon:
         else:
             self._ticks.pop(name, None)
         self.watch.pulse.beat(part)
-
-
-def _rules(files: Files) -> Rules:
-    return Rules(files.playbooks, ACTIONS, RUN_GUARDS, STEP_GUARDS, files.inventory.sha256)

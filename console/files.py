@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from console.options import Options
 from dr.actions import ACTIONS
 from dr.playbook.read import PlaybookFile, check, read_playbooks
 from monitor.credential import Credentials
@@ -18,28 +18,23 @@ from monitor.errors import CredentialError, InventoryError
 from monitor.inventory.dependencies import depends_on
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import missing_credentials, read, references_of
+from monitor.inventory.shard import part
+from monitor.inventory.subjects import SECTIONS
 from monitor.targets import targets
 
-# Sections whose entries are subjects, by the kind of these; what else there is is named by section and key.
-SECTIONS: Mapping[str, str] = {
-    "site": "sites",
-    "system": "systems",
-    "crossing": "crossings",
-    "vcenter": "vcenters",
-    "host": "hosts",
-    "dns": "dns_servers",
-    "power": "power_controllers",
-    "sensor": "sensors",
-    "check": "checks",
-}
-OF_PAIRS = frozenset({*SECTIONS.values(), "links"})
+OF_SUBJECTS = frozenset(SECTIONS.values())  # what else there is is named by section and key
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """One state of everything that was written. ``prints`` has the SHA-256 of every credential file by its name."""
+    """One state of everything that was written.
+
+    ``watched`` is the part of the inventory that this daemon watches, ``prints`` has the SHA-256 of every credential
+    file that this part names, by its name.
+    """
 
     inventory: Inventory
+    watched: Inventory
     playbooks: Mapping[str, PlaybookFile]
     prints: Mapping[str, str]
 
@@ -58,25 +53,29 @@ class Changes:
         return bool(self.added or self.removed or self.changed or self.others)
 
 
-def read_files(inventory_file: Path, playbook_folder: Path, credentials: Credentials) -> Files:
-    """Read and check everything that a person wrote. Raises InventoryError with every mistake of all files."""
-    inventory = read(inventory_file)
-    playbooks = read_playbooks(playbook_folder)
-    problems = [*check(playbooks, inventory, ACTIONS), *missing_credentials(inventory, credentials)]
+def read_files(options: Options, credentials: Credentials) -> Files:
+    """Read and check everything that a person wrote. Raises InventoryError with every mistake of all files.
+
+    Only the credentials of the part that is watched must be there.
+    """
+    inventory = read(options.inventory)
+    playbooks = read_playbooks(options.playbooks)
+    watched = part(inventory, options.shard)
+    problems = [*check(playbooks, inventory, ACTIONS), *missing_credentials(watched, credentials)]
     if problems:
         raise InventoryError(sorted(problems))
-    return Files(inventory, playbooks, dict(_prints(inventory, credentials)))
+    return Files(inventory, watched, playbooks, dict(_prints(watched, credentials)))
 
 
 def differences(before: Files, after: Files) -> Changes:
     """Return what differs, each list sorted."""
-    old, new = depends_on(before.inventory).keys(), depends_on(after.inventory).keys()
-    asked_before, asked_after = _asked(before.inventory), _asked(after.inventory)
+    old, new = depends_on(before.watched).keys(), depends_on(after.watched).keys()
+    asked_before, asked_after = _asked(before.watched), _asked(after.watched)
     changed = [
         subject
         for subject in old & new
         if asked_before.get(subject) != asked_after.get(subject)
-        or _entry(subject, before.inventory) != _entry(subject, after.inventory)
+        or _entry(subject, before.watched) != _entry(subject, after.watched)
     ]
     others = [*_others(before.inventory, after.inventory)]
     others += _differing("playbooks", _hashes(before.playbooks), _hashes(after.playbooks))
@@ -106,7 +105,7 @@ def _entry(subject: str, inventory: Inventory) -> Any:
         case (("front" | "database"), [system, site]):
             return inventory.systems[system].sites[site]
         case _, [key] if kind in SECTIONS:
-            return getattr(inventory, SECTIONS[kind]).get(key)
+            return getattr(inventory, SECTIONS[kind], {}).get(key)
         case _:
             return None
 
@@ -115,7 +114,7 @@ def _others(before: Inventory, after: Inventory) -> Iterator[str]:
     for name in type(after).model_fields:
         old, new = getattr(before, name), getattr(after, name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            if name not in OF_PAIRS:
+            if name not in OF_SUBJECTS:
                 yield from _differing(name, old, new)
         elif old != new:
             yield name

@@ -8,7 +8,8 @@ import faulthandler
 import signal
 from collections.abc import Callable
 
-from console.daemon import Daemon, Options
+from console.daemon import Daemon
+from console.options import Options
 from console.supervisor import of_this_process
 from monitor.errors import KaraulaError
 

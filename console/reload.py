@@ -71,7 +71,7 @@ def stale_probes(before: Files, after: Files) -> frozenset[str]:
     All when the CA, the known hosts or the content of a credential changed: sessions were opened with the old one.
     Else those one of whose targets is gone or is asked something else, so that no session to it is kept.
     """
-    old, new = targets(before.inventory), targets(after.inventory)
+    old, new = targets(before.watched), targets(after.watched)
     if before.inventory.trust != after.inventory.trust or any(
         after.prints.get(name, print_) != print_ for name, print_ in before.prints.items()
     ):

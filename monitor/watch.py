@@ -296,7 +296,7 @@ class Watch:
         unknown_after_s = UNKNOWN_AFTER * self._inventory.polling.stale_after_s
         own = {HISTORY_ALARM: self._record.error or None, **self._own}
         ours = [self._book.hold(*place, reason, now) for place, reason in own.items()]
-        changes = self._book.update(self._board.statuses(), self._board.alarming(), now, unknown_after_s)
+        changes = self._book.update(self._board.statuses(), self._board.expected, now, unknown_after_s)
         changes = joined([*ours, changes])
         self._record.keep(flips, changes.raised, changes.cleared)
         if self._keeper is not None:  # after the flips, for a mark vouches for them

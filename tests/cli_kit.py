@@ -40,6 +40,7 @@ from monitor.credential import Credentials
 from monitor.errors import DeadlineExceeded, InventoryError
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
+from monitor.inventory.shard import Shard
 from monitor.metrics.press import Page
 from monitor.probe import Observation
 from monitor.problem import Problem
@@ -267,6 +268,7 @@ class DeskDaemon:
         desk = Desk(
             version="0",
             inventory=estate(),
+            shard=Shard(),
             watch=self.watch,  # type: ignore[arg-type]  # as much of it as the command line shows
             orchestrator=self.orchestrator,
             scheduler=scheduler,

@@ -13,13 +13,14 @@ from dr.evidence.report import Report
 from dr.schedule import Scheduler
 from monitor.clock import Clock
 from monitor.inventory.model import Inventory
+from monitor.inventory.shard import Shard
 from monitor.metrics.press import Page
 from monitor.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The daemon's parts.
+    """The daemon's parts; ``inventory`` is what it watches.
 
     ``problems()`` says what is wrong with the daemon or with what it was told, a sentence each, and ``faults()`` what
     of it is work of its own that it cannot do; ``not_ready()`` why its picture is not complete. ``reload(by)`` reads
@@ -28,6 +29,7 @@ class Desk:
 
     version: str
     inventory: Inventory
+    shard: Shard
     watch: Watch
     orchestrator: Orchestrator
     scheduler: Scheduler
@@ -38,6 +40,12 @@ class Desk:
     reload: Callable[[str], Awaitable[Reloaded]]
     not_ready: Callable[[], list[str]]
     report: Callable[[str], Awaitable[Report]]
+
+    @property
+    def title(self) -> str:
+        """The estate's name, and which part of it this is."""
+        name = self.inventory.estate.name
+        return name if self.shard.count == 1 else f"{name} (shard {self.shard})"
 
 
 def desk_of(request: Request) -> Desk:

@@ -86,7 +86,7 @@ async def status(request: Request) -> StatusReply:
     desk = desk_of(request)
     return StatusReply(
         at=desk.clock.now(),
-        estate=desk.inventory.estate.name,
+        estate=desk.title,
         problems=desk.problems(),
         subjects=[subject_view(item) for _, item in sorted(desk.watch.statuses().items())],
         alarms=alarm_views(desk, active_only=True),

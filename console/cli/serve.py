@@ -13,6 +13,7 @@ from console.cli.check import FILE, FOLDER
 
 if TYPE_CHECKING:
     from console.daemon import Daemon
+    from monitor.inventory.shard import Shard
 
 HIGHEST_PORT = 65535
 
@@ -45,6 +46,23 @@ class Listen(click.ParamType[tuple[str, int]]):
         return str(address), int(port)
 
 
+class Part(click.ParamType["Shard"]):
+    """A shard, such as 2/5."""
+
+    name = "number/count"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Return the shard; fail with the reason."""
+        from monitor.inventory.shard import Shard, shard
+
+        if isinstance(value, Shard):
+            return value
+        try:
+            return shard(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command()
 @click.option("--inventory", type=FILE, default="inventory.yaml", show_default=True, help="The estate.")
 @click.option("--playbooks", type=FOLDER, default="playbooks", show_default=True, help="The folder of playbooks.")
@@ -74,6 +92,14 @@ class Listen(click.ParamType[tuple[str, int]]):
     help="The command line's socket; its permissions decide who may use the daemon. Default: "
     "karaula.sock in $RUNTIME_DIRECTORY (systemd) if that is set, else in the state folder.",
 )
+@click.option(
+    "--shard",
+    type=Part(),
+    envvar="KARAULA_SHARD",
+    default="1/1",
+    show_default=True,
+    help="Watch this part of the estate only; several daemons share it ($KARAULA_SHARD).",
+)
 def serve(
     inventory: Path,
     playbooks: Path,
@@ -81,10 +107,12 @@ def serve(
     credentials: Path | None,
     listen: tuple[str, int],
     socket: Path | None,
+    shard: Shard,
 ) -> None:
     """Run the daemon: watch, alarm, keep the calendar, do the runs. SIGTERM or Ctrl-C stops it.
 
-    Runs under way are journaled and go on at the next start.
+    Runs under way are journaled and go on at the next start. With --shard 1/3, 2/3 and 3/3 three daemons share the
+    estate, each with the same inventory and a state folder of its own; the first alone does recovery.
 
     \b
     Example:
@@ -92,14 +120,14 @@ def serve(
       karaula serve --inventory /etc/karaula/inventory.yaml \\
           --playbooks /etc/karaula/playbooks --state /var/lib/karaula
     """  # noqa: D301 - click's mark
-    from console.daemon import Options
+    from console.options import Options
     from console.process import serve as run
 
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if socket is None and runtime:
         socket = Path(runtime) / "karaula.sock"
     host, port = listen
-    run(Options(inventory, playbooks, state, credentials, host, port, socket), _started)
+    run(Options(inventory, playbooks, state, credentials, host, port, socket, shard), _started)
 
 
 def _started(daemon: Daemon) -> None:

@@ -22,16 +22,14 @@ KINDS = (
     "front",
     "database",
     "vcenter",
-    "esx",
-    "datastore",
     "host",
     "vm",
     "power",
     "dns",
     "check",
 )
-PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs", "esx": "ESXi hosts"}
-SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter", "esx": "ESXi host"}
+PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs"}
+SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter"}
 ALWAYS = ("system", "site")
 FEW = 4
 ALARM_WIDTH = 32
@@ -49,8 +47,9 @@ def overview(
     first = [item for kind in ALWAYS for item in kinds.pop(kind, [])]
     yield from _numbers(kinds)
     alarmed = set() if everything else {alarm["subject"] for alarm in answer["alarms"]}
-    yield Text()
-    yield _listed(first, screen, alarmed)
+    if first:  # none, where other daemons watch them
+        yield Text()
+        yield _listed(first, screen, alarmed)
     for found in kinds.values():
         bad = [item for item in found if item["health"] != "ok" and item["subject"] not in alarmed]
         shown = found if everything else bad[:FEW]

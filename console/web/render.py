@@ -28,7 +28,7 @@ def page(
     """Return the page; every template may use the estate's name, the time and the daemon's own problems."""
     desk = desk_of(request)
     environment: Environment = request.app.state.templates
-    values |= {"estate": desk.inventory.estate.name, "now": desk.clock.now(), "problems": desk.problems()}
+    values |= {"estate": desk.title, "now": desk.clock.now(), "problems": desk.problems()}
     return HTMLResponse(environment.get_template(template).render(values), status, headers)
 
 

@@ -11,16 +11,7 @@ if TYPE_CHECKING:
 
 NEVER_HELD_BACK = ("system/", "site/", "crossing/")
 EXPLAINS = frozenset(
-    {
-        "site-down",
-        "vcenter-down",
-        "esx-down",
-        "vm-down",
-        "host-down",
-        "host-untrusted",
-        "crossing-cut-off",
-        "crossing-on-backup",
-    }
+    {"site-down", "vcenter-down", "vm-down", "host-down", "host-untrusted", "crossing-cut-off", "crossing-on-backup"}
     | {"redundancy-lost"}
 )
 

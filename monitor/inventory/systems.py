@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from monitor.inventory.database import Database
 from monitor.inventory.values import PAGE, Endpoint, Host, Key, Model, Port, Seconds, Text, Url, Whole
-from monitor.inventory.vcenters import VmRule
 
 
 class Tiers(Model):
@@ -17,7 +16,6 @@ class Tiers(Model):
     database: tuple[Text, ...] = Field(min_length=1)
     application: tuple[Text, ...] = Field(min_length=1)
     web: tuple[Text, ...] = Field(min_length=1)
-    rules: tuple[VmRule, ...] = Field((), description="further VMs of a tier, by folder or custom attribute")
 
 
 class Front(Endpoint):
@@ -39,9 +37,6 @@ class Deployment(Model):
 
     vcenter: Key
     vms: Tiers
-    standby: Literal["running", "off"] = Field(
-        "running", description="off: its VMs may be off here (replicas); missing or orphaned ones are a fault"
-    )
     database_host: Key = Field(description="SSH host that answers for the database")
     front: Front
     fence: Fence
