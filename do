@@ -236,7 +236,7 @@ def test(*arguments: str) -> int:
 def check(*arguments: str) -> int:
     """Run what needs no servers."""
     setup()
-    return gates("-m", "not lab and not real and not browser", *arguments)
+    return gates("-m", "not lab and not real and not browser and not proof", *arguments)
 
 
 def bench(name: str = "") -> int:

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "unpause": ("console.cli.pause:unpause", "End a pause."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),
         "reload": ("console.cli.reload:reload", "Read the inventory and the playbooks anew, without a pause."),
+        "prove": ("console.cli.prove:prove", "Explore every course a playbook's run can take."),
         "schema": ("console.cli.schema:schema", "Print the JSON Schema that editors use."),
         "serve": ("console.cli.serve:serve", "Run the daemon."),
         "lab": ("console.cli.lab:lab", "Break and mend the simulated estate."),

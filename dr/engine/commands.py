@@ -21,6 +21,7 @@ from dr.journal.event import (
     StepIgnored,
 )
 from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.playbook.model import ancestors, brings_up_again
 
 
 def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequence[Event]:
@@ -66,7 +67,9 @@ def retry(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Eve
 def ignore(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
     """Pass over one failed or unknown step and go on; needs a reason.
 
-    A fence cannot be passed over, nor a step whose outputs a later one is going to use.
+    A fence cannot be passed over, nor a step whose outputs a later one is going to use. What is known not to have
+    happened cannot be passed over where the run is built upon it: a promotion, the proof that clients reach the
+    promoted side, and what holds a side down that a later step brings up (else two sites could be active at once).
     """
     _paused(run)
     _person(by)
@@ -77,6 +80,8 @@ def ignore(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Ev
         raise RunRefused(
             "fencing", f"step '{step}' is the fence; it cannot be passed over: retry it, or cancel the run"
         )
+    if record.state.failed:
+        _not_built_upon(run, record)
     users = [
         other.plan.id for other in run.steps.values() if other.state is StepState.QUEUED and uses(other.plan, step)
     ]
@@ -86,6 +91,31 @@ def ignore(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Ev
             f"step '{step}' cannot be passed over: '{users[0]}' works with what it yields; retry it, or cancel the run",
         )
     return (StepIgnored(now, step, by, reason), Resumed(now, by, reason))
+
+
+def _not_built_upon(run: Run, record: StepRecord) -> None:
+    """Refuse to pass over a failed step that later ones take for granted. Raises RunRefused."""
+    step = record.plan.id
+    if record.plan.promotes:
+        raise RunRefused(
+            "promotion",
+            f"step '{step}' did not promote {record.plan.site}; what follows would lead clients to a side "
+            "that is not active: retry it, or cancel the run",
+        )
+    plans = {key: other.plan for key, other in run.steps.items()}
+    if record.plan.proves_service and any(plans[need].promotes for need in ancestors(plans, step)):
+        raise RunRefused(
+            "proof",
+            f"step '{step}' is the proof that clients reach {record.plan.site}; without it no run is called a "
+            "success: retry it, or cancel the run, which then ends as it stands",
+        )
+    for other in brings_up_again(plans, step):
+        if run.steps[other].state is StepState.QUEUED:
+            raise RunRefused(
+                "held-down",
+                f"step '{step}' holds {run.system} at {record.plan.site} down and did not; step '{other}' "
+                "would bring it up beside the active side: retry it, or cancel the run",
+            )
 
 
 def cancel(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
@@ -107,6 +107,20 @@ class PlannedStep:
         """Tell whether the step is a fence."""
         return any(field == "fence" and value == "on" for _, field, value in self.effects)
 
+    @property
+    def touches_fence(self) -> bool:
+        """Tell whether the step closes or opens a fence."""
+        return any(field == "fence" for _, field, _ in self.effects)
+
+    @property
+    def proves_service(self) -> bool:
+        """Tell whether the step proves that clients reach the active side by the service's name."""
+        return (
+            self.action == "http_check"
+            and self.args.get("where") == "service"
+            and self.args.get("expect_role") == "active"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -169,6 +183,26 @@ def ancestors(steps: Mapping[str, Step] | Mapping[str, PlannedStep], step_id: st
             found.add(need)
             stack.extend(steps[need].needs)
     return found
+
+
+def brings_up_again(steps: Mapping[str, PlannedStep], step_id: str) -> Iterator[str]:
+    """Yield the steps behind ``step_id`` that bring up what it holds down: power or an open fence for its site.
+
+    Without it they would let a side that still believes to be primary take declarations beside the active one.
+    """
+    held = {
+        subject
+        for subject, field, value in steps[step_id].effects
+        if (field, value) == ("role", "standby") or (field == "power" and value.rpartition("-")[2] == "off")
+    }
+    for other in steps.values():
+        up = {
+            subject
+            for subject, field, value in other.effects
+            if (field, value) == ("fence", "off") or (field == "power" and value.rpartition("-")[2] == "on")
+        }
+        if held & up and step_id in ancestors(steps, other.id):
+            yield other.id
 
 
 def plan_from_json(body: Mapping[str, Any]) -> Plan:

@@ -7,14 +7,14 @@ inventory, so that a playbook that passes ``karaula check`` can be planned for e
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from dr.errors import PlaybookError
-from dr.playbook.model import ATTENDED, DIRECTION, Mistake, Playbook
+from dr.playbook.model import ATTENDED, DIRECTION, Mistake, Plan, Playbook
 from dr.playbook.plan import ActionShape, Subject, make_plan
 from monitor.errors import InventoryError
 from monitor.inventory.explain import explain
@@ -78,14 +78,25 @@ def check(files: Mapping[str, PlaybookFile], inventory: Inventory, actions: Mapp
     """Return every mistake of the playbooks against the inventory, and of the inventory against the playbooks."""
     found: set[Problem] = set()
     for file in files.values():
-        for key, system in inventory.systems.items():
-            sites = {"protected": system.protected_site, "recovery": system.recovery_site}
-            way = tuple(sites[word] for word in DIRECTION[file.playbook.kind])
-            for from_site, to_site in (way,) if file.playbook.kind in ATTENDED else (way, way[::-1]):
-                subject = Subject(inventory, "", key, from_site, to_site, "check")
-                _, mistakes = make_plan(file.name, file.playbook, subject, actions)
-                found.update(file.problem(mistake) for mistake in mistakes)
+        for subject in _subjects(file, inventory):
+            _, mistakes = make_plan(file.name, file.playbook, subject, actions)
+            found.update(file.problem(mistake) for mistake in mistakes)
     return sorted(found) + _named_in_inventory(files, inventory)
+
+
+def plans_of(file: PlaybookFile, inventory: Inventory, actions: Mapping[str, ActionShape]) -> list[Plan]:
+    """Return the plan of every run that the playbook can lead to; what ``check`` finds mistakes in is left out."""
+    made = (make_plan(file.name, file.playbook, subject, actions)[0] for subject in _subjects(file, inventory))
+    return [plan for plan in made if plan is not None]
+
+
+def _subjects(file: PlaybookFile, inventory: Inventory) -> Iterator[Subject]:
+    """Yield every system and direction that the playbook serves: a drill is also held after a failover."""
+    for key, system in inventory.systems.items():
+        sites = {"protected": system.protected_site, "recovery": system.recovery_site}
+        way = tuple(sites[word] for word in DIRECTION[file.playbook.kind])
+        for from_site, to_site in (way,) if file.playbook.kind in ATTENDED else (way, way[::-1]):
+            yield Subject(inventory, "", key, from_site, to_site, "check")
 
 
 def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory) -> list[Problem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dr.playbook.model import ATTENDED, Mistake, PlannedStep, Playbook, ancestors
+from dr.playbook.model import ATTENDED, Mistake, PlannedStep, Playbook, ancestors, brings_up_again
 
 MOVES = frozenset({"failover", "failback", "switchover"})
 PRODUCTION = frozenset({"role", "fence", "traffic", "power"})
@@ -83,9 +83,7 @@ class _Rules:
 
     def _proves_service(self, check: PlannedStep, promotion: PlannedStep) -> bool:
         return (
-            check.action == "http_check"
-            and check.args.get("where") == "service"
-            and check.args.get("expect_role") == "active"
+            check.proves_service
             and check.site == promotion.site
             and check.on_failure != "continue"
             and promotion.id in self.before[check.id]
@@ -97,6 +95,10 @@ class _Rules:
             what = "a fence" if step.fences else "a promotion" if step.promotes else ""
             if what and step.on_failure == "continue":
                 message = f"step '{step.id}' is {what}; the run must not go on without it"
+                yield self._mistake(step, message, "use 'stop'", "on_failure")
+            up = next(brings_up_again({each.id: each for each in self.steps}, step.id), "")
+            if up and step.on_failure == "continue":
+                message = f"step '{step.id}' holds {step.site} down; passed over, '{up}' would bring it up unchecked"
                 yield self._mistake(step, message, "use 'stop'", "on_failure")
             if step.on_failure == "undo":
                 for promotion in self.promoting:

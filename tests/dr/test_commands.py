@@ -190,6 +190,66 @@ def test_a_step_whose_outputs_are_needed_cannot_be_passed_over() -> None:
     assert commands.retry(run, "drain", "ana", "", 50.0)
 
 
+SERVICE = {"where": "service", "expect_role": "active"}
+BUILT_UPON = {
+    "promote": (
+        plan(step("promote", effects=(ROLE,)), step("dns", "promote")),
+        "what follows would lead clients to a side that is not active",
+    ),
+    "off": (
+        plan(
+            step("off", effects=(("system/ncts/main", "power", "web-off"),)),
+            step("power", "off", effects=(("system/ncts/main", "fence", "off"),)),
+        ),
+        "step 'power' would bring it up beside the active side",
+    ),
+    "follow": (
+        plan(
+            step("follow", effects=(("system/ncts/main", "role", "standby"),)),
+            step("look", "follow"),
+            step("machines", "look", effects=(("system/ncts/main", "power", "on"),)),
+        ),
+        "step 'machines' would bring it up beside the active side",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUILT_UPON)
+def test_what_did_not_happen_and_is_built_upon_cannot_be_passed_over(name: str) -> None:
+    """Each of these would let two sites be active, or none; a person who looked may still say that it did happen."""
+    the_plan, says = BUILT_UPON[name]
+    run = after(failed(begun(the_plan), name), Paused(6.0, "karaula", "no"))
+    with pytest.raises(RunRefused, match=says):
+        commands.ignore(run, name, "ana", "never mind", 50.0)
+    assert commands.retry(run, name, "ana", "", 50.0)
+    assert commands.cancel(run, "ana", "", 50.0)
+    lost = StepUnknown(5.0, name, 1, "?", True, "")
+    stuck = after(
+        begun(the_plan), StepStarted(4.0, name, 1, "k", 7), lost, StepProbed(7.0, name, 1, "cannot-tell", "?", {})
+    )
+    stuck = after(stuck, Paused(8.0, "karaula", "no"))
+    assert commands.ignore(stuck, name, "ana", "it is so, I looked", 50.0)
+
+
+def test_the_proof_that_clients_reach_the_promoted_side_cannot_be_passed_over() -> None:
+    the_plan = plan(
+        step("fence", effects=(FENCE,), site="main"),
+        step("promote", "fence", effects=(ROLE,)),
+        step("service", "promote", action="http_check", args=SERVICE),
+    )
+    run = after(
+        begun(the_plan),
+        StepStarted(4.0, "fence", 1, "k", 7),
+        StepSucceeded(5.0, "fence", 1, {"proof": "PROVEN"}, "", ""),
+        StepStarted(5.0, "promote", 1, "k", 7),
+        StepSucceeded(6.0, "promote", 1, {}, "", ""),
+    )
+    run = after(failed(run, "service"), Paused(8.0, "karaula", "no"))
+    with pytest.raises(RunRefused, match="without it no run is called a success"):
+        commands.ignore(run, "service", "ana", "never mind", 50.0)
+    assert commands.cancel(run, "ana", "", 50.0)
+
+
 def test_a_step_that_is_still_being_probed_waits_for_the_answer() -> None:
     run = after(
         failed(begun(), "fence"), StepStarted(4.0, "power", 1, "k", 7), StepUnknown(5.0, "power", 1, "?", True, "")

@@ -1,0 +1,182 @@
+"""`karaula prove`: every course that a playbook's run can take, held against the invariants of recovery."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console.cli.check import FILE, FOLDER
+from console.cli.session import output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from console.terminal.screen import Cell, Screen
+    from dr.checker.explore import Result
+    from dr.playbook.model import Plan
+
+MOST_FAULTS = 4
+LIMITS = (
+    "What is proven holds for the effects that the actions declare, for the engine and guards of this version, and for "
+    "at most {faults}; it says nothing of what an action does beyond its declaration."
+)
+
+
+@click.command()
+@click.argument("playbook", nargs=-1)
+@click.option("--system", "systems", multiple=True, help="Only this system; may be given several times.")
+@click.option("--faults", type=click.IntRange(0, MOST_FAULTS), default=2, show_default=True, help="How many at most.")
+@click.option("--most", type=click.IntRange(1), default=5_000_000, show_default=True, help="Moments a plan at most.")
+@click.option("--inventory", type=FILE, default="inventory.yaml", show_default=True, help="The estate.")
+@click.option("--playbooks", type=FOLDER, default="playbooks", show_default=True, help="The folder of playbooks.")
+@output_option
+def prove(
+    playbook: tuple[str, ...],
+    systems: tuple[str, ...],
+    faults: int,
+    most: int,
+    inventory: Path,
+    playbooks: Path,
+    output: str,
+) -> None:
+    """Explore every course that runs of PLAYBOOK (or of all) can take.
+
+    Each step may fail, or give no answer and have happened or not; a look may not tell; a site may be cut off; the
+    orchestrator may die at any moment; people may approve, refuse, retry, pass over, resume and cancel: in every
+    combination of at most --faults such disturbances. Needs no daemon and changes nothing.
+
+    Exit code 0: proven; 1: a course breaks an invariant, and is shown, or not everything could be explored.
+
+    \b
+    Example:
+      karaula prove
+      karaula prove failover --system ncts --faults 3
+    """  # noqa: D301 - click's mark
+    from console.terminal import exits
+    from console.terminal.screen import Screen, table
+    from dr.checker.laws import LAWS
+    from dr.checker.story import numbered
+
+    screen = Screen(as_json=output == "json")
+    plans = _plans(inventory, playbooks, playbook, systems)
+    began = time.perf_counter()
+    found = list(_explored(plans, faults, most, screen))
+    took_s = time.perf_counter() - began
+    moments = sum(result.moments for _, _, result in found)
+    screen.document(
+        {"faults": faults, "seconds": round(took_s, 3), "moments": moments, "proofs": [_body(*each) for each in found]}
+    )
+    headings = ("PLAYBOOK", "SYSTEMS", "STEPS", "MOMENTS", "RESULT", "COURSES END")
+    screen.say(table(headings, [_row(*each) for each in found]))
+    bad = [each for each in found if not each[2].proved]
+    for name, names, result in bad:
+        story = result.counterexample
+        if story is None:
+            screen.line(f"\n{name} was not explored to its end; allow more moments with --most")
+            continue
+        screen.line(f"\n{name} of {', '.join(names)} breaks law {story.law} ({LAWS[story.law]}):")
+        for line in numbered(story.course):
+            screen.line(f"  {line}")
+        screen.line(f"  Then: {story.wrong}")
+    rate = moments / took_s if took_s else 0.0
+    screen.line(f"\n{moments} moments in {took_s:.1f} s, {rate:.0f} a second")
+    screen.line(LIMITS.format(faults=f"{faults} disturbance{'' if faults == 1 else 's'} a run"))
+    click.get_current_context().exit(exits.FAILED if bad else exits.DONE)
+
+
+def _plans(inventory: Path, playbooks: Path, wanted: tuple[str, ...], systems: tuple[str, ...]) -> list[Plan]:
+    """Return the plans to prove. Raises InventoryError with every mistake, and UsageError for unknown names."""
+    from dr.actions import ACTIONS
+    from dr.playbook.read import check, plans_of, read_playbooks
+    from monitor.errors import InventoryError
+    from monitor.inventory.read import read
+    from monitor.problem import did_you_mean
+
+    estate, files = read(inventory), read_playbooks(playbooks)
+    problems = check(files, estate, ACTIONS)
+    if problems:
+        raise InventoryError(sorted(problems))
+    for what, names, known in (("playbook", wanted, files.keys()), ("system", systems, estate.systems.keys())):
+        for name in names:
+            if name not in known:
+                raise click.UsageError(f"unknown {what} '{name}'; {did_you_mean(name, known) or 'see karaula check'}")
+    return [
+        plan
+        for name in wanted or sorted(files)
+        for plan in plans_of(files[name], estate, ACTIONS)
+        if not systems or plan.system in systems
+    ]
+
+
+def _explored(
+    plans: list[Plan], faults: int, most: int, screen: Screen
+) -> Iterator[tuple[str, tuple[str, ...], Result]]:
+    """Yield playbook, systems and result; plans that differ in names only are explored once."""
+    from dr.checker.explore import explore, shape
+    from dr.checker.moves import Engine
+    from dr.guards import RUN_GUARDS, STEP_GUARDS
+
+    groups: dict[str, list[Plan]] = {}
+    for plan in plans:
+        groups.setdefault(f"{plan.playbook} {shape(plan)}", []).append(plan)
+    with _watched(screen) as progress:
+        for group in groups.values():
+            names = tuple(dict.fromkeys(plan.system for plan in group))
+            told = progress(f"{group[0].playbook} of {', '.join(names)}")
+            result = explore(group[0], faults, Engine(RUN_GUARDS, STEP_GUARDS), most=most, progress=told)
+            yield group[0].playbook, names, result
+
+
+class _watched:  # noqa: N801 - used as a context, like a function
+    """Shows on a terminal how many moments were explored; elsewhere nothing."""
+
+    def __init__(self, screen: Screen) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not screen.live)
+
+    def __enter__(self) -> Callable[[str], Callable[[int], None]]:
+        self._bar.start()
+        return self._named
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _named(self, what: str) -> Callable[[int], None]:
+        task = self._bar.add_task(what, total=None)
+        return lambda moments: self._bar.update(task, description=f"{what}: {moments} moments")
+
+
+def _row(name: str, systems: tuple[str, ...], result: Result) -> tuple[Cell, ...]:
+    from console.terminal.screen import cell
+    from console.terminal.words import BAD, GOOD
+
+    if result.proved:
+        verdict = cell("proven", GOOD)
+    elif result.counterexample is None:
+        verdict = cell("not explored to the end", BAD)
+    else:
+        verdict = cell(f"BREAKS law {result.counterexample.law}, see below", BAD)
+    ends = ", ".join(f"{count} {state}" for state, count in sorted(result.ends.items()))
+    return name, ", ".join(systems), str(len(result.plan.steps)), str(result.moments), verdict, ends
+
+
+def _body(name: str, systems: tuple[str, ...], result: Result) -> dict[str, Any]:
+    story = result.counterexample
+    return {
+        "playbook": name,
+        "systems": list(systems),
+        "steps": len(result.plan.steps),
+        "moments": result.moments,
+        "ends": result.ends,
+        "proved": result.proved,
+        "complete": result.complete,
+        "counterexample": None
+        if story is None
+        else {"law": story.law, "wrong": story.wrong, "course": list(story.course)},
+    }

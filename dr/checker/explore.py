@@ -1,0 +1,199 @@
+"""Every course a run can take with at most k disturbances, each moment once: breadth first, equal moments merged.
+
+Two moments are equal when nothing that ``decide``, a guard, a command or a law looks at tells them apart: times and
+texts do not, the order in which fences were opened and closed does. What is found holds for the declared effects under
+the stated bound, and says nothing beyond that. The shortest course to a broken law is the counterexample.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from dr.checker.laws import Broken, moment
+from dr.checker.moves import Engine, Move, Node, moves, outputs_of
+from dr.checker.world import first_world
+from dr.errors import IllegalEvent
+from dr.guard import Facts, Ruling
+from dr.journal.event import RunAccepted
+from dr.journal.fold import begin
+from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.playbook.model import Plan
+
+REQUESTER = "karaula"
+PROGRESS_EVERY = 2000
+STATES = {state: number for number, state in enumerate(StepState)}
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A course that breaks a law: what happened, in order, and what is wrong at its end."""
+
+    law: int
+    wrong: str
+    course: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Result:
+    """What exploring one plan has found. ``proved`` only when nothing was broken and nothing was left out."""
+
+    plan: Plan
+    faults: int
+    moments: int = 0
+    moves: int = 0
+    ends: dict[str, int] = field(default_factory=dict)
+    counterexample: Counterexample | None = None
+    complete: bool = True
+
+    @property
+    def proved(self) -> bool:
+        """Tell whether every law holds in every course."""
+        return self.complete and self.counterexample is None
+
+
+def explore(
+    plan: Plan,
+    faults: int,
+    engine: Engine,
+    *,
+    most: int = 5_000_000,
+    progress: Callable[[int], None] = lambda _moments: None,
+) -> Result:
+    """Explore every course of ``plan`` with at most ``faults`` disturbances, at most ``most`` moments."""
+    return _Search(plan, faults, engine, most, progress).run()
+
+
+class _Search:
+    def __init__(self, plan: Plan, faults: int, engine: Engine, most: int, progress: Callable[[int], None]) -> None:
+        self.engine = engine
+        self.most = most
+        self.progress = progress
+        self.result = Result(plan, faults)
+        accepted = RunAccepted(0.0, plan.to_json(), REQUESTER, "proof", "person", "", 0.0, 0.0)
+        second = RunAccepted(1.0, plan.to_json(), "bojan", "a second run", "person", "", 0.0, 0.0)
+        self.newcomer = begin("second", second)
+        self.first = Node(begin("proof", accepted), first_world(plan), 0.0, faults, outputs_of(plan))
+        self.came: dict[bytes, tuple[bytes | None, str]] = {}
+        self.leads: dict[bytes, list[bytes]] = {}  # backwards: who leads here
+        self.good: list[bytes] = []
+        self.unhurt = False
+
+    def run(self) -> Result:
+        first = key_of(self.first)
+        self.came[first] = (None, "")
+        queue = deque([(first, self.first)])
+        while queue and self.result.counterexample is None:
+            key, node = queue.popleft()
+            self.result.moments += 1
+            if self.result.moments % PROGRESS_EVERY == 0:
+                self.progress(self.result.moments)
+            if self.result.moments > self.most:
+                self.result.complete = False
+                return self.result
+            self._visit(key, node, queue)
+        if self.result.counterexample is None:
+            self._ways_out()
+        if self.result.counterexample is None and not self.unhurt:
+            self.result.counterexample = Counterexample(3, "without any disturbance the run does not succeed", ())
+        return self.result
+
+    def _visit(self, key: bytes, node: Node, queue: deque[tuple[bytes, Node]]) -> None:
+        run = node.run
+        for broken in (*moment(run, node.world), *self._second(run)):
+            self._found(key, broken)
+            return
+        if run.state.final:
+            self.good.append(key)
+            self.result.ends[run.state.value] = self.result.ends.get(run.state.value, 0) + 1
+            self.unhurt |= node.left == self.result.faults and run.state is RunState.SUCCEEDED
+            return
+        try:
+            self._follow(key, node, queue)
+        except IllegalEvent as error:
+            self._found(key, Broken(9, str(error)))
+
+    def _follow(self, key: bytes, node: Node, queue: deque[tuple[bytes, Node]]) -> None:
+        for move in moves(node, self.engine):
+            self.result.moves += 1
+            if move.broken:
+                self._found(key, move.broken[0], move)
+                return
+            after = key_of(move.node)
+            self.leads.setdefault(after, []).append(key)
+            if after not in self.came:
+                self.came[after] = (key, move.words)
+                queue.append((after, move.node))
+
+    def _second(self, run: Run) -> Iterator[Broken]:
+        """Let a second operator ask for the same system meanwhile: some guard must refuse."""
+        if run.state.final or run.state is RunState.ACCEPTED:
+            return
+        facts = Facts((run,), (), {run.system: run.plan.from_site})
+        if all(guard(self.newcomer, facts, None, 1.0).ruling is not Ruling.REFUSE for guard in self.engine.run_guards):
+            yield Broken(8, f"a second run of {run.system} is let in while this one is {run.state}")
+
+    def _found(self, key: bytes, broken: Broken, last: Move | None = None) -> None:
+        course = [last.words] if last is not None else []
+        at: bytes | None = key
+        while at is not None:
+            at, words = self.came[at]
+            if words:
+                course.append(words)
+        self.result.counterexample = Counterexample(broken.law, broken.words, tuple(reversed(course)))
+
+    def _ways_out(self) -> None:
+        """Walk back from every end; a moment that is not reached has no way out (law 4)."""
+        reached = set(self.good)
+        stack = list(self.good)
+        while stack:
+            for before in self.leads.get(stack.pop(), ()):
+                if before not in reached:
+                    reached.add(before)
+                    stack.append(before)
+        for key in self.came:
+            if key not in reached:
+                self._found(key, Broken(4, "from here the run can never end, whatever anybody does"))
+                return
+
+
+def shape(plan: Plan) -> str:
+    """Return the plan without what tells one system or site from another: plans of one shape have one proof."""
+    body = plan.to_json()
+    text = json.dumps([body["kind"], body["steps"]], sort_keys=True)
+    names = {plan.system: "SYSTEM", plan.from_site: "FROM", plan.to_site: "TO"}
+    return re.sub(r"[A-Za-z0-9-]+", lambda word: names.get(word[0], word[0]), text)
+
+
+def key_of(node: Node) -> bytes:
+    """Return what tells this moment from others: 16 bytes of a hash, for there are very many."""
+    run = node.run
+    fences = [(each.started_seq, name) for name, each in run.steps.items() if each.attempt and each.plan.touches_fence]
+    late = run.approval_expires_at is not None and node.now >= run.approval_expires_at
+    about = (
+        *(run.state, run.before_interruption, bool(run.approved_by), run.started_at is not None, bool(run.cancel_by)),
+        *(late, node.left, sorted(node.cut), sorted(node.forced), [name for _, name in sorted(fences)]),
+    )
+    steps = [_step_key(each, node.now) for each in run.steps.values()]
+    return blake2b(repr((about, steps, node.world.key)).encode(), digest_size=16).digest()
+
+
+def _step_key(record: StepRecord, now: float) -> int:
+    """Return, packed, what tells this step's state from others."""
+    waits = record.state is StepState.QUEUED and record.ended_at is not None
+    flags = (
+        record.attempt > 0,
+        record.cannot_tell,
+        record.crashed,
+        record.undoing,
+        bool(record.outputs),
+        waits and now < (record.ended_at or 0.0) + record.plan.retry_wait_s,
+    )
+    packed = STATES[record.state]
+    for flag in flags:
+        packed = packed << 1 | flag
+    return packed << 4 | record.retries_left

@@ -1,0 +1,103 @@
+"""The invariants of recovery, each as a pure question to one moment of a run; an empty answer is a clean one.
+
+1. At most one site of a system accepts declarations. 2. Nothing is promoted before the other side is fenced, in truth.
+3. Success means exactly one site active and the service's name leading to it. 5. A drill, backup or verification
+leaves production as it found it, and nothing of its own behind unless its cleaning up failed. Beyond these: no effect
+comes about twice unless a person forced it (6), the name is led to a primary only (7), no second run is let in beside
+an unfinished one (8), the engine never writes what its own journal refuses (9). Number 4, that every moment which is
+not final has a way out, is a question to the whole graph: ``explore`` asks it, and 9 as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from dr.checker.world import World, first_world
+from dr.journal.run import Run, RunState
+from dr.playbook.model import ATTENDED, PlannedStep
+
+LAWS: Mapping[int, str] = {
+    1: "at most one site accepts declarations",
+    2: "nothing is promoted before the other side is fenced",
+    3: "success means one active site, with the service's name leading to it, and without trouble there is success",
+    4: "every moment that is not final has a way out",
+    5: "a drill, backup or verification leaves production as it found it and nothing behind",
+    6: "no effect comes about twice",
+    7: "clients are led to a primary only",
+    8: "one run a system",
+    9: "the engine writes what its journal allows",
+}
+LEFTOVERS = frozenset({("bubble", "present"), ("scratch", "restored")})
+MOVES = frozenset({"failover", "switchover", "failback"})
+GOOD_ENDS = frozenset({RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_WARNINGS})
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A law that does not hold: its number and what is wrong, in words."""
+
+    law: int
+    words: str
+
+
+def moment(run: Run, world: World) -> Iterator[Broken]:
+    """Ask what must hold at every moment."""
+    plan = run.plan
+    accepting = [site for site in (plan.from_site, plan.to_site) if world.accepts(plan.system, site)]
+    if len(accepting) > 1:
+        yield Broken(1, f"{' and '.join(accepting)} both accept declarations of {plan.system}")
+    if plan.kind not in ATTENDED and world.production() != first_world(plan).production():
+        yield Broken(5, f"a {plan.kind} has changed production: {_difference(run, world)}")
+    if run.state in GOOD_ENDS:
+        yield from _success(run, world, accepting)
+    if run.state.final:
+        yield from _leftovers(run, world)
+
+
+def effect(run: Run, step: PlannedStep, world: World, *, forced: bool) -> Iterator[Broken]:
+    """Ask what must hold when the effect of ``step`` comes about in ``world`` (as it was before)."""
+    plan = run.plan
+    if step.id in world.applied and not forced:
+        yield Broken(6, f"step '{step.id}' takes effect a second time")
+    for subject, what, value in step.effects:
+        site = subject.rpartition("/")[2]
+        if what == "role" and value == "primary" and plan.kind in ATTENDED:
+            other = plan.to_site if site == plan.from_site else plan.from_site
+            if world.value(plan.system, other, "fence") != "on":
+                yield Broken(2, f"step '{step.id}' promotes {site} while {other} is not fenced")
+        if what == "traffic" and world.value(plan.system, value, "role") != "primary":
+            yield Broken(7, f"step '{step.id}' leads clients to {value}, which is not the primary")
+
+
+def _success(run: Run, world: World, accepting: list[str]) -> Iterator[Broken]:
+    plan = run.plan
+    if plan.kind in MOVES:
+        if accepting != [plan.to_site]:
+            yield Broken(
+                3, f"the run ends as {run.state}, and {' and '.join(accepting) or 'no site'} accepts declarations"
+            )
+        leads_to = world.values.get((f"system/{plan.system}", "traffic"), "")
+        if leads_to != plan.to_site:
+            yield Broken(3, f"the run ends as {run.state}, and the service's name leads to {leads_to}")
+
+
+def _leftovers(run: Run, world: World) -> Iterator[Broken]:
+    """Yield what the run leaves behind, unless the step that removes it was tried and the run says that it failed."""
+    for (subject, what), value in world.values.items():
+        if (what, value) not in LEFTOVERS:
+            continue
+        tried = any(
+            record.attempt and (subject, what, "absent") in record.plan.effects for record in run.steps.values()
+        )
+        if not tried or run.state in GOOD_ENDS:
+            yield Broken(5, f"the run ends as {run.state} and leaves its {what} behind at {subject}")
+
+
+def _difference(run: Run, world: World) -> str:
+    was = dict(first_world(run.plan).production())
+    return ", ".join(
+        f"{what} of {subject} is {value}, was {was.get((subject, what), 'nothing')}"
+        for (subject, what), value in world.production()
+        if was.get((subject, what)) != value
+    )

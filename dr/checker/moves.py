@@ -1,0 +1,327 @@
+"""What may happen next to a run: the engine's own next events, every outcome of a step under way, a crash, a person.
+
+The events come from the real ``decide``, ``admit``, ``gate``, ``fold``, guards and commands; only the world is
+played. Each *disturbance* costs one fault of the budget: a step that fails, times out (and happened, or did not), a
+probe that cannot tell, a death of the orchestrator, a site that cannot be reached, a person who cancels in the middle.
+What people do when they are asked (approve, deny, let the time run out, retry, resume, ignore, cancel) is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+
+from dr.checker.laws import Broken, effect
+from dr.checker.looks import possible
+from dr.checker.story import told
+from dr.checker.world import World
+from dr.engine import commands
+from dr.engine.transition import (
+    STEP_REFERENCE,
+    Admit,
+    Intent,
+    Perform,
+    Probe,
+    Record,
+    Undo,
+    WakeAt,
+    admit,
+    decide,
+    gate,
+)
+from dr.errors import RunRefused
+from dr.guard import Facts, Guard, Ruling, Verdict
+from dr.journal.event import (
+    CancelAsked,
+    Event,
+    Interrupted,
+    Scalar,
+    StepFailed,
+    StepProbed,
+    StepStarted,
+    StepSucceeded,
+    StepUnknown,
+    UndoFailed,
+    UndoStarted,
+    UndoSucceeded,
+)
+from dr.journal.fold import ACTIVE, fold
+from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.playbook.model import Plan, PlannedStep
+
+TOKEN = 2
+APPROVAL_S = 3600.0
+PERSON = "ana"
+PROVEN: Mapping[str, Scalar] = {"proof": "PROVEN"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The parts under proof; the real ones, unless a test plants a mistake."""
+
+    run_guards: Sequence[Guard]
+    step_guards: Sequence[Guard]
+    decide: Callable[[Run, float], tuple[Intent, ...]] = decide
+    fold: Callable[[Run, Event], Run] = fold
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One moment: the run as journaled, the world as it truly is, who cannot be reached, and how many faults are left.
+
+    ``outputs`` are what each step of the plan yields; ``forced`` are steps that a person had run again without knowing
+    whether they had happened.
+    """
+
+    run: Run
+    world: World
+    now: float
+    left: int
+    outputs: Mapping[str, dict[str, Scalar]]
+    cut: frozenset[str] = frozenset()
+    forced: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A way from one moment to the next, in words, and the laws it breaks."""
+
+    words: str
+    node: Node
+    broken: tuple[Broken, ...] = ()
+
+
+def moves(node: Node, engine: Engine) -> Iterator[Move]:
+    """Yield everything that may happen next."""
+    run = node.run
+    if run.state.final:
+        return
+    yield from _engine(node, engine)
+    for record in run.steps.values():
+        if record.undoing:
+            yield from _undone(node, engine, record)
+        elif record.state is StepState.IN_PROGRESS:
+            yield from _outcomes(node, engine, record)
+    yield from _people(node, engine)
+    if node.left and run.state in ACTIVE:
+        yield from _crash(node, engine)
+        if run.state is RunState.IN_PROGRESS:
+            asked = CancelAsked(node.now, PERSON, "changed her mind")
+            yield _then(node, engine, f"{PERSON} cancels the run in the middle", [asked], cost=1)
+
+
+def after(node: Node, engine: Engine, events: Iterable[Event], *, cost: int = 0) -> Node:
+    """Return the moment after ``events``. Raises IllegalEvent."""
+    run = node.run
+    for event in events:
+        run = engine.fold(run, event)
+    return replace(node, run=run, left=node.left - cost)
+
+
+def _then(node: Node, engine: Engine, words: str, events: Sequence[Event], *, cost: int = 0) -> Move:
+    return Move(words, after(node, engine, events, cost=cost))
+
+
+# -- the engine ----------------------------------------------------------------------------------------------------
+
+
+def _engine(node: Node, engine: Engine) -> Iterator[Move]:
+    """Yield the runner's next move: the first intent that changes something, as the runner carries them out."""
+    run, now = node.run, node.now
+    wakes = []
+    for intent in engine.decide(run, now):
+        match intent:
+            case Record(event):
+                yield _then(node, engine, told(event), [event])
+                return
+            case Admit():
+                verdicts = _judged(node, engine.run_guards, None)
+                yield _then(node, engine, "the guards are asked", admit(run, verdicts, TOKEN, now, APPROVAL_S))
+                return
+            case Perform(step, attempt):
+                yield _begun(node, engine, step, attempt)
+                return
+            case Probe(step, _):
+                yield from _probed(node, engine, run.steps[step])
+            case Undo(step):
+                yield _then(node, engine, f"undoing '{step}' begins", [UndoStarted(now, step, run.token)])
+                return
+            case WakeAt(at):
+                wakes.append(at)
+    if wakes and not any(record.state is StepState.IN_PROGRESS for record in run.steps.values()):
+        words = "nobody answers in time" if run.state is RunState.WAITING else "time passes"
+        yield Move(words, replace(node, now=min(wakes)))
+
+
+def _begun(node: Node, engine: Engine, step: str, attempt: int) -> Move:
+    run, now = node.run, node.now
+    verdicts = _judged(node, engine.step_guards, step)
+    ruled = gate(run, verdicts, step, now)
+    if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
+        refused = next(verdict for verdict in verdicts if verdict.ruling is not Ruling.ALLOW)
+        return _then(node, engine, f"guard '{refused.guard}' keeps step '{step}' from beginning", ruled)
+    started = StepStarted(now, step, attempt, f"{run.id}/{step}", run.token)
+    return _then(node, engine, f"step '{step}' begins (attempt {attempt})", [*ruled, started])
+
+
+def _judged(node: Node, guards: Sequence[Guard], step: str | None) -> list[Verdict]:
+    run = node.run
+    facts = Facts((), (), {run.system: run.plan.from_site})
+    return [guard(run, facts, step, node.now) for guard in guards]
+
+
+# -- the world ------------------------------------------------------------------------------------------------------
+
+
+def _outcomes(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
+    """Yield every way in which an attempt can end."""
+    step, attempt, now = record.plan, record.attempt, node.now
+    name = f"step '{step.id}'"
+    failed = StepFailed(now, step.id, attempt, "it failed", timed_out=False, retry_helps=True, output_sha256="")
+    lost = StepUnknown(now, step.id, attempt, "no answer in time", timed_out=True, output_sha256="")
+    unreached = _unreachable(node, step)
+    if unreached or not possible(node.world, node.run.plan, step):
+        why = f"{step.site} cannot be reached" if unreached else "the world is not so"
+        yield _then(node, engine, f"{name} fails: {why}", [failed])
+        if node.left and unreached and not step.reads_only:
+            yield _then(node, engine, f"{name} gets no answer: {why}", [lost], cost=1)
+        return
+    succeeded = StepSucceeded(now, step.id, attempt, node.outputs[step.id], "", "")
+    yield _happened(node, engine, f"{name} succeeds", record, succeeded)
+    if not node.left:
+        return
+    yield _then(node, engine, f"{name} fails", [failed], cost=1)
+    if step.reads_only:
+        return
+    yield _then(node, engine, f"{name} gets no answer; it did not happen", [lost], cost=1)
+    yield _happened(node, engine, f"{name} gets no answer; it did happen", record, lost, cost=1)
+    if _by_network(step):
+        gone = replace(node, cut=node.cut | {step.site})
+        yield _then(gone, engine, f"{step.site} is cut off; {name} fails", [failed], cost=1)
+        yield _happened(gone, engine, f"{step.site} is cut off just after {name} happened", record, lost, cost=1)
+
+
+def _happened(node: Node, engine: Engine, words: str, record: StepRecord, event: Event, *, cost: int = 0) -> Move:
+    """Let the effect come about; ``event`` is what the journal learns of it."""
+    step = record.plan
+    broken = tuple(effect(node.run, step, node.world, forced=step.id in node.forced)) if step.effects else ()
+    world = node.world.apply(step) if step.effects else node.world
+    return Move(words, after(replace(node, world=world), engine, [event], cost=cost), broken)
+
+
+def _probed(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
+    """Yield what looking at the world may find: the truth, or nothing."""
+    step, now = record.plan, node.now
+    if not _unreachable(node, step):
+        holds = node.world.holds(step)
+        outputs = node.outputs[step.id] if holds else {}
+        said = StepProbed(now, step.id, record.attempt, "yes" if holds else "no", "looked", outputs)
+        yield _then(node, engine, f"a look shows that '{step.id}' {'did' if holds else 'did not'} happen", [said])
+        if node.left:
+            yield _blind(node, engine, record, 1)
+    else:
+        yield _blind(node, engine, record, 0)
+
+
+def _blind(node: Node, engine: Engine, record: StepRecord, cost: int) -> Move:
+    said = StepProbed(node.now, record.plan.id, record.attempt, "cannot-tell", "no answer", {})
+    return _then(node, engine, f"a look cannot tell whether '{record.plan.id}' happened", [said], cost=cost)
+
+
+def _undone(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
+    step, now = record.plan, node.now
+    back = replace(node, world=node.world.undo(step))
+    yield _then(back, engine, f"'{step.id}' is undone", [UndoSucceeded(now, step.id)])
+    if node.left:
+        failed = [UndoFailed(now, step.id, "it failed")]
+        yield _then(node, engine, f"'{step.id}' cannot be undone", failed, cost=1)
+
+
+def _crash(node: Node, engine: Engine) -> Iterator[Move]:
+    """Let the orchestrator die and come back; each effect under way came about or did not."""
+    under_way = [
+        record for record in node.run.steps.values() if record.state is StepState.IN_PROGRESS or record.undoing
+    ]
+    able = [record for record in under_way if record.plan.effects and not _unreachable(node, record.plan)]
+    for came in product((False, True), repeat=len(able)):
+        world, words = node.world, []
+        broken: list[Broken] = []
+        for record, yes in zip(able, came, strict=True):
+            step = record.plan
+            if yes and record.undoing:
+                world = world.undo(step)
+            elif yes:
+                broken += effect(node.run, step, world, forced=step.id in node.forced)
+                world = world.apply(step)
+            words.append(f"'{step.id}' {'did' if yes else 'did not'} happen")
+        told = "the orchestrator dies and is started again" + (f"; {', '.join(words)}" if words else "")
+        moved = after(replace(node, world=world), engine, [Interrupted(node.now)], cost=1)
+        yield Move(told, moved, tuple(broken))
+
+
+def _unreachable(node: Node, step: PlannedStep) -> bool:
+    return step.site in node.cut and _by_network(step)
+
+
+def _by_network(step: PlannedStep) -> bool:
+    """Tell whether the step goes over its site's network; a fence has a network of its own."""
+    return not step.touches_fence
+
+
+def outputs_of(plan: Plan) -> dict[str, dict[str, Scalar]]:
+    """Return what each step yields: a fence its proof, and whatever later steps of the plan refer to."""
+    found: dict[str, dict[str, Scalar]] = {step.id: dict(PROVEN) if step.fences else {} for step in plan.steps}
+    for step in plan.steps:
+        for text in _texts(step.args):
+            for match in STEP_REFERENCE.finditer(text):
+                found.get(match[1], {}).setdefault(match[2], "x")
+    return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
+def _people(node: Node, engine: Engine) -> Iterator[Move]:
+    """Yield what a person who is asked may answer; refused commands change nothing."""
+    run, now = node.run, node.now
+    if run.state is RunState.WAITING:
+        yield from _said(
+            node, engine, f"{PERSON} approves", lambda: commands.approve(run, PERSON, "", run.plan_hash, now)
+        )
+        yield from _said(node, engine, f"{PERSON} says no", lambda: commands.deny(run, PERSON, "no", now))
+    if run.state is not RunState.PAUSED or any(record.state is StepState.IN_PROGRESS for record in run.steps.values()):
+        return
+    if node.cut:
+        yield Move(f"{' and '.join(sorted(node.cut))} can be reached again", replace(node, cut=frozenset()))
+    yield from _said(node, engine, f"{PERSON} resumes", lambda: commands.resume(run, PERSON, "", now))
+    yield from _said(node, engine, f"{PERSON} cancels", lambda: commands.cancel(run, PERSON, "enough", now))
+    for step, record in run.steps.items():
+        if not (record.state.failed or record.stuck):
+            continue
+        forcing = replace(node, forced=node.forced | {step}) if record.stuck else node
+        retry = partial(commands.retry, run, step, PERSON, "I looked", now)
+        yield from _said(forcing, engine, f"{PERSON} retries '{step}'", retry)
+        if not record.stuck or node.world.holds(record.plan):  # she looks first, as the sentence asks her to
+            ignore = partial(commands.ignore, run, step, PERSON, "I looked", now)
+            yield from _said(node, engine, f"{PERSON} passes over '{step}'", ignore)
+
+
+def _said(node: Node, engine: Engine, words: str, command: Callable[[], Sequence[Event]]) -> Iterator[Move]:
+    try:
+        events = command()
+    except RunRefused:
+        return
+    yield _then(node, engine, words, events)

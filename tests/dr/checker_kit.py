@@ -1,0 +1,124 @@
+"""The shipped plans, and ways to spoil them: what the checker must find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from dr.actions import ACTIONS
+from dr.checker.explore import Result, explore
+from dr.checker.moves import Engine
+from dr.guard import Facts, Guard, Ruling, Verdict
+from dr.guards import GUARDS, RUN_GUARDS, STEP_GUARDS
+from dr.journal.run import Run
+from dr.playbook.model import Plan, PlannedStep
+from dr.playbook.read import plans_of, read_playbooks
+from monitor.inventory.read import read
+
+TOP = Path(__file__).parents[2]
+REAL = Engine(RUN_GUARDS, STEP_GUARDS)
+Spoil = Callable[[Plan], Plan]
+
+
+@cache
+def every(playbook: str) -> tuple[Plan, ...]:
+    """Return the shipped playbook's plans for every system, in every direction."""
+    files, estate = read_playbooks(TOP / "playbooks"), read(TOP / "inventory.yaml")
+    return tuple(plans_of(files[playbook], estate, ACTIONS))
+
+
+def shipped(playbook: str) -> Plan:
+    """Return the one of NCTS, in its usual direction."""
+    return next(plan for plan in every(playbook) if plan.system == "ncts")
+
+
+def found(plan: Plan, faults: int = 1, engine: Engine = REAL) -> Result:
+    return explore(plan, faults, engine)
+
+
+# -- spoiling a plan --------------------------------------------------------------------------------------------------
+
+
+def with_steps(plan: Plan, steps: Iterable[PlannedStep]) -> Plan:
+    return replace(plan, steps=tuple(steps))
+
+
+def without(*ids: str) -> Spoil:
+    """Leave steps out; what needed them needs what they needed."""
+
+    def spoil(plan: Plan) -> Plan:
+        for gone in ids:
+            bridge = plan.step(gone).needs
+            kept = [
+                replace(
+                    step,
+                    needs=tuple(dict.fromkeys(n for need in step.needs for n in (bridge if need == gone else (need,)))),
+                )
+                for step in plan.steps
+                if step.id != gone
+            ]
+            plan = with_steps(plan, kept)
+        return plan
+
+    return spoil
+
+
+def changed(step_id: str, **changes: object) -> Spoil:
+    def spoil(plan: Plan) -> Plan:
+        steps = [replace(step, **changes) if step.id == step_id else step for step in plan.steps]  # type: ignore[arg-type]  # fields of a step
+        return with_steps(plan, steps)
+
+    return spoil
+
+
+def at_other_site(step_id: str) -> Spoil:
+    """Let the step do its work at the wrong side."""
+
+    def spoil(plan: Plan) -> Plan:
+        step = plan.step(step_id)
+        other = plan.to_site if step.site == plan.from_site else plan.from_site
+        effects = tuple(
+            (f"{subject.rpartition('/')[0]}/{other}", what, other if what == "traffic" else value)
+            for subject, what, value in step.effects
+        )
+        return changed(step_id, site=other, effects=effects)(plan)
+
+    return spoil
+
+
+def added(
+    like: str, of: Callable[[], Plan], new_id: str, needs: tuple[str, ...], before: str, **changes: object
+) -> Spoil:
+    """Put a step of another shipped plan in; ``before`` waits for it."""
+
+    def spoil(plan: Plan) -> Plan:
+        step = replace(of().step(like), id=new_id, needs=needs, **changes)  # type: ignore[arg-type]  # fields of a step
+        steps = [
+            replace(each, needs=(*each.needs, new_id)) if each.id == before else each for each in (*plan.steps, step)
+        ]
+        return with_steps(plan, steps)
+
+    return spoil
+
+
+def spoiled(plan: Plan, *ways: Spoil) -> Plan:
+    for way in ways:
+        plan = way(plan)
+    return plan
+
+
+# -- spoiling the engine ----------------------------------------------------------------------------------------------
+
+
+def no_guard(name: str) -> Engine:
+    """Return the engine with one guard that says yes to everything."""
+
+    def yes(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
+        return Verdict(name, Ruling.ALLOW, "off", "switched off")
+
+    def off(guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+        return tuple(yes if guard is GUARDS[name] else guard for guard in guards)
+
+    return Engine(off(RUN_GUARDS), off(STEP_GUARDS))
