@@ -69,7 +69,7 @@ def _measure(one: dict[str, Any]) -> tuple[Cell, ...]:
 
 
 def _value(value: float, unit: str) -> str:
-    return span(value) if unit == "s" else f"{value:g} {unit}"
+    return span(value) if unit == "s" else f"{value:g} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 def _finding(finding: dict[str, Any]) -> str:
