@@ -30,7 +30,9 @@ MOST_GRACE_S = 1.0
 MOST_JITTER_S = 2.0
 LONGEST_STOP_S = 5.0
 LATE_S = 15.0  # how late a round may begin before its loop counts as dead
-ASKS_OF_REACHABILITY = frozenset({"vsphere", "http", "tcp", "icmp", "stamp", "ssh", "dns", "tls"})
+ASKS_OF_REACHABILITY = frozenset(
+    {"vsphere", "http", "tcp", "icmp", "stamp", "ssh", "postgresql", "ldap", "ntp", "dns", "tls"}
+)
 
 
 @dataclass(slots=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from monitor.clients.postgresql import Place
 from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
+from monitor.inventory.checks_services import PostgresqlCheck
 from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
@@ -18,6 +20,7 @@ from monitor.probes.http import HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.nut import NutParams
+from monitor.probes.postgresql import PostgresqlParams
 from monitor.probes.snmp import SnmpParams
 from monitor.probes.ssh import (
     CertificateParams,
@@ -155,8 +158,15 @@ def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
             return "http", HttpParams(check.url, check.address, check.port)
         case IcmpCheck():
             return "icmp", IcmpParams(check.address)
+        case PostgresqlCheck():
+            return "postgresql", _postgresql(check)
         case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():
             return "ssh", _of_host(check, inventory.hosts[check.host])
+
+
+def _postgresql(check: PostgresqlCheck) -> PostgresqlParams:
+    place = Place(check.address, check.port, check.server_name or "", check.user, check.database)
+    return PostgresqlParams(place, check.credential)
 
 
 def _of_host(check: HostCheck, host: SshHost) -> SurveyParams | LagParams:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
+from monitor.inventory.checks_services import PostgresqlCheck
 from monitor.inventory.dependencies import depends_on
 from monitor.inventory.read import read
 from monitor.probe import Answer, Observation, Target
@@ -191,6 +192,10 @@ def well(check: Check) -> Says:
         facts = {"synchronized": "yes"}
     if isinstance(check, LagCheck):
         values["lag_seconds"] = 0.5
+    if isinstance(check, PostgresqlCheck):
+        values |= {"lag_seconds": 0.0, "lag_bytes": 0.0, "standbys": 1, "sync_standbys": 0, "retained_bytes": 0}
+        values |= {"slots_lost": 0, "slots_losing": 0}
+        facts = {"role": "primary", "waits": "no", "blind": "no"}
     return Says(values=values, facts=facts)
 
 

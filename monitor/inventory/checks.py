@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, HostCheck, LagCheck, UnitCheck
+from monitor.inventory.checks_hosts import HostCheck
+from monitor.inventory.checks_services import PostgresqlCheck
 from monitor.inventory.values import Host, Key, Model, Port, Url
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class IcmpCheck(Model):
 
 
 Check = Annotated[
-    TcpCheck | HttpCheck | IcmpCheck | DiskCheck | UnitCheck | CertificateCheck | ClockCheck | LagCheck,
+    TcpCheck | HttpCheck | IcmpCheck | HostCheck | PostgresqlCheck,
     Field(discriminator="probe"),
 ]
 

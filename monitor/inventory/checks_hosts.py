@@ -65,8 +65,8 @@ class CertificateCheck(Model):
         return self
 
 
-class Offset(Model):
-    """How far something may be off, in seconds."""
+class Limits(Model):
+    """How far something may be off or behind, in seconds."""
 
     warn_s: Seconds
     alarm_s: Seconds
@@ -78,7 +78,7 @@ class Offset(Model):
         return self
 
 
-class ClockCheck(Offset):
+class ClockCheck(Limits):
     """The host's clock must agree with ours; what the round trip leaves open is counted for the host."""
 
     probe: Literal["clock"]
@@ -88,7 +88,7 @@ class ClockCheck(Offset):
     synchronized: Flag = Field(default=False, description="chronyd on the host must also say that it is synchronized")
 
 
-class LagCheck(Offset):
+class LagCheck(Limits):
     """A command on the host prints how many seconds a replica is behind."""
 
     probe: Literal["lag"]

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from monitor.errors import CredentialError, InventoryError
 from monitor.inventory import agreement, agreement_planning, references
+from monitor.inventory.checks_services import PostgresqlCheck
 from monitor.inventory.explain import explain, path_of
 from monitor.inventory.model import Inventory
 from monitor.yamlfile import load
@@ -81,6 +82,9 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
     for key, sensor in inventory.sensors.items():
         if sensor.source.protocol == "snmp":
             yield ("sensors", key, "source", "community"), sensor.source.community
+    for key, check in inventory.checks.items():
+        if isinstance(check, PostgresqlCheck):
+            yield ("checks", key, "credential"), check.credential
 
 
 def _sound_part(data: dict[str, Any], error: ValidationError) -> Inventory:

@@ -164,6 +164,23 @@ HOST_LAG = _gauge(
     "karaula_host_replication_lag_seconds", "seconds", "check host site", "What the host's lag command printed"
 )
 
+# -- PostgreSQL, by the checks of that kind
+POSTGRESQL_PRIMARY = _gauge("karaula_postgresql_primary", "", "check site", "1 if the server is primary, 0 if standby")
+POSTGRESQL_LAG = _gauge(
+    "karaula_postgresql_replay_lag_seconds",
+    "seconds",
+    "check site",
+    "For how long the standby (of a primary: the one furthest behind) has lacked what was written",
+)
+POSTGRESQL_BEHIND = _gauge("karaula_postgresql_replay_lag_bytes", "bytes", "check site", "How much log it lacks")
+POSTGRESQL_STANDBYS = _gauge("karaula_postgresql_standbys", "", "check site", "Standbys that receive from the primary")
+POSTGRESQL_SYNC = _gauge(
+    "karaula_postgresql_synchronous_standbys", "", "check site", "Those of them that a commit can wait for"
+)
+POSTGRESQL_RETAINED = _gauge(
+    "karaula_postgresql_slot_retained_bytes", "bytes", "check site", "Log that the slot which is furthest behind keeps"
+)
+
 # -- sensors
 SENSOR_STATE = _gauge(
     "karaula_sensor_state", "", "sensor site state", "1 for the state of the sensor: ok, warning, alarm, fault, unknown"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.inventory.checks_hosts import HostCheck
+from monitor.inventory.checks_services import PostgresqlCheck
 from monitor.metrics import catalog as m
 from monitor.status.checks import SETTLED
 from monitor.status.state import Health
@@ -34,6 +35,13 @@ OF_HOSTS: Mapping[str, Metric] = {
     "clock_uncertainty_seconds": m.CLOCK_UNCERTAINTY,
     "lag_seconds": m.HOST_LAG,
 }
+OF_POSTGRESQL: Mapping[str, Metric] = {
+    "lag_seconds": m.POSTGRESQL_LAG,
+    "lag_bytes": m.POSTGRESQL_BEHIND,
+    "standbys": m.POSTGRESQL_STANDBYS,
+    "sync_standbys": m.POSTGRESQL_SYNC,
+    "retained_bytes": m.POSTGRESQL_RETAINED,
+}
 
 
 def samples(inventory: Inventory, statuses: Mapping[str, Status], good: Mapping[str, Observation]) -> Iterator[Sample]:
@@ -48,6 +56,9 @@ def samples(inventory: Inventory, statuses: Mapping[str, Status], good: Mapping[
             yield m.CHECK_RESPONSE, (key, site), observation.values["duration_seconds"]
         if isinstance(check, HostCheck):
             yield from _of_host((key, check.host, site), observation)
+        if isinstance(check, PostgresqlCheck):
+            yield m.POSTGRESQL_PRIMARY, (key, site), 1.0 if observation.facts.get("role") == "primary" else 0.0
+            yield from _measured(OF_POSTGRESQL, (key, site), observation)
 
 
 def _resting_on(status: Status | None, observation: Observation | None) -> Observation | None:
@@ -58,8 +69,12 @@ def _resting_on(status: Status | None, observation: Observation | None) -> Obser
 
 
 def _of_host(labels: tuple[str, ...], observation: Observation) -> Iterator[Sample]:
-    for name, metric in OF_HOSTS.items():
-        if name in observation.values:
-            yield metric, labels, observation.values[name]
+    yield from _measured(OF_HOSTS, labels, observation)
     if "active" in observation.facts:
         yield m.UNIT_ACTIVE, labels, 1.0 if observation.facts["active"] in SETTLED else 0.0
+
+
+def _measured(metrics: Mapping[str, Metric], labels: tuple[str, ...], observation: Observation) -> Iterator[Sample]:
+    for name, metric in metrics.items():
+        if name in observation.values:
+            yield metric, labels, observation.values[name]

@@ -9,6 +9,7 @@ from monitor.probes.http import HttpProbe
 from monitor.probes.icmp import IcmpProbe
 from monitor.probes.modbus import ModbusProbe
 from monitor.probes.nut import NutProbe
+from monitor.probes.postgresql import PostgresqlProbe
 from monitor.probes.snmp import SnmpProbe
 from monitor.probes.ssh import SshProbe
 from monitor.probes.stamp import StampProbe
@@ -26,6 +27,7 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "icmp": IcmpProbe,
     "modbus": ModbusProbe,
     "nut": NutProbe,
+    "postgresql": PostgresqlProbe,
     "snmp": SnmpProbe,
     "ssh": SshProbe,
     "stamp": StampProbe,

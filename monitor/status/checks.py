@@ -7,93 +7,36 @@ way is UNKNOWN.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
+from monitor.inventory.checks_services import PostgresqlCheck
+from monitor.status import checks_services
 from monitor.status.hysteresis import Judgement
+from monitor.status.limits import DAY_S, above, off, size, span, worst
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from monitor.inventory.checks import Check
     from monitor.probe import Observation
 
-DAY_S = 86400.0
 SETTLED = frozenset({"active", "reloading", "refreshing"})
 STARTS = frozenset({"activating", "deactivating", "maintenance"})
-SIZES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
 
 
 def judge(check: Check, observation: Observation) -> Judgement:
-    """Return the health that an answered ``observation`` of ``check`` speaks for."""
-    values, facts = observation.values, observation.facts
-    match check:
-        case DiskCheck():
-            return _disk(check, values, facts)
-        case UnitCheck():
-            return _unit(check, facts)
-        case CertificateCheck():
-            days = (values["not_after_seconds"] - observation.at) / DAY_S
-            return _certificate(check, days)
-        case ClockCheck():
-            return _clock(check, values, facts)
-        case LagCheck():
-            return above(values["lag_seconds"], check.warn_s, check.alarm_s, "behind by")
-        case _:
-            return Judgement(Health.OK)
+    """Return the health that an answered ``observation`` of ``check`` speaks for.
+
+    Raises KeyError when the answer lacks what it is to be judged by.
+    """
+    special = _JUDGES.get(type(check))
+    return special(check, observation) if special else Judgement(Health.OK)
 
 
-def worst(judgements: list[Judgement]) -> Judgement:
-    """Return the worst of several (DOWN, UNKNOWN, DEGRADED, OK), with the reasons of all that are not OK."""
-    order = (Health.DOWN, Health.UNKNOWN, Health.DEGRADED, Health.OK)
-    health = min((judgement.health for judgement in judgements), key=order.index, default=Health.OK)
-    told = sorted(judgements, key=lambda judgement: order.index(judgement.health))
-    return Judgement(health, "; ".join(judgement.reason for judgement in told if judgement.health is not Health.OK))
-
-
-def above(seconds: float, warn_s: float, alarm_s: float, what: str) -> Judgement:
-    """Judge a duration by two limits."""
-    for health, word, limit in ((Health.DOWN, "alarm", alarm_s), (Health.DEGRADED, "warning", warn_s)):
-        if seconds > limit:
-            return Judgement(health, f"{what} {span(seconds)}, over the {word} limit of {span(limit)}")
-    return Judgement(Health.OK)
-
-
-def off(offset_s: float, open_s: float, warn_s: float, alarm_s: float, who: str) -> Judgement:
-    """Judge a clock that is ``offset_s`` ahead of ours, give or take ``open_s``."""
-    apart = abs(offset_s)
-    shown = f"{who} is {span(apart)} {'ahead of' if offset_s > 0 else 'behind'} ours"
-    for health, word, limit in ((Health.DOWN, "alarm", alarm_s), (Health.DEGRADED, "warning", warn_s)):
-        if apart - open_s > limit:
-            return Judgement(health, f"{shown}, over the {word} limit of {span(limit)}")
-    if open_s > warn_s:
-        reason = f"the round trip leaves {span(open_s)} either way open, more than the limit of {span(warn_s)}"
-        return Judgement(Health.UNKNOWN, reason)
-    return Judgement(Health.OK)
-
-
-def span(seconds: float) -> str:
-    """Return a duration with three digits and its unit: ``12.5 ms``, ``3.2 s``, ``4 min``, ``2.5 h``, ``3 days``."""
-    size = abs(seconds)
-    if size < 1:
-        return f"{1000 * seconds:.3g} ms"
-    for unit_s, word in ((1.0, "s"), (60.0, "min"), (3600.0, "h")):
-        if size < {"s": 120, "min": 7200, "h": 172_800}[word]:
-            return f"{seconds / unit_s:.3g} {word}"
-    return f"{seconds / DAY_S:.4g} days"
-
-
-def size(count: float) -> str:
-    """Return bytes as people say them: ``1.5 GB``."""
-    for unit, word in SIZES:
-        if count >= unit:
-            return f"{count / unit:.3g} {word}"
-    return f"{count / 1000:.3g} kB"
-
-
-def _disk(check: DiskCheck, values: Mapping[str, float], facts: Mapping[str, str]) -> Judgement:
-    mount = facts["mount"]
+def _disk(check: DiskCheck, observation: Observation) -> Judgement:
+    values, mount = observation.values, observation.facts["mount"]
     if mount != check.mount:
         return Judgement(Health.DOWN, f"nothing is mounted on {check.mount}: it is part of {mount[:200]}")
     free = [(values["disk_free_ratio"], f"free ({size(values['disk_free_bytes'])})")]
@@ -113,8 +56,8 @@ def _disk(check: DiskCheck, values: Mapping[str, float], facts: Mapping[str, str
     return worst(found)
 
 
-def _unit(check: UnitCheck, facts: Mapping[str, str]) -> Judgement:
-    load, active, sub, result = (facts.get(name, "") for name in ("load", "active", "sub", "result"))
+def _unit(check: UnitCheck, observation: Observation) -> Judgement:
+    load, active, sub, result = (observation.facts[name] for name in ("load", "active", "sub", "result"))
     if load != "loaded":
         return Judgement(Health.DOWN, f"systemd has no unit {check.unit} that it could run ({load})")
     if active in SETTLED:
@@ -125,7 +68,8 @@ def _unit(check: UnitCheck, facts: Mapping[str, str]) -> Judgement:
     return Judgement(Health.DOWN, f"{check.unit} is {active} ({sub}){why}")
 
 
-def _certificate(check: CertificateCheck, days: float) -> Judgement:
+def _certificate(check: CertificateCheck, observation: Observation) -> Judgement:
+    days = (observation.values["not_after_seconds"] - observation.at) / DAY_S
     if days <= 0:
         return Judgement(Health.DOWN, f"{check.path} ended {span(-days * DAY_S)} ago")
     for health, word, limit in (
@@ -138,9 +82,24 @@ def _certificate(check: CertificateCheck, days: float) -> Judgement:
     return Judgement(Health.OK)
 
 
-def _clock(check: ClockCheck, values: Mapping[str, float], facts: Mapping[str, str]) -> Judgement:
+def _clock(check: ClockCheck, observation: Observation) -> Judgement:
+    values = observation.values
     offset_s, open_s = values["clock_offset_seconds"], values["clock_uncertainty_seconds"]
     found = [off(offset_s, open_s, check.warn_s, check.alarm_s, "the host's clock")]
-    if check.synchronized and facts.get("synchronized") != "yes":
+    if check.synchronized and observation.facts["synchronized"] != "yes":
         found.append(Judgement(Health.DEGRADED, "chronyd on the host is not synchronized"))
     return worst(found)
+
+
+def _lag(check: LagCheck, observation: Observation) -> Judgement:
+    return above(observation.values["lag_seconds"], check.warn_s, check.alarm_s, "behind by")
+
+
+_JUDGES: Mapping[type, Callable[[Any, Observation], Judgement]] = {
+    DiskCheck: _disk,
+    UnitCheck: _unit,
+    CertificateCheck: _certificate,
+    ClockCheck: _clock,
+    LagCheck: _lag,
+    PostgresqlCheck: checks_services.postgresql,
+}

@@ -11,8 +11,9 @@ from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskChe
 from monitor.metrics.checks import samples
 from monitor.probe import Answer, Observation
 from monitor.status.board import Board
-from monitor.status.checks import judge, off, size, span, worst
+from monitor.status.checks import judge
 from monitor.status.hysteresis import Judgement
+from monitor.status.limits import off, size, span, worst
 from monitor.status.state import Health
 
 HOST = "cdeps-db-main"
