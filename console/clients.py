@@ -48,11 +48,19 @@ class Made:
 class Clients:
     """Owns the clients. ``make`` first, then ``take`` or ``drop`` what was made."""
 
-    def __init__(self, credentials: Credentials, clock: Clock, newest_backup: Callable[[str], Backup | None]) -> None:
-        """Begin with none."""
+    def __init__(
+        self,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        newest_backup: Callable[[str], Backup | None],
+        isolated: Callable[[], str] = str,
+    ) -> None:
+        """Begin with none; ``newest_backup`` and ``isolated`` are what a World has of these names."""
         self._credentials = credentials
         self._clock = clock
         self._newest_backup = newest_backup
+        self._isolated = isolated
         self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
         self._retired: list[Closing] = []
 
@@ -100,6 +108,7 @@ class Clients:
             http=http,
             redfish=RedfishClient(http),
             newest_backup=self._newest_backup,
+            isolated=self._isolated,
         )
         return Made(world, notices, parts)
 

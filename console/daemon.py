@@ -45,6 +45,7 @@ from dr.journal.fold import ACTIVE
 from dr.journal.sqlite import SqliteJournal
 from dr.schedule import DueRun, Scheduler
 from dr.trigger import AlarmNote, Trigger
+from monitor.alarms.patience import hold_s
 from monitor.channels import channels
 from monitor.clients.http import HttpClient
 from monitor.clock import Clock, RealClock
@@ -81,7 +82,12 @@ class Daemon:
         self.files = read_files(options, self.credentials)
         self.loaded_at = self.clock.now()
         self.refused: Refused | None = None
-        self.clients = Clients(self.credentials, self.clock, lambda system: newest(self.orchestrator.runs(), system))
+        self.clients = Clients(
+            self.credentials,
+            self.clock,
+            newest_backup=lambda system: newest(self.orchestrator.runs(), system),
+            isolated=lambda: self.watch.isolated,
+        )
         self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)
         self._undo = contextlib.AsyncExitStack()
@@ -127,7 +133,7 @@ class Daemon:
             )
         await self.orchestrator.start()
         responses, schedules = self._by_itself
-        self.trigger = Trigger(responses, self.orchestrator, self.clock.now)
+        self.trigger = Trigger(responses, self.orchestrator, self.clock.now, self._withheld)
         for alarm in self.watch.alarms(active_only=True):
             self.trigger.raised(self._note(alarm))
         self.watch.subscribe(self._alarm_changed)
@@ -167,7 +173,7 @@ class Daemon:
 
     def _make_watch(self, state: Path, notices: HttpClient) -> Watch:
         watched = self.files.watched
-        notifier = Notifier(channels(watched, notices), self.clock)
+        notifier = Notifier(channels(watched, notices), self.clock, hold_s(watched.polling))
         probes = make_probes(watched, self.credentials, self.clock)
         return Watch(watched, targets(watched), probes, state, self.clock, notifier)
 
@@ -320,6 +326,17 @@ class Daemon:
         if kind == "system" and (seen_at := self.watch.evidence(key).service_ok_at) is not None:
             lost_at = seen_at
         return AlarmNote(str(alarm.id), alarm.name, alarm.subject, alarm.since, alarm.reason, lost_at)
+
+    def _withheld(self, note: AlarmNote) -> str:
+        """Return why nothing is to be prepared for an alarm now; empty: it may be."""
+        downtime = self.watch.covered().get(note.subject)
+        if self.watch.isolated:
+            return f"the monitor itself is cut off from the estate: {self.watch.isolated}"
+        if note.subject in self.watch.unjudged():
+            return f"the monitor was cut off, and has not heard of {note.subject} since"
+        if downtime is not None:
+            return f"it is in planned downtime, announced by {downtime.owner}: {downtime.reason}"
+        return ""
 
     async def _start_due(self, due: DueRun) -> str:
         request = Request(

@@ -33,12 +33,14 @@ class Verdict:
 class Facts:
     """What guards may know beside the run: every other run, the pauses in force, where each system is active.
 
-    ``placement`` maps a system to the site that the journal says is active.
+    ``placement`` maps a system to the site that the journal says is active. ``isolated`` says why the monitor takes
+    itself for cut off from the estate; empty while it does not.
     """
 
     runs: tuple[Run, ...]
     pauses: tuple[Pause, ...]
     placement: Mapping[str, str]
+    isolated: str = ""
 
 
 class Guard(Protocol):

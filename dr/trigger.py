@@ -1,9 +1,10 @@
 """From an alarm to a prepared run: which response fits, how long the alarm must have stood, and what withdraws it.
 
 ``response: prepare`` makes a run that waits for a person; ``notify`` only leaves the alarm to the notifier. An alarm
-that clears withdraws the run that nobody has approved yet. What a guard refused (a backup was under way, a pause was
-in force) is asked for again once no guard refuses it and the alarm still stands: it is not queued, it is found needed
-anew. What a person denied, or let run out, is not.
+that clears withdraws the run that nobody has approved yet. Nothing is prepared for an alarm that is withheld (while the
+monitor is isolated, and during a planned downtime) until that is over and the alarm still stands. What a guard refused
+(a backup was under way, a pause was in force) is asked for again once no guard refuses it and the alarm still stands:
+it is not queued, it is found needed anew. What a person denied, or let run out, is not.
 """
 
 from __future__ import annotations
@@ -42,10 +43,18 @@ class AlarmNote:
 class Trigger:
     """Holds the alarms that some response waits on; ticked from outside."""
 
-    def __init__(self, responses: Mapping[str, Response], orchestrator: Orchestrator, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        responses: Mapping[str, Response],
+        orchestrator: Orchestrator,
+        now: Callable[[], float],
+        withheld: Callable[[AlarmNote], str] = lambda _: "",
+    ) -> None:
+        """``withheld`` says why nothing may be prepared for an alarm now; empty: it may."""
         self._responses = responses
         self._orchestrator = orchestrator
         self._now = now
+        self._withheld = withheld
         self._standing: dict[str, AlarmNote] = {}
         self._answered: set[tuple[str, str]] = set()
         self.refusals: dict[str, str] = {}
@@ -71,6 +80,9 @@ class Trigger:
                 if response.mode == "notify" or (key, alarm.ref) in self._answered:
                     continue
                 if alarm.name != response.alarm or alarm.subject != f"system/{response.system}":
+                    continue
+                if against := self._withheld(alarm):
+                    self.refusals[alarm.ref] = against
                     continue
                 stood_s = self._now() - alarm.since
                 if stood_s >= response.grace_s or stood_s < 0:  # a clock set back must not hold up a preparation

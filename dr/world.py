@@ -21,7 +21,7 @@ from monitor.inventory.systems import Deployment, System
 class World:
     """Handed to every action; the clients are the daemon's own, shared with the probes.
 
-    ``newest_backup`` answers from the journal's catalogue.
+    ``newest_backup`` answers from the journal's catalogue; ``isolated`` says why the monitor takes itself for cut off.
     """
 
     inventory: Inventory
@@ -32,6 +32,7 @@ class World:
     http: HttpClient
     redfish: RedfishClient
     newest_backup: Callable[[str], Backup | None]
+    isolated: Callable[[], str] = str
 
     def system(self, key: str) -> System:
         """Return the system of that key. Raises KeyError."""

@@ -168,6 +168,11 @@ class History:
         ):
             return [(row[0], _flip_from(row[1:])) for row in reader.execute(sql, values)]
 
+    def flips_since(self, at: float) -> list[Flip]:
+        """Return all flips from ``at`` (Unix seconds) on, oldest first. Raises StateError."""
+        sql = "SELECT subject, old, new, reason, at, detail FROM flips WHERE at >= ? ORDER BY id"
+        return [_flip_from(row) for row in self._read(sql, (at,))]
+
     def last_flips(self) -> list[Flip]:
         """Return for each subject the flip that began its present health, then its last. Raises StateError."""
         sql = """

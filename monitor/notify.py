@@ -2,22 +2,28 @@
 
 What is owed is written down before it is sent (``Outbox``), so a restart loses nothing; a delivery that fails is tried
 again with growing pauses and shows as a metric. Every channel has its own task: none waits for another, and polling
-waits for none. An alarm is told after it has stood for ``hold_s``, unless another alarm explains it by then; a critical
-one of a system, site or crossing at once.
+waits for none.
+
+An alarm is told after it has stood for ``hold_s``, unless another alarm explains it by then or a planned downtime
+covers it; a critical one of a system, site or crossing at once, or after the little while in which the loss of a site
+would explain it. So one lost site makes one message, and its return one. While a subject flaps, only that is told:
+what was cleared of it meanwhile is told when it has settled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.errors import TargetError
 from monitor.history import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from monitor.clock import Clock
     from monitor.history import Event
@@ -28,7 +34,10 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
 MOST_PENDING = 2000
-AT_ONCE = ("system/", "site/", "crossing/", "karaula/")
+AT_ONCE = ("system/", "site/", "crossing/", "group/", "karaula/")
+NEVER_WAIT = ("split-brain",)
+FLAPPING = "flapping"
+NOBODY: Mapping[str, float] = MappingProxyType({})
 
 
 class Channel(Protocol):
@@ -78,10 +87,11 @@ class Notifier:
     def __init__(self, channels: Iterable[Channel], clock: Clock, hold_s: float = 15.0) -> None:
         """Prepare; an alarm that is not told at once must stand for ``hold_s`` first."""
         self._clock = clock
-        self._hold_s = hold_s
+        self.hold_s = hold_s
         self._lines = [_Line(channel, clock) for channel in channels]
         self._announced: set[str] = set()
         self._alone_since: dict[str, float] = {}
+        self._ended: dict[str, Alarm] = {}  # cleared while their subject flaps, and not told yet
         self._outbox: Outbox | None = None
         self._ending: list[asyncio.Task[None]] = []
 
@@ -93,10 +103,12 @@ class Notifier:
             for line in self._lines:
                 if line.channel.name == notice.channel:
                     line.resume(notice, alarms.get(notice.alarm_id))
+        self._ended = {
+            alarm.id: alarm
+            for alarm in alarms.values()
+            if not alarm.active and any(line.knows(alarm.id) for line in self._lines)
+        }
         for line in self._lines:
-            for alarm in alarms.values():
-                if not alarm.active and line.knows(alarm.id):
-                    line.owe(alarm, "cleared")
             line.start(outbox)
 
     async def stop(self) -> None:
@@ -130,19 +142,26 @@ class Notifier:
             if self._outbox is not None:
                 line.start(self._outbox)
 
-    def consider(self, standing: Iterable[Alarm], cleared: Iterable[Alarm], now: float) -> None:
-        """Look at all standing alarms and at those just cleared, and owe what people must be told."""
+    def consider(
+        self, standing: Iterable[Alarm], cleared: Iterable[Alarm], now: float, waits_s: Mapping[str, float] = NOBODY
+    ) -> None:
+        """Look at all standing alarms and at those just cleared, and owe what people must be told.
+
+        ``waits_s`` says how long a critical alarm of some systems and crossings may wait for an explanation.
+        """
         owed = []
         standing = tuple(standing)
-        self._alone_since = {alarm.id: self._alone_since.get(alarm.id, now) for alarm in standing if not alarm.cause}
+        self._alone_since = {alarm.id: self._alone_since.get(alarm.id, now) for alarm in standing if _alone(alarm)}
         for alarm in standing:
-            if alarm.id not in self._announced and self._ripe(alarm, now):
+            if alarm.id not in self._announced and self._ripe(alarm, now, waits_s):
                 self._announced.add(alarm.id)
                 owed += [notice for line in self._lines if (notice := line.owe(alarm, "raised"))]
-        for alarm in cleared:
-            if alarm.id in self._announced:
-                self._announced.discard(alarm.id)
-                owed += [notice for line in self._lines if (notice := line.owe(alarm, "cleared"))]
+        self._ended |= {alarm.id: alarm for alarm in cleared if alarm.id in self._announced}
+        swinging = {alarm.subject for alarm in standing if alarm.name == FLAPPING}
+        for alarm in [alarm for alarm in self._ended.values() if alarm.subject not in swinging]:
+            del self._ended[alarm.id]
+            self._announced.discard(alarm.id)
+            owed += [notice for line in self._lines if (notice := line.owe(alarm, "cleared"))]
         if owed and self._outbox is not None:
             self._outbox.owe(owed)
 
@@ -150,13 +169,19 @@ class Notifier:
         """Return the counters of every channel."""
         return [line.stats() for line in self._lines]
 
-    def _ripe(self, alarm: Alarm, now: float) -> bool:
+    def _ripe(self, alarm: Alarm, now: float, waits_s: Mapping[str, float]) -> bool:
         """Return whether the alarm has stood long enough by itself; what fell with its site also rises with it."""
         since = self._alone_since.get(alarm.id)
         if since is None:
             return False
-        at_once = alarm.severity == "critical" and alarm.subject.startswith(AT_ONCE)
-        return at_once or now - since >= self._hold_s
+        if alarm.name in NEVER_WAIT:
+            return True
+        urgent = alarm.severity == "critical" and alarm.subject.startswith(AT_ONCE)
+        return now - since >= (waits_s.get(alarm.subject, 0.0) if urgent else self.hold_s)
+
+
+def _alone(alarm: Alarm) -> bool:
+    return not alarm.cause and not alarm.downtime
 
 
 class _Line:

@@ -1,8 +1,9 @@
 """Everything that the inventory says is to be watched, as targets with their probes' parameters, and the probes.
 
 Subjects: ``vcenter/<key>``, ``host/<key>``, ``front/<system>/<site>``, ``database/<system>/<site>``,
-``link/<crossing>/<primary|backup>``, ``sensor/<key>``, ``dns/<key>``, ``power/<key>``, ``check/<key>``. A VM's subject
-comes from its vCenter's answer. Secrets stay references here; a probe resolves them when it asks.
+``link/<crossing>/<primary|backup>``, ``sensor/<key>``, ``dns/<key>``, ``power/<key>``, ``check/<key>``,
+``anchor/<key>``. A VM's subject comes from its vCenter's answer. Secrets stay references here; a probe resolves them
+when it asks.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval w
 def targets(inventory: Inventory) -> list[Target]:
     """Return every target, in the inventory's order. Subjects are unique."""
     polling = inventory.polling
-    parts = (_equipment, _systems, _links, _sensors, _checks)
+    parts = (_anchors, _equipment, _systems, _links, _sensors, _checks)
     return [
         Target(subject, probe, params, interval_s or polling.interval_s, polling.deadline_s)
         for part in parts
@@ -75,6 +76,14 @@ def url(endpoint: Endpoint, path: str) -> str:
     """Return an HTTPS URL at an endpoint; an IPv6 address is put in brackets (RFC 3986, section 3.2.2)."""
     address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
     return f"https://{address}:{endpoint.port}{path}"
+
+
+def _anchors(inventory: Inventory) -> Iterator[Asked]:
+    for key, anchor in inventory.vantage.anchors.items():
+        if anchor.probe == "tcp" and anchor.port is not None:
+            yield f"anchor/{key}", "tcp", TcpParams(anchor.address, anchor.port), None
+        else:
+            yield f"anchor/{key}", "icmp", IcmpParams(anchor.address), None
 
 
 def _equipment(inventory: Inventory) -> Iterator[Asked]:

@@ -12,13 +12,16 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from monitor.alarms.book import Book, joined
+from monitor.alarms.book import Book, Circumstances, joined
+from monitor.alarms.patience import hold_s, waits_s
+from monitor.downtimes import Downtimes
 from monitor.metrics.estate import View, families
 from monitor.poller import Poller
 from monitor.pulse import Pulse
 from monitor.record import Record
 from monitor.sla.keeper import Keeper
 from monitor.status.board import Board, recorded_from
+from monitor.status.downtime import coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from monitor.probe import Observation, Probe, Target
     from monitor.status.alarm import Alarm
     from monitor.status.board import Evidence
+    from monitor.status.downtime import Downtime
     from monitor.status.source import SourceStats
     from monitor.status.state import Flip, Status
 
@@ -41,8 +45,10 @@ TICK_S = 1.0
 EVALUATION = "evaluation"
 EVALUATION_WITHIN_S = 15.0
 UNKNOWN_AFTER = 3  # times stale_after_s: how long a subject may be UNKNOWN before that is an alarm
+REMEMBERED_HALF_LIVES = 10  # after a restart: what is older counts for less than a thousandth of a change
 LONGEST_STOP_S = 5.0
 HISTORY_ALARM = ("history-failing", "karaula/history")
+ISOLATED_ALARM = ("isolated", "karaula/uplink")
 
 
 class Watch:
@@ -67,9 +73,12 @@ class Watch:
         self.pulse = Pulse(clock)
         self._poller = Poller(self._targets, probes, self._observed, clock, pulse=self.pulse)
         self._board = Board(inventory, clock.now())
+        self._waits_s = waits_s(self._board.ties, inventory.polling)
         self._book = Book()
         self._record: Record | None = None
         self._keeper: Keeper | None = None
+        self._downtimes: Downtimes | None = None
+        self._covered: Mapping[str, Downtime] = {}
         self._listeners: list[Callable[[Alarm], None]] = []
         self._raised_total: Counter[str] = Counter()
         self._started_at = self._evaluated_at = clock.now()
@@ -82,7 +91,9 @@ class Watch:
         """Open the history, take up where it ends, and begin. Raises StateError."""
         record = self._record = Record(self._state_dir / "history.sqlite", self._clock)
         now = self._started_at = self._evaluated_at = self._clock.now()
-        self._board = Board(self._inventory, now, recorded_from(record.history.last_flips()))
+        self._downtimes = Downtimes(self._state_dir / "downtimes.sqlite")
+        recent = record.history.flips_since(now - REMEMBERED_HALF_LIVES * self._inventory.flapping.half_life_s)
+        self._board = Board(self._inventory, now, recorded_from(record.history.last_flips()), recent)
         self._book = Book(record.history.alarms(active_only=True))
         self._keeper = Keeper(self._inventory, record.ledger.last_chain(), record.ledger.last_terms())
         record.start()
@@ -94,22 +105,24 @@ class Watch:
 
     async def stop(self) -> None:
         """End everything in reverse order and close the probes; safe when not started."""
-        await self._isolated("poller", self._poller.stop())
+        await self._apart("poller", self._poller.stop())
         self.pulse.forget(EVALUATION)
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
         if self._notifier is not None:
-            await self._isolated("notifier", self._notifier.stop())
+            await self._apart("notifier", self._notifier.stop())
         for retiring in tuple(self._retiring):
             retiring.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         for name, probe in self._probes.items():
-            await self._isolated(f"probe {name}", probe.close())
+            await self._apart(f"probe {name}", probe.close())
         if self._record is not None:
             if self._keeper is not None:
                 self._record.note(self._keeper.end())
-            await self._isolated("history", self._record.stop())
+            await self._apart("history", self._record.stop())
+        if self._downtimes is not None:
+            await self._apart("downtimes", self._downtimes.close())
 
     def reload(
         self,
@@ -137,10 +150,13 @@ class Watch:
         self._targets = targets
         self._inventory = inventory
         self._board.reload(inventory, self._clock.now(), changed)
+        self._waits_s = waits_s(self._board.ties, inventory.polling)
         if self._keeper is not None and self._record is not None:
             self._record.note(self._keeper.reload(inventory))
         if channels is not None and self._notifier is not None:
             self._notifier.reload(channels, *told)
+        if self._notifier is not None:
+            self._notifier.hold_s = hold_s(inventory.polling)
 
     @property
     def probes(self) -> Mapping[str, Probe]:
@@ -152,7 +168,7 @@ class Watch:
             try:
                 await self._poller.drained(probe)
             finally:
-                await self._isolated(f"probe {name}", probe.close())
+                await self._apart(f"probe {name}", probe.close())
 
         task = asyncio.create_task(end(), name=f"retire probe {name}")
         self._retiring.add(task)
@@ -206,6 +222,30 @@ class Watch:
         """Return the counters of every kind of probe."""
         return self._poller.stats()
 
+    def flapping(self) -> frozenset[str]:
+        """Return the subjects that flap."""
+        return self._board.flapping()
+
+    @property
+    def isolated(self) -> str:
+        """Why the monitor takes itself for cut off from the estate; empty while it does not."""
+        return self._board.isolated
+
+    def unjudged(self) -> frozenset[str]:
+        """Return the subjects that cannot be seen now, or were not heard since: their alarms say nothing."""
+        return self._board.unjudged()
+
+    @property
+    def downtimes(self) -> Downtimes:
+        """The record of planned downtimes. Raises RuntimeError before the start."""
+        if self._downtimes is None:
+            raise RuntimeError("the watch has not started")
+        return self._downtimes
+
+    def covered(self) -> Mapping[str, Downtime]:
+        """Return the planned downtime that covers each covered subject now."""
+        return self._covered
+
     def subscribe(self, callback: Callable[[Alarm], None]) -> Callable[[], None]:
         """Call ``callback`` with each alarm that is raised (``active``) or cleared; return how to end that.
 
@@ -223,13 +263,16 @@ class Watch:
         found = [self._tick_error] if self._tick_error else []
         if self._record is not None and self._record.error:
             found.append(self._record.error)
+        if self._downtimes is not None and self._downtimes.error:
+            found.append(self._downtimes.error)
         return [*found, *self.pulse.problems()]
 
     def problems(self) -> list[str]:
         """Return what is wrong with the watch, one sentence each: its faults, and what it cannot get rid of."""
         channels = () if self._notifier is None else self._notifier.stats()
         return self.faults() + [
-            f"{stats.pending} messages wait to be sent by {stats.channel}: {stats.last_error}"
+            f"{stats.pending} message{'s wait' if stats.pending > 1 else ' waits'} to be sent by {stats.channel}: "
+            f"{stats.last_error}"
             for stats in channels
             if stats.last_error and stats.pending
         ]
@@ -293,10 +336,15 @@ class Watch:
         now = self._clock.now()
         self._follow_time(self._record, now)
         flips = self._board.tick(now)
+        statuses = self._board.statuses()
+        self._covered = await self._planned(statuses, now)
         unknown_after_s = UNKNOWN_AFTER * self._inventory.polling.stale_after_s
         own = {HISTORY_ALARM: self._record.error or None, **self._own}
+        if self._board.knows_isolation:
+            own[ISOLATED_ALARM] = self._board.isolated or None
         ours = [self._book.hold(*place, reason, now) for place, reason in own.items()]
-        changes = self._book.update(self._board.statuses(), self._board.expected, now, unknown_after_s)
+        around = Circumstances(self._board.flapping(), self._board.unjudged(), self._covered)
+        changes = self._book.update(statuses, self._board.ties, now, unknown_after_s, around)
         changes = joined([*ours, changes])
         self._record.keep(flips, changes.raised, changes.cleared)
         if self._keeper is not None:  # after the flips, for a mark vouches for them
@@ -306,7 +354,14 @@ class Watch:
         for alarm in (*changes.raised, *changes.cleared):
             self._tell(alarm)
         if self._notifier is not None:
-            self._notifier.consider(self._book.standing(), changes.cleared, now)
+            self._notifier.consider(self._book.standing(), changes.cleared, now, self._waits_s)
+
+    async def _planned(self, statuses: Mapping[str, Status], now: float) -> Mapping[str, Downtime]:
+        """Open and end windows of the calendar, and return which downtime covers which subject."""
+        self.downtimes.tick(self._inventory.downtimes, self._inventory.estate.timezone, now)
+        await self.downtimes.save()
+        in_force = self.downtimes.in_force(now)
+        return coverage(in_force, self._board.ties, statuses) if in_force else {}
 
     def _follow_time(self, record: Record, now: float) -> None:
         """Note whether time went on as it should since the last tick; before the flips of this one."""
@@ -324,7 +379,7 @@ class Watch:
             except Exception:  # a listener's mistake is its own: the border to the rest of the program
                 log.exception("a listener failed on alarm %s", alarm.key)
 
-    async def _isolated(self, what: str, ending: Coroutine[None, None, None]) -> None:
+    async def _apart(self, what: str, ending: Coroutine[None, None, None]) -> None:
         try:
             async with asyncio.timeout(LONGEST_STOP_S):
                 await ending

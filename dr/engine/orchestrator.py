@@ -322,6 +322,7 @@ class Orchestrator:
             runs=tuple(other for other in self._runs.values() if other.id != run.id),
             pauses=tuple(self.pauses()),
             placement=self.placement(),
+            isolated=self.world.isolated(),
         )
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]

@@ -7,6 +7,7 @@ from dr.guards.approval import approval
 from dr.guards.exclusive import exclusive
 from dr.guards.fencing import fencing
 from dr.guards.flapping import flapping
+from dr.guards.isolated import isolated
 from dr.guards.paused import paused
 from dr.guards.placement import placement
 
@@ -14,9 +15,10 @@ GUARDS: dict[str, Guard] = {
     "exclusive": exclusive,
     "paused": paused,
     "flapping": flapping,
+    "isolated": isolated,
     "placement": placement,
     "approval": approval,
     "fencing": fencing,
 }
-RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, placement, approval)
+RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, isolated, placement, approval)
 STEP_GUARDS: tuple[Guard, ...] = (fencing,)

@@ -5,17 +5,35 @@ Pure bookkeeping: statuses and the time come in, changed alarms go out; ``histor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.alarms.inhibit import causes
-from monitor.alarms.rules import Call, called_for, keeps
+from monitor.alarms.rules import Call, called_for, flapping, keeps
 from monitor.status.alarm import Alarm, alarm_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from monitor.inventory.dependencies import Ties
+    from monitor.status.downtime import Downtime
     from monitor.status.state import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is known beside the statuses.
+
+    ``flapping`` are the subjects that flap; ``blind`` those that cannot be seen while the monitor is isolated: for
+    them nothing is raised and nothing is cleared. ``covered`` holds the planned downtime that covers a subject.
+    """
+
+    flapping: frozenset[str] = frozenset()
+    blind: frozenset[str] = frozenset()
+    covered: Mapping[str, Downtime] = field(default_factory=dict)
+
+
+ORDINARY = Circumstances()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +65,40 @@ class Book:
     def update(
         self,
         statuses: Mapping[str, Status],
-        depends_on: Mapping[str, tuple[str, ...]],
+        ties: Ties,
         now: float,
         unknown_after_s: float,
+        around: Circumstances = ORDINARY,
     ) -> Changes:
-        """Raise and clear what ``statuses`` ask for, and find anew which alarm explains which.
+        """Raise and clear what ``statuses`` ask for, and find anew what explains or covers each alarm.
 
-        Only subjects of ``depends_on`` alarm: nobody has said how anything else ought to be.
+        Only subjects of ``ties.depends_on`` alarm: nobody has said how anything else ought to be.
         """
         wanted: dict[tuple[str, str], tuple[Call, str]] = {}
         for subject, status in statuses.items():
-            if subject in depends_on and (call := called_for(status, now, unknown_after_s)) is not None:
+            if subject not in ties.depends_on or subject in around.blind:
+                continue
+            if (call := called_for(status, now, unknown_after_s)) is not None:
                 wanted[call.name, subject] = (call, status.reason)
+            if subject in around.flapping:
+                call = flapping(subject)
+                wanted[call.name, subject] = (call, _swings(status))
         cleared = [
             self._clear(place, now, _why(statuses.get(place[1])))
             for place in list(self._standing)
-            if place not in wanted and not _kept(place, statuses, depends_on)
+            if place not in wanted and place[1] not in around.blind and not _kept(place, statuses, ties)
         ]
         raised = [
             self._raise(place, call, reason, now)
             for place, (call, reason) in wanted.items()
             if place not in self._standing
         ]
-        explained = causes(self._standing.values(), depends_on)
+        explained = causes(self._standing.values(), ties)
         for place, alarm in self._standing.items():
             cause = explained.get(alarm.id, "")
-            if cause != alarm.cause:
-                self._standing[place] = replace(alarm, cause=cause)
+            downtime = around.covered[alarm.subject].id if alarm.subject in around.covered else ""
+            if (cause, downtime) != (alarm.cause, alarm.downtime):
+                self._standing[place] = replace(alarm, cause=cause, downtime=downtime)
         return Changes(tuple(self._standing[alarm.name, alarm.subject] for alarm in raised), tuple(cleared))
 
     def hold(self, name: str, subject: str, reason: str | None, now: float) -> Changes:
@@ -94,12 +119,17 @@ class Book:
         return replace(self._standing.pop(place), cleared_at=now, note=note)
 
 
-def _kept(place: tuple[str, str], statuses: Mapping[str, Status], depends_on: Mapping[str, tuple[str, ...]]) -> bool:
+def _kept(place: tuple[str, str], statuses: Mapping[str, Status], ties: Ties) -> bool:
     name, subject = place
     if subject.startswith("karaula/"):
         return True
     status = statuses.get(subject)
-    return status is not None and subject in depends_on and keeps(status, name)
+    return status is not None and subject in ties.depends_on and keeps(status, name)
+
+
+def _swings(status: Status) -> str:
+    said = f"it changes to and fro, and was {status.detail or status.health} when this was noticed"
+    return f"{said}: {status.reason}" if status.reason else said
 
 
 def _why(status: Status | None) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from monitor.status.state import Status
 
 NOT_KNOWN = "unknown"
-PARTS_TELL = ("crossing", "site")  # their parts alarm when they are not known; one alarm is enough
+FLAPPING = "flapping"
+OF_NOTHING_KNOWN = (NOT_KNOWN, FLAPPING, "sensor-fault")  # these speak of what is not known, and do not outlast it
+PARTS_TELL = ("crossing", "site", "group")  # their parts alarm when they are not known; one alarm is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
     },
     "dns": {(Health.DOWN, ""): Call("dns-down", "critical")},
     "power": {(Health.DOWN, ""): Call("power-controller-down", "critical")},
+    "anchor": {(Health.DOWN, ""): Call("anchor-down", "warning")},
+    "group": {
+        (Health.DOWN, ""): Call("group-down", "critical"),
+        (Health.DEGRADED, REDUNDANCY_LOST): Call("redundancy-lost", "warning"),
+    },
 }
 
 
@@ -81,4 +88,10 @@ def called_for(status: Status, now: float, unknown_after_s: float) -> Call | Non
 
 def keeps(status: Status, name: str) -> bool:
     """Return whether a standing alarm ``name``, which is not asked for any more, stands on because nothing is known."""
-    return status.health is Health.UNKNOWN and name not in (NOT_KNOWN, "sensor-fault")
+    return status.health is Health.UNKNOWN and name not in OF_NOTHING_KNOWN
+
+
+def flapping(subject: str) -> Call:
+    """Return the alarm of a subject that flaps: as severe as the worst that it could say while it does."""
+    rules = RULES.get(subject.partition("/")[0], {})
+    return Call(FLAPPING, "critical" if any(call.severity == "critical" for call in rules.values()) else "warning")

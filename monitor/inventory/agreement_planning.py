@@ -1,4 +1,7 @@
-"""The rules of agreement for planned downtimes and groups: subjects that exist, windows and members that make sense."""
+"""The rules of agreement for planned downtimes, groups, the vantage point and flapping.
+
+Subjects must exist, and windows, members, anchors and marks must make sense together.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from monitor.problem import Problem
     from monitor.yamlfile import Document, Path
 
+MOST_LOWS = 4  # as in monitor.status.flapping: two half-lives to settle
 _FROM = datetime(2024, 1, 1, tzinfo=UTC)  # any day: gaps between due times are the same every few years
 _LOOKED_AT = 400  # due times; more than a year of a daily line
 
@@ -33,6 +37,8 @@ def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: D
             yield document.problem(path, *found)
     yield from _windows(inventory, document)
     yield from _groups(inventory, document)
+    yield from _vantage(inventory, document)
+    yield from _flapping(inventory, document)
 
 
 def _named(inventory: Inventory) -> Iterator[tuple[Path, str]]:
@@ -70,3 +76,25 @@ def _groups(inventory: Inventory, document: Document) -> Iterator[Problem]:
             if member in group.needed_by:
                 message = f"'{shorten(member)}' is a member and also needs the group"
                 yield document.problem((*path, "members", index), message)
+
+
+def _vantage(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    vantage = inventory.vantage
+    for key, anchor in vantage.anchors.items():
+        path = ("vantage", "anchors", key)
+        if anchor.probe == "tcp" and anchor.port is None:
+            yield document.problem(path, "'port' is missing", "an anchor by tcp needs it", "key")
+        if anchor.probe == "icmp" and anchor.port is not None:
+            yield document.problem((*path, "port"), "an anchor by icmp has no port", "remove it, or write probe: tcp")
+    if vantage.anchors and vantage.need > len(vantage.anchors):
+        message = f"needs {vantage.need} of {len(vantage.anchors)} anchors, so the daemon would always be isolated"
+        yield document.problem(("vantage", "need"), message)
+
+
+def _flapping(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    flapping = inventory.flapping
+    if not flapping.low < flapping.high <= MOST_LOWS * flapping.low:
+        message = (
+            f"must be more than low ({flapping.low:g}) and at most {MOST_LOWS} times that, found {flapping.high:g}"
+        )
+        yield document.problem(("flapping", "high"), message)

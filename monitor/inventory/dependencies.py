@@ -11,6 +11,7 @@ crossings are judged from their ``parts`` and depend on nothing here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 
     from monitor.inventory.model import Inventory
     from monitor.inventory.systems import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What is tied to what; each mapping is explained by the function of its name."""
+
+    depends_on: Mapping[str, tuple[str, ...]]
+    parts: Mapping[str, tuple[str, ...]]
+    any_of: Mapping[str, tuple[tuple[str, ...], ...]]
+
+
+def ties(inventory: Inventory) -> Ties:
+    """Return all ties of ``inventory``."""
+    return Ties(depends_on(inventory), parts(inventory), any_of(inventory))
 
 
 def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
@@ -87,6 +102,8 @@ def _equipment(inventory: Inventory) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {f"site/{key}": () for key in inventory.sites}
     for key in inventory.power_controllers:
         found[f"power/{key}"] = ()
+    for key in inventory.vantage.anchors:
+        found[f"anchor/{key}"] = ()
     at_sites = (
         ("vcenter", inventory.vcenters),
         ("dns", inventory.dns_servers),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from monitor.inventory.values import Host, Model, Reference, Seconds, Text, Timezone, Whole
+from monitor.inventory.values import Host, Model, Number, Reference, Seconds, Text, Timezone, Whole
 
 
 class Estate(Model):
@@ -32,3 +32,15 @@ class Polling(Model):
     fail_after: Annotated[Whole, Field(ge=1, le=20)] = Field(2, description="failures in a row before DOWN")
     recover_after: Annotated[Whole, Field(ge=1, le=20)] = Field(2, description="successes in a row before OK")
     stale_after_s: Seconds = Field(35, description="an answer older than this is UNKNOWN")
+
+
+class Flapping(Model):
+    """When something changes to and fro so often that it is told once, as flapping (RFC 2439, section 4.2).
+
+    Each change adds 1 to a penalty that halves every ``half_life_s``; at ``high`` it flaps, at ``low`` it has settled,
+    which takes two half-lives at most.
+    """
+
+    half_life_s: Seconds = 300
+    high: Annotated[Number, Field(gt=1, le=100)] = 5
+    low: Annotated[Number, Field(gt=0, le=100)] = 2

@@ -16,11 +16,12 @@ from monitor.inventory.checks import Check
 from monitor.inventory.crossings import Crossing, Links, Operator
 from monitor.inventory.database import DatabaseKind
 from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHost, Vcenter
-from monitor.inventory.estate import Estate, Polling, Trust
+from monitor.inventory.estate import Estate, Flapping, Polling, Trust
 from monitor.inventory.planning import Group, PlannedDowntime
 from monitor.inventory.sensors import Sensor
 from monitor.inventory.systems import System
 from monitor.inventory.values import Key, Model
+from monitor.inventory.vantage import Vantage
 from monitor.problem import Problem
 from monitor.yamlfile import At, Document, Path, dotted
 
@@ -34,6 +35,8 @@ class Inventory(Model):
     estate: Estate
     trust: Trust
     polling: Polling = Polling()
+    flapping: Flapping = Flapping()
+    vantage: Vantage = Vantage()
     sites: dict[Key, Site]
     vcenters: dict[Key, Vcenter]
     hosts: dict[Key, SshHost]

@@ -30,8 +30,8 @@ class Group(Model):
     """
 
     name: Text
-    members: tuple[Subject, ...] = Field(min_length=1, max_length=100)
+    members: tuple[Subject, ...] = Field(min_length=1)
     need: Annotated[Whole, Field(ge=1)] = Field(1, description="how many must be up")
     needed_by: tuple[Subject, ...] = Field(
-        (), max_length=1000, description="what cannot work without it; its alarms are then explained by the group's"
+        (), description="what cannot work without it; its alarms are then explained by the group's"
     )

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _SECTIONS = tuple(
     name for name, field in Inventory.model_fields.items() if get_origin(field.annotation) is dict
 )  # those that hold entries by key
+_PLAIN = ("polling", "notify", "flapping", "vantage")  # those that may be left out and hold no entries
 _ADAPTERS = {
-    name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation))
-    for name in (*_SECTIONS, "polling", "notify")
+    name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation)) for name in (*_SECTIONS, *_PLAIN)
 }
 
 
@@ -103,7 +103,7 @@ def _sound_part(data: dict[str, Any], error: ValidationError) -> Inventory:
         entries = section if isinstance(section, dict) else {}
         sound = {key: entry for key, entry in entries.items() if key not in broken[name]}
         parts[name] = _ADAPTERS[name].validate_python(sound)
-    for name in ("polling", "notify"):
+    for name in _PLAIN:
         if name in data and not broken[name]:
             parts[name] = _ADAPTERS[name].validate_python(data[name])
     return Inventory.model_construct(**parts)

@@ -48,6 +48,8 @@ def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
     yield from _named_by_checks(inventory)
     for key, system in inventory.systems.items():
         yield from _named_by_system(("systems", key), system)
+    if inventory.vantage.site is not None:
+        yield ("vantage", "site"), inventory.vantage.site, "sites"
     for key, links in inventory.links.items():
         yield ("links", key, "primary", "operator"), links.primary.operator, "operators"
         yield ("links", key, "backup", "operator"), links.backup.operator, "operators"

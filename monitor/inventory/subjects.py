@@ -26,7 +26,6 @@ SECTIONS = {
     "sensor": "sensors",
     "check": "checks",
     "group": "groups",
-    "anchor": "anchors",
 }
 _SECOND: Mapping[str, str] = {"front": "sites", "database": "sites"}  # the section of the key behind the first
 LINKS = ("primary", "backup")

@@ -56,6 +56,9 @@ AlarmName = Literal[
     "check-degraded",
     "dns-down",
     "power-controller-down",
+    "anchor-down",
+    "group-down",
+    "flapping",
     "unknown",
 ]
 

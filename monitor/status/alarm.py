@@ -15,7 +15,8 @@ class Alarm:
 
     ``id`` is the same for ever and everywhere, so a ticket can be opened and closed by it. ``since`` and
     ``cleared_at`` are Unix seconds; ``cleared_at`` is None while it stands. ``cause`` names the alarm that explains
-    this one (``site-down site/main``); an alarm with a cause is shown but not sent. ``note`` says why it was cleared.
+    this one (``site-down site/main``), ``downtime`` the planned downtime that covers it; an alarm with either is shown
+    but not sent. ``note`` says why it was cleared.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Alarm:
     cleared_at: float | None = None
     cause: str = ""
     note: str = ""
+    downtime: str = ""
 
     @property
     def active(self) -> bool:

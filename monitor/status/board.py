@@ -1,8 +1,8 @@
 """Everything that is held true, kept up to date by observations and by the passing of time.
 
-Pure bookkeeping over ``hysteresis``, ``evaluate`` and ``reachability``: no clock, no disk. The subjects that the
-inventory knows are always on the board, UNKNOWN until observed; others (VMs that nobody listed) come and go with what
-is seen.
+Pure bookkeeping over ``hysteresis``, ``evaluate``, ``sight``, ``flapping`` and ``reachability``: no clock, no disk. The
+subjects that the inventory knows are always on the board, UNKNOWN until observed; others (VMs that nobody listed) come
+and go with what is seen.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from monitor.inventory.dependencies import depends_on
+from monitor.inventory.dependencies import ties
 from monitor.probe import Answer
+from monitor.status import flapping
 from monitor.status.evaluate import judge
 from monitor.status.hysteresis import Memory, Rules, expired, judged, unseen
+from monitor.status.isolation import ISOLATED
 from monitor.status.reachability import UP, Doubt, Seen, composites, settle
+from monitor.status.sight import COMPOSITES, Sight
 from monitor.status.state import Flip, Health, Status
 
 if TYPE_CHECKING:
@@ -25,10 +28,10 @@ if TYPE_CHECKING:
     from monitor.probe import Observation
     from monitor.status.hysteresis import Judgement
 
-COMPOSITES = ("crossing/", "system/", "site/")
 GONE = "no longer in the inventory"
 LISTED = frozenset(  # kinds whose every subject the inventory names; a VM may also be one that only its vCenter knows
     {"site", "system", "crossing", "vcenter", "host", "front", "database", "link", "sensor", "dns", "power", "check"}
+    | {"group", "anchor"}
 )
 
 
@@ -71,8 +74,14 @@ class Evidence:
 class Board:
     """The state of the watch. Not thread-safe: it belongs to the event loop."""
 
-    def __init__(self, inventory: Inventory, now: float, recorded: Mapping[str, Recorded] | None = None) -> None:
-        """Begin with every subject UNKNOWN; ``recorded`` is what history says of them."""
+    def __init__(
+        self,
+        inventory: Inventory,
+        now: float,
+        recorded: Mapping[str, Recorded] | None = None,
+        recent: Iterable[Flip] = (),
+    ) -> None:
+        """Begin with every subject UNKNOWN; ``recorded`` is what history says of them, ``recent`` its newest flips."""
         self._started = now
         self._memories: dict[str, Memory] = {}
         self._newest: dict[str, Observation] = {}
@@ -81,6 +90,9 @@ class Board:
         self._evidence: dict[str, Evidence] = {}
         self._recorded = dict(recorded or {})
         self._resuming: set[str] = set()
+        self._swings: dict[str, flapping.Swings] = {}
+        self._went_blind: set[str] = set()
+        self._sight = Sight(inventory, ties(inventory).depends_on)
         self._take(inventory, now)
         self._leaving = {  # the inventory has changed while no daemon ran, or one died before it could say so
             subject: kept
@@ -89,12 +101,17 @@ class Board:
         }
         for subject in self._leaving:
             del self._recorded[subject]
+        for flip in recent:
+            self._swing(flip)
 
     def _take(self, inventory: Inventory, now: float) -> None:
         polling = inventory.polling
         self.inventory = inventory
         self.rules = Rules(polling.fail_after, polling.recover_after, polling.stale_after_s)
-        self.expected = depends_on(inventory)
+        self.marks = flapping.Marks(inventory.flapping.half_life_s, inventory.flapping.high, inventory.flapping.low)
+        self.ties = ties(inventory)
+        self.expected = self.ties.depends_on
+        self._sight.change(inventory, self.expected)
         for subject in self.expected.keys() - self._memories.keys():
             before = self._recorded.get(subject)
             trusting = before is None or before.health is Health.OK
@@ -139,12 +156,15 @@ class Board:
         self._newest[subject] = observation
         if observation.answer is Answer.OK:
             self._good[subject] = observation
-            self._sight(observation)
+            self._note_whereabouts(observation)
         memory = self._memories.get(subject) or unseen(subject, observation.at)
-        self._memories[subject] = judged(memory, judge(observation, self.inventory), observation.at, self.rules)
+        if self._sight.hear(observation):
+            later = judged(memory, judge(observation, self.inventory), observation.at, self.rules)
+            self._memories[subject] = self._sight.believed(memory, later, observation)
 
     def tick(self, now: float) -> list[Flip]:
         """Let time pass: expire what is old, judge the composites, and return what changed since the last tick."""
+        self._memories.update(list(self._sight.look(self._memories, now, self.rules.stale_after_s)))
         for subject, memory in list(self._memories.items()):
             if subject.startswith(COMPOSITES):
                 continue
@@ -162,7 +182,11 @@ class Board:
             if kept.health is not Health.UNKNOWN
         ]
         self._leaving.clear()
-        return [*left, *(flip for subject in list(self._memories) if (flip := self._flip(subject, now)))]
+        flips = [flip for subject in list(self._memories) if (flip := self._flip(subject, now))]
+        self._swings = {subject: flapping.passed(each, now, self.marks) for subject, each in self._swings.items()}
+        for flip in flips:
+            self._swing(flip)
+        return [*left, *flips]
 
     def statuses(self) -> Mapping[str, Status]:
         """Return a copy of every status."""
@@ -172,6 +196,24 @@ class Board:
         """Return the status of ``subject``; None when there is no such subject."""
         memory = self._memories.get(subject)
         return None if memory is None else memory.status
+
+    def flapping(self) -> frozenset[str]:
+        """Return the subjects that change to and fro too often for a single change to mean much."""
+        return frozenset(subject for subject, swings in self._swings.items() if swings.flapping)
+
+    @property
+    def isolated(self) -> str:
+        """Why the monitor takes itself for cut off from the estate; empty while it does not."""
+        return self._sight.reason
+
+    @property
+    def knows_isolation(self) -> bool:
+        """Whether enough has been asked to say whether the monitor is isolated."""
+        return self._sight.knows
+
+    def unjudged(self) -> frozenset[str]:
+        """Return the subjects that cannot be seen, or were not heard since: no alarm of theirs is raised or cleared."""
+        return self._sight.unjudged({subject: each.status for subject, each in self._memories.items()}, self.expected)
 
     def newest(self, subject: str) -> Observation | None:
         """Return the newest observation, whatever it said."""
@@ -222,7 +264,22 @@ class Board:
         self._recorded[subject] = Recorded(status.health, status.detail, status.since)
         return Flip(subject, old.health, status.health, status.reason, at, status.detail)
 
-    def _sight(self, observation: Observation) -> None:
+    def _swing(self, flip: Flip) -> None:
+        """Count a change towards flapping, unless it is the monitor itself that could not see.
+
+        A site that is degraded and well again says nothing that its parts do not.
+        """
+        if flip.subject.startswith("site/") and Health.DOWN not in (flip.old, flip.new):
+            return
+        if flip.detail == ISOLATED:
+            self._went_blind.add(flip.subject)
+        elif flip.subject in self._went_blind:
+            self._went_blind.discard(flip.subject)
+        else:
+            before = self._swings.get(flip.subject, flapping.STEADY)
+            self._swings[flip.subject] = flapping.changed(before, flip.at, self.marks)
+
+    def _note_whereabouts(self, observation: Observation) -> None:
         kind, _, rest = observation.subject.partition("/")
         system, _, site = rest.partition("/")
         role, values = observation.facts.get("role"), observation.values
@@ -246,8 +303,10 @@ class Board:
         return kind == "vm" and subject not in self.expected and rest.partition("/")[0] not in self.inventory.vcenters
 
     def _forget(self, subject: str) -> None:
-        for kept in (self._memories, self._newest, self._good, self._doubts, self._recorded):
+        for kept in (self._memories, self._newest, self._good, self._doubts, self._recorded, self._swings):
             kept.pop(subject, None)
+        self._went_blind.discard(subject)
+        self._sight.forget(subject)
         self._resuming.discard(subject)
 
 

@@ -16,6 +16,7 @@ from monitor.status.reachability import UP
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from monitor.inventory.dependencies import Ties
     from monitor.status.state import Status
 
 Origin = Literal["command", "calendar"]
@@ -44,14 +45,6 @@ class Downtime:
     def in_force(self, now: float) -> bool:
         """Whether it holds at ``now``."""
         return self.start <= now < self.end
-
-
-@dataclass(frozen=True, slots=True)
-class Ties:
-    """What is tied to what: ``depends_on`` and ``parts`` of every subject (``monitor.inventory.dependencies``)."""
-
-    depends_on: Mapping[str, tuple[str, ...]]
-    parts: Mapping[str, tuple[str, ...]]
 
 
 def reach(subject: str, ties: Ties) -> frozenset[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.status.hysteresis import Judgement
+from monitor.status.redundancy import group
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
@@ -54,10 +55,12 @@ class Seen:
 
 
 def composites(inventory: Inventory, seen: Seen) -> dict[str, Judgement]:
-    """Return the judgement of every crossing, system and site."""
+    """Return the judgement of every crossing, system, site and group."""
     found = {f"crossing/{key}": crossing(key, seen) for key in inventory.links}
     found |= {f"system/{key}": system(key, entry, seen) for key, entry in inventory.systems.items()}
     found |= {f"site/{key}": site(key, inventory, seen) for key in inventory.sites}
+    for key, entry in inventory.groups.items():
+        found[f"group/{key}"] = group(entry, [seen.health(member) for member in entry.members])
     return found
 
 

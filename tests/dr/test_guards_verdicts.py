@@ -16,6 +16,7 @@ from dr.guards.approval import approval
 from dr.guards.exclusive import exclusive
 from dr.guards.fencing import fencing
 from dr.guards.flapping import flapping
+from dr.guards.isolated import isolated
 from dr.guards.paused import paused
 from dr.guards.placement import placement
 from dr.journal.event import (
@@ -60,6 +61,24 @@ def test_every_guard_is_registered_and_asked() -> None:
     assert {*RUN_GUARDS, *STEP_GUARDS} == set(GUARDS.values())
     verdicts = [guard(run_of(), NOTHING, None, 100.0) for guard in GUARDS.values()]
     assert [verdict.guard for verdict in verdicts] == list(GUARDS)
+
+
+class TestIsolated:
+    CUT_OFF = replace(NOTHING, isolated="the anchor witness does not answer")
+
+    def test_refuses_what_an_alarm_asks_for(self) -> None:
+        verdict = isolated(run_of(origin="alarm"), self.CUT_OFF, None, 100.0)
+        assert ruled(verdict) == ("refuse", "isolated")
+        assert "the anchor witness does not answer" in verdict.sentence
+        assert "a person who sees more may start the run" in verdict.sentence
+
+    def test_lets_a_person_and_the_calendar_go_on(self) -> None:
+        for origin in ("person", "schedule"):
+            verdict = isolated(run_of(origin=origin), self.CUT_OFF, None, 100.0)
+            assert ruled(verdict) == ("allow", "despite-isolation")
+
+    def test_has_nothing_against_a_monitor_that_sees(self) -> None:
+        assert ruled(isolated(run_of(origin="alarm"), NOTHING, None, 100.0)) == ("allow", "not-isolated")
 
 
 class TestExclusive:

@@ -44,6 +44,26 @@ def response(**more: Any) -> Response:
     return Response(**{"alarm": "system-down", "system": "ncts", "playbook": "failover", "grace_s": 30, **more})
 
 
+async def test_what_is_withheld_is_prepared_once_that_is_over_and_only_if_it_still_stands(tmp_path: Path) -> None:
+    async with tower(tmp_path) as at:
+        reasons = ["the monitor itself is cut off"]
+        at.trigger = Trigger({"ncts-down": response()}, at.house.orchestrator, at.house.clock.now, lambda _: reasons[0])
+        at.raised()
+        assert await at.tick(600) == []
+        assert at.trigger.refusals == {"1": "the monitor itself is cut off"}
+        reasons[0] = ""
+        (run,) = await at.tick(1)
+        assert run.state is RunState.WAITING
+        assert at.trigger.refusals == {}
+        reasons[0] = "planned downtime"
+        assert await at.tick(60) == [run], "what waits for a person already goes on waiting"
+        at.trigger.cleared("1")
+        at.raised("2")
+        at.trigger.cleared("2")
+        reasons[0] = ""
+        assert [each.id for each in await at.tick(60)] == [run.id]
+
+
 @asynccontextmanager
 async def tower(
     folder: Path, actions: dict[str, Act] | None = None, clock: HeldClock | None = None, **more: Any

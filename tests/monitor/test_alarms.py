@@ -12,12 +12,12 @@ from watch_kit import estate
 from monitor.alarms.book import Book
 from monitor.alarms.inhibit import causes
 from monitor.alarms.rules import RULES, called_for
-from monitor.inventory.dependencies import depends_on
+from monitor.inventory.dependencies import ties
 from monitor.inventory.values import AlarmName
 from monitor.status.alarm import Alarm, alarm_id
 from monitor.status.state import Health, Status
 
-DEPENDS_ON = depends_on(estate())
+TIES = ties(estate())
 DNS, LINK = "dns/dns-main", "link/blace/primary"
 UNKNOWN_AFTER_S = 30
 
@@ -27,7 +27,7 @@ def status(subject: str, health: Health, detail: str = "", since: float = 0.0) -
 
 
 def update(book: Book, now: float, *statuses: Status) -> tuple[list[str], list[str]]:
-    changes = book.update({each.subject: each for each in statuses}, DEPENDS_ON, now, UNKNOWN_AFTER_S)
+    changes = book.update({each.subject: each for each in statuses}, TIES, now, UNKNOWN_AFTER_S)
     return [alarm.key for alarm in changes.raised], [alarm.key for alarm in changes.cleared]
 
 
@@ -50,8 +50,8 @@ def test_what_is_not_known_clears_nothing() -> None:
 
 def test_a_cleared_alarm_says_why_and_keeps_its_id() -> None:
     book = Book()
-    raised = book.update({DNS: status(DNS, Health.DOWN)}, DEPENDS_ON, 1, 30).raised[0]
-    cleared = book.update({DNS: status(DNS, Health.DEGRADED)}, DEPENDS_ON, 2, 30).cleared[0]
+    raised = book.update({DNS: status(DNS, Health.DOWN)}, TIES, 1, 30).raised[0]
+    cleared = book.update({DNS: status(DNS, Health.DEGRADED)}, TIES, 2, 30).cleared[0]
     assert (cleared.id, cleared.cleared_at, cleared.note) == (raised.id, 2, "now degraded: it is degraded")
     assert raised.active
     assert not cleared.active
@@ -81,7 +81,7 @@ def test_nothing_that_nobody_listed_alarms() -> None:
 
 def test_what_left_the_inventory_is_cleared() -> None:
     book = Book([Alarm("1", "sensor-alarm", "sensor/gone", "critical", 1, "hot")])
-    changes = book.update({}, DEPENDS_ON, 5, 30)
+    changes = book.update({}, TIES, 5, 30)
     assert [(alarm.key, alarm.note) for alarm in changes.cleared] == [
         ("sensor-alarm sensor/gone", "no longer in the inventory")
     ]
@@ -96,7 +96,7 @@ def test_alarms_that_stood_before_a_restart_are_not_raised_again() -> None:
 
 
 def test_every_alarm_that_the_rules_know_may_be_named_in_the_inventory_and_the_other_way_round() -> None:
-    called = {call.name for rules in RULES.values() for call in rules.values()} | {"unknown"}
+    called = {call.name for rules in RULES.values() for call in rules.values()} | {"unknown", "flapping"}
     assert called == set(get_args(AlarmName))
 
 
@@ -117,13 +117,46 @@ def raise_all(**downs: str) -> Book:
     return book
 
 
-def test_a_fallen_site_explains_what_is_at_it_and_never_a_system() -> None:
+def test_a_fallen_site_explains_what_is_at_it_and_the_systems_that_were() -> None:
     subjects = ["host/ncts-db-main", "front/ncts/main", "vm/vc-main/ncts-db-1", "database/ncts/main"]
     here = dict.fromkeys([*subjects, "site/main", "system/ncts", "host/vault-dr", "power/pdu-main"], "")
     causes_by_subject = {alarm.subject: alarm.cause for alarm in raise_all(**here).standing()}
-    assert {causes_by_subject[subject] for subject in subjects} == {"site-down site/main"}
-    for alone in ("site/main", "system/ncts", "host/vault-dr", "power/pdu-main"):
+    assert {causes_by_subject[subject] for subject in (*subjects, "system/ncts")} == {"site-down site/main"}
+    for alone in ("site/main", "host/vault-dr", "power/pdu-main"):
         assert causes_by_subject[alone] == ""
+
+
+def test_nothing_smaller_than_a_site_silences_a_system() -> None:
+    down = {"host/ncts-db-main": "", "database/ncts/main": "", "front/ncts/main": "", "system/ncts": ""}
+    assert {alarm.subject: alarm.cause for alarm in raise_all(**down).standing()} == {
+        "host/ncts-db-main": "",
+        "database/ncts/main": "host-down host/ncts-db-main",
+        "front/ncts/main": "",
+        "system/ncts": "",
+    }
+
+
+def test_a_system_that_is_amiss_at_the_other_site_as_well_is_told() -> None:
+    down = dict.fromkeys(
+        ["site/main", "front/ncts/main", "front/ncts/dr", "system/ncts", "system/ite", "front/ite/main"], ""
+    )
+    by_subject = {alarm.subject: alarm.cause for alarm in raise_all(**down).standing()}
+    assert (by_subject["system/ncts"], by_subject["front/ncts/dr"]) == ("", "")
+    assert by_subject["system/ite"] == "site-down site/main"
+
+
+def test_split_brain_is_told_whatever_else_stands() -> None:
+    book = Book()
+    split = status("system/ncts", Health.DOWN, "split-brain")
+    update(book, 1, split, status("site/main", Health.DOWN), status("front/ncts/main", Health.DOWN))
+    assert {alarm.name: alarm.cause for alarm in book.standing()}["split-brain"] == ""
+
+
+def test_one_of_two_web_servers_explains_nothing_and_both_do() -> None:
+    one, other, front = "vm/vc-main/ncts-web-1", "vm/vc-main/ncts-web-2", "front/ncts/main"
+    assert {a.subject: a.cause for a in raise_all(**{one: "", front: ""}).standing()}[front] == ""
+    both = raise_all(**{one: "", other: "", front: ""}).standing()
+    assert {alarm.subject: alarm.cause for alarm in both}[front] == f"vm-down {one}"
 
 
 def test_an_untrusted_host_explains_its_database() -> None:
@@ -172,7 +205,7 @@ def test_raised_and_cleared_take_turns_whatever_happens(story: list[list[Health]
     book, standing = Book(), set()
     for now, healths in enumerate(story, 1):
         statuses = [status(subject, health, since=now) for subject, health in zip(subjects, healths, strict=True)]
-        changes = book.update({each.subject: each for each in statuses}, DEPENDS_ON, now, 0)
+        changes = book.update({each.subject: each for each in statuses}, TIES, now, 0)
         for alarm in changes.cleared:
             standing.remove(alarm.id)
         for alarm in changes.raised:
@@ -185,7 +218,7 @@ def test_raised_and_cleared_take_turns_whatever_happens(story: list[list[Health]
 
 def test_no_alarm_explains_itself() -> None:
     alarms = [Alarm(alarm_id(name, subject, 1), name, subject, "critical", 1, "r") for name, subject in _every()]
-    explained = causes(alarms, DEPENDS_ON)
+    explained = causes(alarms, TIES)
     assert all(explained.get(alarm.id, "") != alarm.key for alarm in alarms)
     assert replace(alarms[0], cause="x").active
 
@@ -193,6 +226,6 @@ def test_no_alarm_explains_itself() -> None:
 def _every() -> list[tuple[str, str]]:
     return [
         (call.name, subject)
-        for subject in DEPENDS_ON
+        for subject in TIES.depends_on
         for call in {call.name: call for call in RULES.get(subject.partition("/")[0], {}).values()}.values()
     ]

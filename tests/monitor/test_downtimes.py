@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from monitor.downtimes import INVENTORY, Downtimes
 from monitor.errors import StateError
-from monitor.inventory.dependencies import depends_on, parts
+from monitor.inventory.dependencies import ties
 from monitor.inventory.planning import PlannedDowntime
 from monitor.status.calendar import windows
-from monitor.status.downtime import Downtime, Ties, coverage, reach
+from monitor.status.downtime import Downtime, coverage, reach
 from monitor.status.state import Health, Status
 from tests.watch_kit import estate
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 ZONE = "Europe/Skopje"
 HOUR_S = 3600.0
-TIES = Ties(depends_on(estate()), parts(estate()))
+TIES = ties(estate())
 
 
 def at(text: str) -> float:

@@ -26,8 +26,8 @@ def system_alarms(daemon: RunningDaemon) -> dict[str, str]:
 
 
 def told(lab: RunningLab) -> list[str]:
-    """Return the mails about systems that are down."""
-    return [str(mail) for mail in lab.lab_state()["mails"] if "system-down" in str(mail)]
+    """Return the mails about the site that is down, which speaks for its systems."""
+    return [str(mail) for mail in lab.lab_state()["mails"] if "site-down" in str(mail)]
 
 
 def all_written_down(daemon: RunningDaemon) -> bool:
