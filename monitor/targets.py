@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from monitor.clients.postgresql import Place
 from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
-from monitor.inventory.checks_services import PostgresqlCheck
+from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
 from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
 from monitor.probes.http import HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
+from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
 from monitor.probes.postgresql import PostgresqlParams
 from monitor.probes.snmp import SnmpParams
@@ -167,6 +168,8 @@ def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
             return "http", HttpParams(check.url, check.address, check.port)
         case IcmpCheck():
             return "icmp", IcmpParams(check.address)
+        case NtpCheck():
+            return "ntp", NtpParams(check.address, check.port)
         case PostgresqlCheck():
             return "postgresql", _postgresql(check)
         case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
-from monitor.inventory.checks_services import PostgresqlCheck
+from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
 from monitor.inventory.dependencies import depends_on
 from monitor.inventory.read import read
 from monitor.probe import Answer, Observation, Target
@@ -192,6 +192,9 @@ def well(check: Check) -> Says:
         facts = {"synchronized": "yes"}
     if isinstance(check, LagCheck):
         values["lag_seconds"] = 0.5
+    if isinstance(check, NtpCheck):
+        values |= {"ntp_offset_seconds": 0.001, "ntp_delay_seconds": 0.002, "ntp_root_distance_seconds": 0.01}
+        values["stratum"] = 3
     if isinstance(check, PostgresqlCheck):
         values |= {"lag_seconds": 0.0, "lag_bytes": 0.0, "standbys": 1, "sync_standbys": 0, "retained_bytes": 0}
         values |= {"slots_lost": 0, "slots_losing": 0}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from monitor.inventory.checks_hosts import HostCheck
-from monitor.inventory.checks_services import PostgresqlCheck
+from monitor.inventory.checks_services import ServiceCheck
 from monitor.inventory.values import Host, Key, Model, Port, Url
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class IcmpCheck(Model):
 
 
 Check = Annotated[
-    TcpCheck | HttpCheck | IcmpCheck | HostCheck | PostgresqlCheck,
+    TcpCheck | HttpCheck | IcmpCheck | HostCheck | ServiceCheck,
     Field(discriminator="probe"),
 ]
 

@@ -1,4 +1,4 @@
-"""Checks of services that are asked in their own protocol: PostgreSQL's replication."""
+"""Checks of services that are asked in their own protocol: PostgreSQL's replication, NTP."""
 
 from __future__ import annotations
 
@@ -37,3 +37,18 @@ class PostgresqlCheck(Limits):
     standbys: Count = Field(0, description="how many must stream from it while it is primary")
     sync_standbys: Count = Field(0, description="how many of them a commit must be able to wait for")
     warn_retained_bytes: Bytes = Field(8 * GIB, description="log that a replication slot may keep before it is a worry")
+
+
+class NtpCheck(Limits):
+    """An NTP server must be synchronized and agree with this machine's clock; half of the round trip stays open."""
+
+    probe: Literal["ntp"]
+    site: Key
+    address: Host
+    port: Port = 123
+    warn_s: Seconds = 0.1
+    alarm_s: Seconds = 1
+    max_stratum: Annotated[Whole, Field(ge=1, le=15)] = Field(15, description="a higher one is degraded")
+
+
+ServiceCheck = PostgresqlCheck | NtpCheck

@@ -164,6 +164,16 @@ HOST_LAG = _gauge(
     "karaula_host_replication_lag_seconds", "seconds", "check host site", "What the host's lag command printed"
 )
 
+# -- NTP servers, by the checks of that kind
+NTP_OFFSET = _gauge(
+    "karaula_ntp_offset_seconds", "seconds", "check site", "How far the server's clock is ahead of ours"
+)
+NTP_DELAY = _gauge("karaula_ntp_delay_seconds", "seconds", "check site", "Round trip; half of it is open either way")
+NTP_DISTANCE = _gauge(
+    "karaula_ntp_root_distance_seconds", "seconds", "check site", "How far the server may be from its source of time"
+)
+NTP_STRATUM = _gauge("karaula_ntp_stratum", "", "check site", "Steps between the server and a clock")
+
 # -- PostgreSQL, by the checks of that kind
 POSTGRESQL_PRIMARY = _gauge("karaula_postgresql_primary", "", "check site", "1 if the server is primary, 0 if standby")
 POSTGRESQL_LAG = _gauge(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.inventory.checks_hosts import HostCheck
-from monitor.inventory.checks_services import PostgresqlCheck
+from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
 from monitor.metrics import catalog as m
 from monitor.status.checks import SETTLED
 from monitor.status.state import Health
@@ -42,6 +42,12 @@ OF_POSTGRESQL: Mapping[str, Metric] = {
     "sync_standbys": m.POSTGRESQL_SYNC,
     "retained_bytes": m.POSTGRESQL_RETAINED,
 }
+OF_NTP: Mapping[str, Metric] = {
+    "ntp_offset_seconds": m.NTP_OFFSET,
+    "ntp_delay_seconds": m.NTP_DELAY,
+    "ntp_root_distance_seconds": m.NTP_DISTANCE,
+    "stratum": m.NTP_STRATUM,
+}
 
 
 def samples(inventory: Inventory, statuses: Mapping[str, Status], good: Mapping[str, Observation]) -> Iterator[Sample]:
@@ -56,6 +62,8 @@ def samples(inventory: Inventory, statuses: Mapping[str, Status], good: Mapping[
             yield m.CHECK_RESPONSE, (key, site), observation.values["duration_seconds"]
         if isinstance(check, HostCheck):
             yield from _of_host((key, check.host, site), observation)
+        if isinstance(check, NtpCheck):
+            yield from _measured(OF_NTP, (key, site), observation)
         if isinstance(check, PostgresqlCheck):
             yield m.POSTGRESQL_PRIMARY, (key, site), 1.0 if observation.facts.get("role") == "primary" else 0.0
             yield from _measured(OF_POSTGRESQL, (key, site), observation)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from monitor.probes.http import HttpProbe
 from monitor.probes.icmp import IcmpProbe
 from monitor.probes.modbus import ModbusProbe
+from monitor.probes.ntp import NtpProbe
 from monitor.probes.nut import NutProbe
 from monitor.probes.postgresql import PostgresqlProbe
 from monitor.probes.snmp import SnmpProbe
@@ -26,6 +27,7 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "http": HttpProbe,
     "icmp": IcmpProbe,
     "modbus": ModbusProbe,
+    "ntp": NtpProbe,
     "nut": NutProbe,
     "postgresql": PostgresqlProbe,
     "snmp": SnmpProbe,

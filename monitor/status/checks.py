@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
-from monitor.inventory.checks_services import PostgresqlCheck
+from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
 from monitor.status import checks_services
 from monitor.status.hysteresis import Judgement
 from monitor.status.limits import DAY_S, above, off, size, span, worst
@@ -102,4 +102,5 @@ _JUDGES: Mapping[type, Callable[[Any, Observation], Judgement]] = {
     ClockCheck: _clock,
     LagCheck: _lag,
     PostgresqlCheck: checks_services.postgresql,
+    NtpCheck: checks_services.ntp,
 }

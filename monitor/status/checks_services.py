@@ -1,4 +1,4 @@
-"""What a service's own answer says of it: PostgreSQL's replication. Pure, like ``checks.py``, which asks this.
+"""What a service's own answer says of it: PostgreSQL's replication, NTP. Pure, like ``checks.py``, which asks this.
 
 A standby that receives nothing is degraded and after its alarm limit down, whatever its numbers say: what the primary
 has written since is not known.
@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monitor.status.hysteresis import Judgement
-from monitor.status.limits import above, size, span, worst
+from monitor.status.limits import above, off, size, span, worst
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from monitor.inventory.checks_services import PostgresqlCheck
+    from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
     from monitor.probe import Observation
 
 LONGEST_SILENCE_S = 60.0  # an idle sender speaks up every half minute (wal_sender_timeout, wal_receiver_timeout)
@@ -32,6 +32,19 @@ def postgresql(check: PostgresqlCheck, observation: Observation) -> Judgement:
         return Judgement(Health.UNKNOWN, f"the user {who} may not see replication; type: GRANT pg_monitor TO {who}")
     found = _standby(check, values, facts) if role == "standby" else _primary(check, values, facts)
     return worst([*found, *_lag(check, values), *_slots(check, values)])
+
+
+def ntp(check: NtpCheck, observation: Observation) -> Judgement:
+    """Judge a server that is synchronized. Raises KeyError likewise."""
+    values = observation.values
+    open_s = values["ntp_delay_seconds"] / 2
+    found = [off(values["ntp_offset_seconds"], open_s, check.warn_s, check.alarm_s, "the server's clock")]
+    stratum, distance_s = int(values["stratum"]), values["ntp_root_distance_seconds"]
+    if stratum > check.max_stratum:
+        found.append(Judgement(Health.DEGRADED, f"its stratum is {stratum}, over {check.max_stratum}"))
+    if distance_s > check.alarm_s:
+        found.append(Judgement(Health.DEGRADED, f"the server itself may be {span(distance_s)} off its source"))
+    return worst(found)
 
 
 def _standby(check: PostgresqlCheck, values: Mapping[str, float], facts: Mapping[str, str]) -> list[Judgement]:
