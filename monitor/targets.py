@@ -11,13 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from monitor.clients.postgresql import Place
-from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
+from monitor.inventory import checks_http
+from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
+from monitor.inventory.checks_http import BasicLogin, BearerLogin, HttpCheck
 from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
 from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
-from monitor.probes.http import HttpParams
+from monitor.probes.http import FormLogin, HeaderLogin, HttpParams, JsonWanted
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.ntp import NtpParams
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from monitor.credential import Credentials
     from monitor.inventory.checks import Check
     from monitor.inventory.checks_hosts import HostCheck
+    from monitor.inventory.checks_http import Login
     from monitor.inventory.crossings import Link
     from monitor.inventory.equipment import SshHost
     from monitor.inventory.model import Inventory
@@ -165,7 +168,7 @@ def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
         case TcpCheck():
             return "tcp", TcpParams(check.address, check.port)
         case HttpCheck():
-            return "http", HttpParams(check.url, check.address, check.port)
+            return "http", _page(check)
         case IcmpCheck():
             return "icmp", IcmpParams(check.address)
         case NtpCheck():
@@ -174,6 +177,33 @@ def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
             return "postgresql", _postgresql(check)
         case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():
             return "ssh", _of_host(check, inventory.hosts[check.host])
+
+
+def _page(check: HttpCheck) -> HttpParams:
+    wanted = check.json_field
+    return HttpParams(
+        url=check.url,
+        address=check.address,
+        port=check.port,
+        expect_status=check.expect_status,
+        contains=check.contains or "",
+        json=None if wanted is None else JsonWanted(tuple(wanted.field.split(".")), wanted.equals),
+        redirects=check.redirects,
+        login=_login(check.login),
+    )
+
+
+def _login(login: Login | None) -> FormLogin | HeaderLogin | None:
+    match login:
+        case checks_http.FormLogin():
+            fields = (login.user_field, login.password_field)
+            return FormLogin(login.page, login.user, login.credential, *fields)
+        case BasicLogin():
+            return HeaderLogin(login.credential, login.user)
+        case BearerLogin():
+            return HeaderLogin(login.credential)
+        case None:
+            return None
 
 
 def _postgresql(check: PostgresqlCheck) -> PostgresqlParams:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -39,13 +40,17 @@ MOST_BODY_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """An answer. Header names are in lower case; ``tls_not_after`` is when the certificate ends (Unix seconds)."""
+    """An answer. Header names are in lower case; ``tls_not_after`` is when the certificate ends (Unix seconds).
+
+    Of ``set_cookies`` nothing is kept: every request stands alone.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     elapsed_s: float
     tls_not_after: float | None
+    set_cookies: tuple[str, ...] = ()
 
 
 class HttpClient:
@@ -64,6 +69,7 @@ class HttpClient:
             follow_redirects=False,
             limits=httpx2.Limits(max_keepalive_connections=0, max_connections=None),
             headers={"Accept-Encoding": "identity", "User-Agent": "karaula"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # takes none: they would reach the next check
         )
 
     async def request(
@@ -75,16 +81,21 @@ class HttpClient:
         connect_to: tuple[str, int | None] | None = None,
         json: object | None = None,
         auth: tuple[str, Secret] | None = None,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
     ) -> HttpReply:
         """Ask ``url``; with ``connect_to`` at that address (and port), the certificate still being ``url``'s host's.
 
-        Any status is a reply. Raises Unreachable (nothing was sent), Untrusted, DeadlineExceeded, SessionLost (broken
-        off), GarbledReply (not HTTP, or over 1 MiB), Refused (not a usable URL). ``timeout_s`` bounds the whole call.
+        ``form`` is sent as a browser sends one. Any status is a reply. Raises Unreachable (nothing was sent),
+        Untrusted, DeadlineExceeded, SessionLost (broken off), GarbledReply (not HTTP, or over 1 MiB), Refused (not a
+        usable URL). ``timeout_s`` bounds the whole call.
         """
         started = self._clock.monotonic()
         trail = _Trail()
         try:
-            request = self._build(method, url, connect_to, json, trail)
+            request = self._build(
+                method, url, connect_to, trail, {"json": json, "data": form, "headers": headers or {}}
+            )
             credentials = httpx2.BasicAuth(auth[0], auth[1].reveal()) if auth else None
             async with asyncio.timeout(timeout_s):
                 response = await self._client.send(request, stream=True, auth=credentials)
@@ -96,6 +107,7 @@ class HttpClient:
                         body=body,
                         elapsed_s=self._clock.monotonic() - started,
                         tls_not_after=_not_after(response),
+                        set_cookies=tuple(response.headers.get_list("set-cookie")),
                     )
                 finally:
                     await response.aclose()
@@ -115,18 +127,23 @@ class HttpClient:
         await self._client.aclose()
 
     def _build(
-        self, method: str, url: str, connect_to: tuple[str, int | None] | None, json: object | None, trail: _Trail
+        self,
+        method: str,
+        url: str,
+        connect_to: tuple[str, int | None] | None,
+        trail: _Trail,
+        content: Mapping[str, Any],
     ) -> httpx2.Request:
         asked = httpx2.URL(url)
         if asked.scheme not in ("http", "https") or not asked.host:
             raise Refused(f"{url} cannot be asked: it is not an http or https URL")
         extensions: dict[str, Any] = {"trace": trail.trace, "timeout": httpx2.Timeout(None).as_dict()}
-        headers: dict[str, str] = {}
+        headers = dict(content["headers"])
         if connect_to is not None:
             headers["Host"] = asked.netloc.decode("ascii")
             extensions["sni_hostname"] = asked.host
             asked = asked.copy_with(host=connect_to[0], port=connect_to[1] or asked.port)
-        return self._client.build_request(method, asked, json=json, headers=headers, extensions=extensions)
+        return self._client.build_request(method, asked, **{**content, "headers": headers}, extensions=extensions)
 
 
 class _Trail:

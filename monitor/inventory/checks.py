@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from monitor.inventory.checks_hosts import HostCheck
+from monitor.inventory.checks_http import HttpCheck
 from monitor.inventory.checks_services import ServiceCheck
-from monitor.inventory.values import Host, Key, Model, Port, Url
+from monitor.inventory.values import Host, Key, Model, Port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,16 +27,6 @@ class TcpCheck(Model):
     site: Key
     address: Host
     port: Port
-
-
-class HttpCheck(Model):
-    """A page must answer; with ``address`` the connection goes there, the certificate still being ``url``'s host's."""
-
-    probe: Literal["http"]
-    site: Key
-    url: Url
-    address: Host | None = None
-    port: Port | None = Field(None, description="on address; that of the URL when left out")
 
 
 class IcmpCheck(Model):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 
 from monitor.inventory.checks_hosts import PATH, UNIT
+from monitor.inventory.checks_http import FIELD
 from monitor.inventory.values import HOST, KEY, OID, PAGE, REFERENCE, SUBJECT
 from monitor.problem import Problem, did_you_mean
 from monitor.yamlfile import describe, resolve, shorten
@@ -59,6 +60,7 @@ _FORMS: Mapping[str, str] = {
     PAGE: "expected a path that starts with '/'",
     SUBJECT: "expected a subject such as system/ncts or link/tabanovce/backup",
     PATH: "expected an absolute path without spaces",
+    FIELD: "expected keys with dots between, such as 'status.database'",
     UNIT: "expected the name of a systemd unit such as 'nginx.service'",
 }
 

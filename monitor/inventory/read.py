@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from monitor.errors import CredentialError, InventoryError
 from monitor.inventory import agreement, agreement_planning, references
+from monitor.inventory.checks_http import HttpCheck
 from monitor.inventory.checks_services import PostgresqlCheck
 from monitor.inventory.explain import explain, path_of
 from monitor.inventory.model import Inventory
@@ -85,6 +86,8 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
     for key, check in inventory.checks.items():
         if isinstance(check, PostgresqlCheck):
             yield ("checks", key, "credential"), check.credential
+        if isinstance(check, HttpCheck) and check.login is not None:
+            yield ("checks", key, "login", "credential"), check.login.credential
 
 
 def _sound_part(data: dict[str, Any], error: ValidationError) -> Inventory:

@@ -12,7 +12,8 @@ from tls_kit import ThrowawayCa
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import CredentialError
-from monitor.inventory.checks import HttpCheck, IcmpCheck, TcpCheck
+from monitor.inventory.checks import IcmpCheck, TcpCheck
+from monitor.inventory.checks_http import HttpCheck
 from monitor.inventory.equipment import SshHost
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
@@ -51,6 +52,7 @@ def test_everything_has_exactly_one_target(inventory: Inventory) -> None:
     expected |= {f"link/{key}/{which}" for key in inventory.crossings for which in ("primary", "backup")}
     expected |= {f"sensor/{key}" for key in inventory.sensors}
     expected |= {f"check/{key}" for key in inventory.checks}
+    expected |= {f"anchor/{key}" for key in inventory.vantage.anchors}
     assert set(found) == expected
     assert set(found.values()) == {1}
     assert len([subject for subject in found if subject.startswith("link/")]) == 38
