@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "verify": ("console.cli.start:verify", "Prove the newest backup by restoring it."),
         "backups": ("console.cli.backups:backups", "List the backups and what was proven of them."),
         "calendar": ("console.cli.calendar:calendar", "Show what is due next and what became of earlier slots."),
+        "sla": ("console.cli.sla:sla", "Show how links and operators kept what was agreed."),
         "pause": ("console.cli.pause:pause", "Let nothing start by itself for a while."),
         "unpause": ("console.cli.pause:unpause", "End a pause."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),

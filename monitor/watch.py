@@ -20,6 +20,8 @@ from monitor.poller import Poller
 from monitor.pulse import Pulse
 from monitor.record import Record
 from monitor.sla.keeper import Keeper
+from monitor.sla.office import Office
+from monitor.sla.records import Archive
 from monitor.status.board import Board, recorded_from
 from monitor.status.downtime import coverage
 
@@ -79,6 +81,7 @@ class Watch:
         self._keeper: Keeper | None = None
         self._downtimes: Downtimes | None = None
         self._covered: Mapping[str, Downtime] = {}
+        self.sla: Office | None = None
         self._listeners: list[Callable[[Alarm], None]] = []
         self._raised_total: Counter[str] = Counter()
         self._started_at = self._evaluated_at = clock.now()
@@ -96,10 +99,13 @@ class Watch:
         self._board = Board(self._inventory, now, recorded_from(record.history.last_flips()), recent)
         self._book = Book(record.history.alarms(active_only=True))
         self._keeper = Keeper(self._inventory, record.ledger.last_chain(), record.ledger.last_terms())
+        archive = Archive(record.ledger.path, record.history)
+        self.sla = Office(archive, record.with_ledger, self._clock, self._downtimes.between)
         record.start()
         if self._notifier is not None:
             await self._notifier.start(record, *self._told())
         await self._poller.start()
+        self.sla.start()
         self.pulse.expect(EVALUATION, "states and alarms have not been worked out", EVALUATION_WITHIN_S)
         self._ticking = asyncio.create_task(self._tick_for_ever(), name="evaluate")
 
@@ -117,6 +123,8 @@ class Watch:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         for name, probe in self._probes.items():
             await self._apart(f"probe {name}", probe.close())
+        if self.sla is not None:
+            await self._apart("service levels", self.sla.stop())
         if self._record is not None:
             if self._keeper is not None:
                 self._record.note(self._keeper.end())
@@ -261,10 +269,8 @@ class Watch:
     def faults(self) -> list[str]:
         """Return what the watch itself cannot do, one sentence each; nothing that is another server's doing."""
         found = [self._tick_error] if self._tick_error else []
-        if self._record is not None and self._record.error:
-            found.append(self._record.error)
-        if self._downtimes is not None and self._downtimes.error:
-            found.append(self._downtimes.error)
+        parts = (self._record, self._downtimes, self.sla)
+        found += [part.error for part in parts if part is not None and part.error]
         return [*found, *self.pulse.problems()]
 
     def problems(self) -> list[str]:
@@ -307,6 +313,7 @@ class Watch:
             history_pending=0 if self._record is None else self._record.pending,
             parts_silent_s=self.pulse.silent_s(),
             loop_lag_s=self.pulse.worst_lag_s(),
+            month=None if self.sla is None else self.sla.current,
         )
 
     # -- the working of it -----------------------------------------------------------------------------------------

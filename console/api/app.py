@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from console.api import configuration, estate, metrics, plans, runs
+from console.api import configuration, estate, metrics, plans, runs, sla
 from console.api.desk import Desk
 from console.api.gate import Gate
 from console.api.replies import add_error_replies
 from console.api.streams import Streams
 from console.web import pages
+from console.web import sla as sla_page
 from console.web.render import make_environment
 
 ZONE_HEADER = "Karaula-Timezone"  # times are Unix seconds; this is where people live
@@ -21,7 +22,16 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
     app.state.streams = Streams()
     app.state.headers = {}
     change_desk(app, desk)
-    for routes in (metrics.router, estate.router, configuration.router, plans.router, runs.router, pages.router):
+    for routes in (
+        metrics.router,
+        estate.router,
+        configuration.router,
+        plans.router,
+        runs.router,
+        sla.router,
+        pages.router,
+        sla_page.router,
+    ):
         app.include_router(routes)
     app.mount("/static", pages.static)
     add_error_replies(app)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
-from monitor.metrics import checks
+from monitor.metrics import checks, sla
 from monitor.metrics.catalog import Family
 from monitor.status.evaluate import SENSOR_FAULT, sla_of
 from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from monitor.metrics.catalog import Metric
     from monitor.notify import ChannelStats
     from monitor.probe import Observation
+    from monitor.sla.document import MonthPart
     from monitor.status.alarm import Alarm
     from monitor.status.source import SourceStats
     from monitor.status.state import Status
@@ -68,6 +69,7 @@ class View:
     history_pending: int
     parts_silent_s: Mapping[str, float]
     loop_lag_s: float | None
+    month: MonthPart | None
 
 
 class _Sheet:
@@ -107,7 +109,7 @@ class _Sheet:
 
 
 def families(view: View) -> list[Family]:
-    """Return every family that has samples, in the catalogue's order."""
+    """Return every family that has samples, in the catalogue's order, service levels last."""
     sheet = _Sheet(view)
     _subjects(sheet)
     _systems(sheet)
@@ -117,7 +119,7 @@ def families(view: View) -> list[Family]:
     _sensors(sheet)
     _alarms(sheet)
     _itself(sheet)
-    return sheet.families()
+    return [*sheet.families(), *sla.families(view.month)]
 
 
 def _subjects(sheet: _Sheet) -> None:

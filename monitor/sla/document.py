@@ -102,7 +102,8 @@ class OutagePart(StretchPart):
     """A time in which a link did not carry traffic as agreed.
 
     ``kind`` is what it counts as: down (and degraded, where that is agreed) counts; excused and planned do not, and
-    then ``taken_out_by`` and ``taken_out_why`` say who took it out.
+    then ``taken_out_by`` and ``taken_out_why`` say who took it out. ``announced`` are works of that time that were
+    announced to the watch, agreed or not.
     """
 
     kind: Literal["down", "degraded", "excused", "planned"]
@@ -110,6 +111,7 @@ class OutagePart(StretchPart):
     still_on: bool
     taken_out_by: str
     taken_out_why: str
+    announced: str
 
 
 class LinkPart(Part):
@@ -168,8 +170,8 @@ class EntryPart(Part):
     standing: bool
 
 
-class PlannedPart(StretchPart):
-    """Agreed maintenance that was announced to the watch."""
+class AnnouncedPart(StretchPart):
+    """Works that were announced to the watch. They take nothing out, unless an entry says that they were agreed."""
 
     link: str
     by: str
@@ -196,7 +198,7 @@ class MonthPart(Part):
     links: tuple[LinkPart, ...]
     crossings: tuple[CrossingPart, ...]
     entries: tuple[EntryPart, ...]
-    planned: tuple[PlannedPart, ...]
+    announced: tuple[AnnouncedPart, ...]
     not_watched: tuple[StretchPart, ...]
 
 
@@ -221,6 +223,6 @@ def of_operator(month: MonthPart, operator: str) -> MonthPart:
             "links": links,
             "crossings": (),
             "entries": tuple(entry for entry in month.entries if entry.link in own),
-            "planned": tuple(each for each in month.planned if each.link in own),
+            "announced": tuple(each for each in month.announced if each.link in own),
         }
     )

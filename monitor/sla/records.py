@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from monitor.history import History
-    from monitor.sla.period import Period
+    from monitor.sla.period import Month, Period
     from monitor.sla.terms import Terms
 
 _ENTRY = "number, at_us, kind, subject, start_us, end_us, reason, by, channel, withdraws, hash"
@@ -45,6 +45,7 @@ class Records:
     ``windows`` are all times taken out, by link; ``changed_us`` when terms changed within the period.
     """
 
+    period: Period
     terms: Terms
     changed_us: tuple[int, ...]
     chains: tuple[Chain, ...]
@@ -65,25 +66,48 @@ class Archive:
         self.path = ledger
         self._history = history
 
-    def records(self, period: Period, planned: Sequence[Window] = ()) -> Records | None:
-        """Return what ``period`` is reckoned by; None when nothing of it, or before it, was ever recorded.
+    def records(self, period: Period, last_entry: int | None = None) -> Records | None:
+        """Return what ``period`` is reckoned by; None when nothing of it was recorded, or nothing before its end.
 
-        ``planned`` are the agreed maintenance times that stand elsewhere. Raises StateError.
+        With ``last_entry`` only entries up to that number are heard. Raises StateError.
         """
         with self._open() as db:
             every = _chains(db, period)
             terms, changed = _terms(db, period)
             if terms is None or not every.chains or every.recorded_us <= period.start_us:
                 return None
-            entries = _entries(db)
+            entries = tuple(each for each in _entries(db) if last_entry is None or each.number <= last_entry)
             until_us = min(period.end_us, every.recorded_us)
-            windows = _windows([*standing(entries), *planned], period)
+            windows = _windows(standing(entries), period)
             sums = {
                 link.subject: _sums(db, link.subject, period, windows.get(link.subject, ())) for link in terms.links
             }
             seen = _seen(db, every.chains)
         flips = self._flips(every.low, every.high)
-        return Records(terms, changed, every.chains, seen, flips, sums, windows, entries, until_us, every.recorded_us)
+        return Records(
+            period,
+            terms,
+            changed,
+            every.chains,
+            seen,
+            flips,
+            sums,
+            windows,
+            entries,
+            until_us,
+            every.recorded_us,
+        )
+
+    def period(self, month: Month) -> Period | None:
+        """Return the month's period in the time zone that was in force in it; None before the first terms.
+
+        Raises StateError.
+        """
+        latest_us = month.period("Etc/GMT+12").end_us  # the last place on earth in which the month ends
+        with self._open() as db:
+            sql = "SELECT body FROM terms WHERE at_us < ? ORDER BY number DESC LIMIT 1"
+            row = db.execute(sql, (latest_us,)).fetchone()
+        return None if row is None else month.period(_read_terms(row[0]).zone)
 
     def recorded_us(self) -> int:
         """Return up to when there are records; 0 when there are none. Raises StateError."""
@@ -95,6 +119,12 @@ class Archive:
         """Return when the first records were made; None when there are none. Raises StateError."""
         with self._open() as db:
             return _number(db.execute("SELECT min(start_us) FROM chains").fetchone()[0])
+
+    def zone(self) -> str | None:
+        """Return the time zone of the newest terms; None before the first. Raises StateError."""
+        with self._open() as db:
+            row = db.execute("SELECT body FROM terms ORDER BY number DESC LIMIT 1").fetchone()
+        return None if row is None else _read_terms(row[0]).zone
 
     def entries(self) -> tuple[Entry, ...]:
         """Return what people said, oldest first. Raises StateError; also when an entry is not what was written."""
@@ -220,11 +250,15 @@ def _terms(db: sqlite3.Connection, period: Period) -> tuple[Terms | None, tuple[
     if not rows:
         return None, ()
     first = max((place for place, (at_us, _) in enumerate(rows) if at_us <= period.start_us), default=0)
+    versions = [_read_terms(body) for _, body in rows[first:]]
+    return terms_file.joined(versions), tuple(at_us for at_us, _ in rows[first + 1 :])
+
+
+def _read_terms(body: str) -> Terms:
     try:
-        versions = [terms_file.from_text(body) for _, body in rows[first:]]
+        return terms_file.from_text(body)
     except (ValueError, KeyError, TypeError) as error:
         raise StateError(f"the ledger's terms cannot be read: {error}") from error
-    return terms_file.joined(versions), tuple(at_us for at_us, _ in rows[first + 1 :])
 
 
 def _sums(db: sqlite3.Connection, subject: str, period: Period, windows: Sequence[Window]) -> Sums:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from monitor.sla.document import (
     SCHEMA,
     AgreedPart,
+    AnnouncedPart,
     AvailabilityPart,
     CrossingPart,
     EntryPart,
@@ -17,7 +18,6 @@ from monitor.sla.document import (
     MonthPart,
     OperatorPart,
     OutagePart,
-    PlannedPart,
     StretchPart,
     TimesPart,
     VerdictPart,
@@ -53,21 +53,23 @@ if TYPE_CHECKING:
 CLOSED_AFTER_US = QUARTER_US + 5 * MINUTE_US  # by then the last quarter hour of a month has been written
 
 
-def month_report(month: Month, records: Records, planned: Sequence[Window] = ()) -> MonthPart:
-    """Return the figures of ``month`` as far as there are records; ``planned`` is announced, agreed maintenance."""
-    return _Reckoning(month, records, planned).document()
+def month_report(month: Month, records: Records, announced: Sequence[Window] = ()) -> MonthPart:
+    """Return the figures of ``month`` as far as there are records.
+
+    ``announced`` are works that were announced to the watch. They take nothing out by themselves: that an operator
+    agreed to them is an entry in the ledger.
+    """
+    return _Reckoning(month, records, announced).document()
 
 
 class _Reckoning:
     """One month being reckoned."""
 
-    def __init__(self, month: Month, records: Records, planned: Sequence[Window]) -> None:
+    def __init__(self, month: Month, records: Records, announced: Sequence[Window]) -> None:
         self.month, self.records, self.terms = month, records, records.terms
-        self.whole = month.period(self.terms.zone)
+        self.whole = records.period
         self.period = Period(self.whole.start_us, records.until_us)
-        self.planned = [
-            window for window in planned if window.start_us < self.whole.end_us and window.end_us > self.whole.start_us
-        ]
+        self.announced = [cut for window in announced if (cut := _cut(window, self.whole)) is not None]
         watched = {chain.number: Seen(0, Health.OK) for chain in records.chains}
         self.not_watched = [
             span for span in timeline(records.chains, watched, (), self.period) if span.health is Health.UNKNOWN
@@ -98,9 +100,9 @@ class _Reckoning:
             links=tuple(links),
             crossings=tuple(self._crossing(key, name) for key, name in self.terms.crossings),
             entries=tuple(self._entries()),
-            planned=tuple(
-                PlannedPart(**self._stretch(each.start_us, each.end_us, each.reason), link=each.subject, by=each.by)
-                for each in self.planned
+            announced=tuple(
+                AnnouncedPart(**self._stretch(each.start_us, each.end_us, each.reason), link=each.subject, by=each.by)
+                for each in self.announced
             ),
             not_watched=tuple(
                 StretchPart(**self._stretch(span.start_us, span.end_us, span.reason)) for span in self.not_watched
@@ -129,7 +131,7 @@ class _Reckoning:
             measured=_measured(sums),
             verdicts=tuple(VerdictPart(**asdict(each)) for each in verdicts(found, sums, link.agreed)),
             budget_left_us=budget_us(self.whole.length_us, of, found.lost_us, link.agreed.availability_percent),
-            outages=tuple(self._outages(parts, degraded_is_down=link.agreed.degraded_is_down)),
+            outages=tuple(self._outages(parts, link.subject, degraded_is_down=link.agreed.degraded_is_down)),
             unknown=tuple(
                 StretchPart(**self._stretch(part.start_us, part.end_us, part.reason))
                 for part in parts
@@ -147,7 +149,7 @@ class _Reckoning:
             name=name,
             times=_times(of),
             availability=_availability(availability(of, degraded_is_down=False)),
-            outages=tuple(self._outages(parts, degraded_is_down=False)),
+            outages=tuple(self._outages(parts, "", degraded_is_down=False)),
         )
 
     def _operator(self, operator: OperatorTerms, links: Iterable[LinkPart]) -> OperatorPart:
@@ -167,7 +169,8 @@ class _Reckoning:
             measured=_measured(added([self.records.sums.get(link.link, Sums()) for link in own])),
         )
 
-    def _outages(self, parts: Iterable[Interval], *, degraded_is_down: bool) -> Iterable[OutagePart]:
+    def _outages(self, parts: Iterable[Interval], link: str, *, degraded_is_down: bool) -> Iterable[OutagePart]:
+        own = [window for window in self.announced if window.subject == link]
         lost = {Health.DOWN, Health.DEGRADED} if degraded_is_down else {Health.DOWN}
         for part in parts:
             if part.health in lost:
@@ -179,6 +182,11 @@ class _Reckoning:
                     still_on=part.end_us == self.period.end_us,
                     taken_out_by="" if window is None else window.by,
                     taken_out_why="" if window is None else window.reason,
+                    announced="; ".join(
+                        f"{each.reason} ({each.by})"
+                        for each in own
+                        if each.start_us < part.end_us and each.end_us > part.start_us
+                    ),
                 )
 
     def _entries(self) -> Iterable[EntryPart]:
@@ -210,6 +218,12 @@ class _Reckoning:
 
     def _said(self, at_us: int) -> str:
         return moment(at_us, self.terms.zone).isoformat(sep=" ")
+
+
+def _cut(window: Window, period: Period) -> Window | None:
+    """Return the window within the period: how it ends after a month's end changes nothing of the month."""
+    start_us, end_us = max(window.start_us, period.start_us), min(window.end_us, period.end_us)
+    return replace(window, start_us=start_us, end_us=end_us) if start_us < end_us else None
 
 
 def _times(of: Times) -> TimesPart:

@@ -24,10 +24,12 @@ from deploy_kit import (
 from console.main import karaula
 from dr import metrics as dr_metrics
 from dr.journal.run import RunState
-from monitor.metrics import catalog, configuration, estate
+from monitor.metrics import catalog, configuration, estate, sla
 from monitor.status.reachability import CROSSING_STATES
 
-METRICS = {metric.name: metric for metric in (*catalog.METRICS, *dr_metrics.METRICS, *configuration.METRICS)}
+METRICS = {
+    metric.name: metric for metric in (*catalog.METRICS, *dr_metrics.METRICS, *configuration.METRICS, *sla.METRICS)
+}
 RECORDED = {query.record: query for query in rule_queries() if query.record}
 RUNBOOK_URL = "https://karaula.customs.example/docs/runbooks/"
 COMING = {"sla"}
@@ -81,6 +83,12 @@ def test_every_metric_is_shown_or_watched_somewhere() -> None:
         "karaula_database_up",
         "karaula_database_newest_record_timestamp_seconds",
         "karaula_link_sla_loss_ratio",
+        "karaula_link_sla_availability_measured_ratio",
+        "karaula_link_sla_availability_worst_ratio",
+        "karaula_link_sla_budget_seconds",
+        "karaula_link_sla_unknown_ratio",
+        "karaula_crossing_availability_ratio",
+        "karaula_sla_reckoned_timestamp_seconds",
         "karaula_check_up",
         "karaula_check_response_seconds",
         "karaula_host_disk_free_bytes",

@@ -1,0 +1,242 @@
+"""Months are closed once, revised by entries, and a changed record is noticed; what may be entered, and what not."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sla_kit import ZONE, Books, flip, quarters, terms
+
+from monitor.clock import ManualClock
+from monitor.sla import spreadsheet
+from monitor.sla.office import Misentered, Office
+from monitor.sla.period import HOUR_US, MINUTE_US, SECOND_US, Month
+from monitor.sla.render import length, part_shown, to_html
+from monitor.status.downtime import Downtime
+from monitor.status.state import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from monitor.sla.ledger import Ledger
+
+pytestmark = pytest.mark.anyio
+OCTOBER = Month(2026, 10)
+WHOLE = OCTOBER.period(ZONE)
+LINK = "link/c0/primary"
+HOSTILE = "<script>alert(1)</script>=cmd|' /C calc'!A0\u202e"
+
+
+class Bureau:
+    """An office over books that a test fills."""
+
+    def __init__(self, folder: Path) -> None:
+        self.books = Books(folder)
+        self.clock = ManualClock(WHOLE.end_us / SECOND_US + 7200)
+        self.works: list[Downtime] = []
+        self.office = Office(self.books.archive, self._keep, self.clock, lambda _start, _end: self.works)
+
+    async def _keep(self, work: Callable[[Ledger], Any]) -> Any:
+        return work(self.books.ledger)
+
+    def fill(self, until_us: int = WHOLE.end_us + HOUR_US) -> None:
+        outage = [
+            flip(LINK, Health.DOWN, WHOLE.start_us + 5 * HOUR_US, HOSTILE),
+            flip(LINK, Health.OK, WHOLE.start_us + 8 * HOUR_US),
+        ]
+        self.books.most_flips = 2
+        self.books.watch(1, WHOLE.start_us - HOUR_US, until_us, outage, terms())
+        self.books.write(list(quarters(LINK, WHOLE.start_us, min(until_us, WHOLE.end_us), 1, 1)))
+
+    async def shown(self) -> Any:
+        self.clock.advance(3600)  # nothing is kept so long
+        answer = await self.office.month(OCTOBER)
+        assert answer is not None
+        return answer
+
+
+def works(subject: str, start_us: int, end_us: int, reason: str) -> Downtime:
+    start, end = start_us / SECOND_US, end_us / SECOND_US
+    return Downtime("id", subject, start, end, end, "Boris", reason, start, "command")
+
+
+@pytest.fixture
+def bureau(tmp_path: Path) -> Iterator[Bureau]:
+    made = Bureau(tmp_path)
+    yield made
+    made.books.close()
+
+
+async def test_a_month_that_is_over_is_closed_once_and_stays_as_it_is_to_the_last_byte(bureau: Bureau) -> None:
+    bureau.fill()
+    await bureau.office.tick()
+    first = await bureau.shown()
+    assert first.seal is not None
+    assert (first.seal.revision, first.trouble) == (1, "")
+    assert hashlib.sha256(first.text.encode()).hexdigest() == first.sha256 == first.seal.sha256
+    bureau.books.write([], [flip(LINK, Health.DOWN, WHOLE.end_us + 2 * HOUR_US)])
+    bureau.works.append(works(LINK, WHOLE.start_us, WHOLE.end_us, "said later"))
+    again = await bureau.shown()
+    assert again == first
+    assert bureau.office.current is not None
+    assert bureau.office.current.month == "2026-11"
+
+
+async def test_a_month_is_open_until_its_last_quarter_hour_was_written(bureau: Bureau) -> None:
+    bureau.fill(WHOLE.end_us + 10 * MINUTE_US)
+    answer = await bureau.shown()
+    assert answer.seal is None
+    assert not answer.month.closed
+
+
+async def test_an_entry_about_a_closed_month_makes_a_revision_and_the_old_one_stays(bureau: Bureau) -> None:
+    bureau.fill()
+    before = await bureau.shown()
+    assert before.month.links[0].times.down_us == 3 * HOUR_US
+    start = WHOLE.start_us + 5 * HOUR_US
+    made = await bureau.office.enter("excused", LINK, start, start + HOUR_US, HOSTILE, "Ana", "socket")
+    after = await bureau.shown()
+    assert (after.seal.revision, after.seal.why) == (2, "entered since: number 1")
+    assert (after.month.links[0].times.excused_us, after.month.links[0].times.down_us) == (HOUR_US, 2 * HOUR_US)
+    await bureau.office.withdraw(made.number, "not so", "Boris", "socket")
+    last = await bureau.shown()
+    assert last.seal.revision == 3
+    assert last.month.links[0].times == before.month.links[0].times
+    with closing(sqlite3.connect(bureau.books.ledger.path)) as db:
+        kept = db.execute("SELECT revision, sha256 FROM seals ORDER BY number").fetchall()
+    assert kept[0] == (1, before.sha256)
+    assert len(kept) == 3
+
+
+async def test_an_entry_that_was_written_just_before_a_crash_makes_its_revision_later(bureau: Bureau) -> None:
+    bureau.fill()
+    await bureau.shown()
+    start = WHOLE.start_us + 5 * HOUR_US
+    await bureau.office.enter("maintenance", LINK, start, start + HOUR_US, "new router", "Ana", "socket")
+    with closing(sqlite3.connect(bureau.books.ledger.path)) as db:  # as if it had come to that only
+        db.execute("DROP TRIGGER seals_no_delete")
+        db.execute("DELETE FROM seals WHERE revision = 2")
+        db.commit()
+    answer = await bureau.shown()
+    assert (answer.seal.revision, answer.trouble, answer.month.links[0].times.planned_us) == (2, "", HOUR_US)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE quarters SET lost = lost + 40 WHERE quarter % 100 = 0",
+        "DELETE FROM marks WHERE start_us % 7 = 0",
+        "UPDATE sightings SET health = 'down'",
+    ],
+)
+async def test_a_changed_record_of_a_closed_month_is_noticed_and_never_sealed_over(bureau: Bureau, change: str) -> None:
+    bureau.fill()
+    before = await bureau.shown()
+    with closing(sqlite3.connect(bureau.books.ledger.path)) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute(change)
+        db.commit()
+    after = await bureau.shown()
+    assert after.text == before.text
+    assert "no longer those that it was closed with" in after.trouble
+    await bureau.office.enter("excused", LINK, WHOLE.start_us, WHOLE.start_us + HOUR_US, "late", "Ana", "socket")
+    again = await bureau.shown()
+    assert again.seal.revision == 1
+    assert again.trouble
+    assert "Do not send this report" in to_html(again, 0)
+
+
+async def test_what_cannot_be_entered_is_said(bureau: Bureau) -> None:
+    bureau.fill()
+    now, office = bureau.office.now_us(), bureau.office
+    for start, end, said in (
+        (now, now, "the end must be after the start"),
+        (now - 90 * 24 * HOUR_US, now, "an entry may cover two months at most"),
+        (now, now + HOUR_US, "what has not happened yet cannot be excused"),
+    ):
+        with pytest.raises(Misentered, match=said):
+            await office.enter("excused", LINK, start, end, "why", "Ana", "socket")
+    await office.enter("maintenance", LINK, now, now + HOUR_US, "agreed for tonight", "Ana", "socket")
+    with pytest.raises(Misentered, match="there is no entry 2 to withdraw"):
+        await office.withdraw(2, "why", "Ana", "socket")
+    await office.withdraw(1, "why", "Ana", "socket")
+    for number, said in ((1, "entry 1 was withdrawn already"), (2, "there is no entry 2 to withdraw")):
+        with pytest.raises(Misentered, match=said):
+            await office.withdraw(number, "why", "Ana", "socket")
+    assert [entry.kind for entry in await office.entries()] == ["maintenance", "withdrawn"]
+
+
+async def test_months_without_records_are_none_and_months_are_listed(bureau: Bureau) -> None:
+    assert await bureau.office.months() == []
+    assert await bureau.office.month(OCTOBER) is None
+    bureau.fill()
+    bureau.clock.advance(3600)
+    assert await bureau.office.months() == [Month(2026, 11), Month(2026, 10), Month(2026, 9)]
+    assert await bureau.office.month(Month(2026, 7)) is None
+    assert await bureau.office.present_month() == Month(2026, 11)
+
+
+async def test_a_spreadsheet_gets_whole_seconds_that_sum_and_no_formula(bureau: Bureau) -> None:
+    bureau.fill()
+    start = WHOLE.start_us + 5 * HOUR_US
+    await bureau.office.enter("excused", LINK, start, start + HOUR_US, "=1+1", "@ana", "socket")
+    month = (await bureau.shown()).month
+    text = spreadsheet.figures(month)
+    assert text.startswith("\ufeffmonth,")
+    assert text.count("\r\n") == text.count("\n")
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    assert [row["what"] for row in rows] == ["link"] * 4 + ["crossing"] * 2 + ["operator"] * 2
+    kinds = ("up_s", "degraded_s", "down_s", "unknown_s", "planned_s", "excused_s")
+    assert {sum(round(float(row[kind]) * SECOND_US) for kind in kinds) for row in rows[:6]} == {745 * HOUR_US}
+    assert rows[0]["total_s"] == "2682000.000000"
+    hostile = month.links[0].model_copy(update={"link": "=1+1", "crossing_name": "@x", "operator": "-2+3"})
+    told = spreadsheet.figures(month.model_copy(update={"links": (hostile,)}))
+    told += spreadsheet.outages(month)
+    cells = [cell for row in csv.reader(io.StringIO(told, newline="")) for cell in row]
+    dangerous = [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert dangerous == []
+    assert {"'=1+1", "'@x primary", "'-2+3", "'@ana"} <= set(cells)
+
+
+async def test_a_report_says_everything_and_lets_nothing_in(bureau: Bureau) -> None:
+    bureau.fill()
+    start = WHOLE.start_us + 5 * HOUR_US
+    bureau.works.append(works("crossing/c0", start, start + 2 * HOUR_US, "cable works"))
+    bureau.works.append(works("site/main", start, start + HOUR_US, "no link of anybody"))
+    await bureau.office.enter("excused", LINK, start, start + HOUR_US, HOSTILE, "Ana", "socket")
+    whole = await bureau.shown()
+    page = to_html(whole.of_operator("a"), 0)
+    assert "<script" not in page
+    assert "\u202e" not in page
+    assert "Operator B" not in page
+    assert "c0/backup" not in page
+    for said in (
+        "October 2026: Operator A",
+        "745 hours",
+        "revision 1",
+        "at least 99.9 %",
+        "excused",
+        "01 Oct 2026 06:00:00 CEST",
+        "2 h 00 min 00 s",
+        "every 10 s",
+        "the 2. failed measurement in a row",
+        whole.of_operator("a").sha256,
+        "noc@a.example",
+        "works announced: cable works (Boris)",
+    ):
+        assert said in page, said
+    assert whole.of_operator("a").sha256 != whole.sha256
+
+
+def test_lengths_and_parts_in_words() -> None:
+    shown = [length(us) for us in (0, 1_500_000, 59_000_000, 61_000_000, 26 * HOUR_US + 1, -2 * HOUR_US)]
+    assert shown == ["0 s", "1.5 s", "59 s", "1 min 01 s", "26 h 00 min 00 s", "-2 h 00 min 00 s"]
+    parts = [part_shown(part, 10**9) for part in (0, 1, 5 * 10**8, 10**9 - 1, 10**9)]
+    assert parts == ["0 %", "under 0.01 %", "50.00 %", "99.99 %", "100 %"]
