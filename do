@@ -63,6 +63,7 @@ TEST_PACKAGES = (
     "ldap-utils",
     "chrony",
     "prometheus",
+    "prometheus-alertmanager",
     "chromium",
     "golang-go",
     "golang-github-vmware-govmomi-dev",

@@ -20,7 +20,7 @@ from monitor.clients.ssh import SshPool
 from monitor.clients.vsphere import VcenterSession
 from monitor.clock import Clock
 from monitor.credential import Credentials
-from monitor.inventory.equipment import Vcenter
+from monitor.inventory.vcenters import Vcenter
 
 VCENTER_DEADLINE_S = 5.0
 

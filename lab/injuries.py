@@ -31,6 +31,9 @@ class Injuries:
             "sensor": tuple(plan.sensors),
             "vcenter": tuple(plan.vcenters),
             "vm": tuple(f"{one.vcenter}/{name}" for one in plan.deployments for name in one.vms),
+            "datastore": tuple(
+                f"{key}/{name}" for key, one in self._estate.inventories.items() for name in one.datastores
+            ),
             "host": tuple(plan.hosts),
             "front": tuple(f"{one.system}/{one.site}" for one in plan.deployments),
             "dns": tuple(plan.dns_servers),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lab.machines import Machine
+from lab.machines import Machine, Snapshot
 
 if TYPE_CHECKING:
     from lab.scenario import Estate
@@ -86,7 +86,7 @@ class MachineOrders:
     def snapshot(self, machine: Machine, name: str) -> str:
         """Take a snapshot; return its managed object id."""
         with self._estate.changing():
-            machine.snapshots.append(name)
+            machine.snapshots.append(Snapshot(name, self._estate.now()))
             self._record("snapshot", machine, name=name)
         return f"snapshot-{machine.number}-{len(machine.snapshots)}"
 

@@ -13,6 +13,14 @@ PRODUCTION, REPLICATION = "production", "replication"
 FIRST_CARD = 4000  # the device key of a machine's first network card, as vSphere numbers them
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot of a machine's disks, taken at a Unix time."""
+
+    name: str
+    taken_at: float
+
+
 @dataclass(slots=True)
 class Card:
     """A network card of a machine, plugged into ``network``; ``key`` is its device key."""
@@ -42,7 +50,7 @@ class Machine:
     source: str = ""
     run: str = ""
     instance_uuid: str = ""
-    snapshots: list[str] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
 
     @property
@@ -65,6 +73,7 @@ class Inventory:
         self.site = site
         self.bubble_network = bubble_network
         self.networks = (PRODUCTION, REPLICATION, bubble_network)
+        self.datastores = (f"san-{site}-1", f"san-{site}-2")
         self.machines: dict[str, Machine] = {}
         self._number = 100
 

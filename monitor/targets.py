@@ -37,7 +37,7 @@ from monitor.probes.ssh import (
 )
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
-from monitor.probes.vsphere import VsphereParams
+from monitor.probes.vsphere import Rule, VsphereParams
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -99,7 +99,11 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
             user=vcenter.user,
             credential=vcenter.credential,
             datacenter=vcenter.datacenter,
-            vms=_vms(inventory, key),
+            vms=_vms(inventory, key, "running"),
+            replicas=_vms(inventory, key, "off"),
+            rules=tuple(_rules(inventory, key)),
+            counters=vcenter.performance.counters,
+            survey_interval_s=vcenter.performance.interval_s,
         )
         yield f"vcenter/{key}", "vsphere", params, None
     for key, host in inventory.hosts.items():
@@ -110,14 +114,27 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
         yield f"power/{key}", "tcp", TcpParams(controller.address, controller.port), None
 
 
-def _vms(inventory: Inventory, vcenter: str) -> tuple[str, ...]:
-    """Return the names of the VMs that systems and hosts expect in a vCenter, sorted."""
-    names = {host.vm for host in inventory.hosts.values() if host.vcenter == vcenter and host.vm is not None}
+def _vms(inventory: Inventory, vcenter: str, standby: str) -> tuple[str, ...]:
+    """Return the names of the VMs that systems and hosts expect in a vCenter to stand by so, sorted."""
+    named: dict[str, str] = {}
+    for host in inventory.hosts.values():
+        if host.vcenter == vcenter and host.vm is not None:
+            named[host.vm] = "running"
     for system in inventory.systems.values():
         for deployment in system.sites.values():
             if deployment.vcenter == vcenter:
-                names.update(deployment.vms.database, deployment.vms.application, deployment.vms.web)
-    return tuple(sorted(names))
+                tiers = deployment.vms
+                names = (*tiers.database, *tiers.application, *tiers.web)
+                named.update(dict.fromkeys(names, deployment.standby))
+    return tuple(sorted(name for name, how in named.items() if how == standby))
+
+
+def _rules(inventory: Inventory, vcenter: str) -> Iterator[Rule]:
+    for key, system in inventory.systems.items():
+        for site, deployment in system.sites.items():
+            for rule in deployment.vms.rules if deployment.vcenter == vcenter else ():
+                place = f"{key}/{site}/{rule.tier}"
+                yield Rule(place, rule.folder or "", rule.attribute or "", rule.value or "", rule.at_least)
 
 
 def _systems(inventory: Inventory) -> Iterator[Asked]:

@@ -351,7 +351,7 @@ class Watch:
             own[ISOLATED_ALARM] = self._board.isolated or None
         ours = [self._book.hold(*place, reason, now) for place, reason in own.items()]
         around = Circumstances(self._board.flapping(), self._board.unjudged(), self._covered)
-        changes = self._book.update(statuses, self._board.ties, now, unknown_after_s, around)
+        changes = self._book.update(statuses, self._board.alarming(), now, unknown_after_s, around)
         changes = joined([*ours, changes])
         self._record.keep(flips, changes.raised, changes.cleared)
         if self._keeper is not None:  # after the flips, for a mark vouches for them

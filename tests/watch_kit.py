@@ -15,6 +15,7 @@ from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskChe
 from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
 from monitor.inventory.dependencies import depends_on
 from monitor.inventory.read import read
+from monitor.metrics.vcenters import OF_A_VCENTER, OF_A_VM
 from monitor.probe import Answer, Observation, Target
 
 if TYPE_CHECKING:
@@ -159,11 +160,12 @@ def healthy(inventory: Inventory, active: str = "main") -> Callable[[str], Says]
             )
         if kind == "link":
             return Says(values={"rtt_seconds": 0.005, "jitter_seconds": 0.001, "loss_ratio": 0.0})
-        if kind == "sensor":
-            return calm(inventory.sensors[rest])
-        if kind == "check":
-            return well(inventory.checks[rest])
-        return Says(values={"powered_on": 1.0} if kind == "vm" else {"duration_seconds": 0.01})
+        if kind in ("sensor", "check"):
+            return calm(inventory.sensors[rest]) if kind == "sensor" else well(inventory.checks[rest])
+        if kind in ("vm", "vcenter"):
+            values = dict.fromkeys(OF_A_VM if kind == "vm" else OF_A_VCENTER, 1.0)
+            return Says(values=values | {"snapshot_oldest_at": START})
+        return Says(values={"duration_seconds": 0.01})
 
     return says
 

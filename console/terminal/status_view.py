@@ -22,14 +22,16 @@ KINDS = (
     "front",
     "database",
     "vcenter",
+    "esx",
+    "datastore",
     "host",
     "vm",
     "power",
     "dns",
     "check",
 )
-PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs"}
-SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter"}
+PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs", "esx": "ESXi hosts"}
+SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter", "esx": "ESXi host"}
 ALWAYS = ("system", "site")
 FEW = 4
 ALARM_WIDTH = 32

@@ -17,7 +17,8 @@ from lab.servers.http_server import HttpServer, Request, Response
 from lab.servers.vcenter_collector import Collector
 from lab.servers.vcenter_machines import MachineMethods
 from lab.servers.vcenter_objects import API_VERSION, ROOT, Objects
-from lab.servers.vcenter_sessions import COOKIE, MAIN_COLLECTOR, Session, Sessions
+from lab.servers.vcenter_performance import MANAGER, Performance
+from lab.servers.vcenter_sessions import COOKIE, CUSTOM_FIELDS, MAIN_COLLECTOR, Session, Sessions
 from lab.servers.vcenter_soap import Call, Ref, Struct, Value, VimFault, answer, fault, read_call, stamp
 from lab.servers.vcenter_tasks import Tasks
 
@@ -43,6 +44,7 @@ class Vcenter:
         self._tasks = Tasks(estate, key, self._wake)
         self._sessions = Sessions(estate, key, identity.secret(plan.credential), self._objects, self._tasks)
         self._machines = MachineMethods(estate, self._objects, self._tasks)
+        self._performance = Performance(estate, self._objects)
         self._answering = asyncio.Event()
         self._http = HttpServer(
             plan.address, plan.port, self._serve, lambda: estate.vcenter_presence(key), identity.tls(plan.address)
@@ -60,6 +62,8 @@ class Vcenter:
             "RetrieveProperties": self._retrieve_old,
             "RetrievePropertiesEx": self._retrieve,
             "ContinueRetrievePropertiesEx": self._continue,
+            "QueryPerf": lambda call, _session: self._performance.query(call),
+            "QueryPerfProviderSummary": lambda call, _session: self._performance.summary(call),
             "FindByInventoryPath": self._find_by_path,
             "FindByUuid": self._find_by_uuid,
             "FindChild": self._find_child,
@@ -174,6 +178,8 @@ class Vcenter:
             {
                 "rootFolder": ROOT,
                 "propertyCollector": MAIN_COLLECTOR,
+                "perfManager": MANAGER,
+                "customFieldsManager": CUSTOM_FIELDS,
                 "viewManager": Ref("ViewManager", "ViewManager"),
                 "about": about,
                 "sessionManager": Ref("SessionManager", "SessionManager"),

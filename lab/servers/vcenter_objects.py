@@ -14,6 +14,16 @@ from lab.machines import Machine
 from lab.scenario import Estate
 from lab.servers.vcenter_hardware import hardware, network_named, network_ref, plugged_in
 from lab.servers.vcenter_soap import Many, Ref, Struct, Value, VimFault, Word, stamp
+from lab.servers.vcenter_storage import (
+    ALARM_NAMES,
+    datastore_named,
+    datastore_ref,
+    layout,
+    of_datastore,
+    snapshot_tree,
+    snapshots_of,
+    triggered,
+)
 
 ROOT = Ref("Folder", "group-d1")
 DATACENTER = Ref("Datacenter", "datacenter-2")
@@ -22,9 +32,12 @@ HOST_FOLDER = Ref("Folder", "group-h4")
 CLUSTER = Ref("ClusterComputeResource", "domain-c5")
 POOL = Ref("ResourcePool", "resgroup-6")
 NETWORK_FOLDER = Ref("Folder", "group-n6")
+DATASTORE_FOLDER = Ref("Folder", "group-s7")
+SYSTEM_FIELD = 101  # the key of the custom attribute "system"
 API_VERSION = "8.0.1.0"
 ENTITIES = frozenset(
     {"VirtualMachine", "HostSystem", "Folder", "Datacenter", "ClusterComputeResource", "ResourcePool", "Network"}
+    | {"Datastore"}
 )
 PARENTS: Mapping[str, frozenset[str]] = {
     "ManagedEntity": ENTITIES,
@@ -80,7 +93,9 @@ class Objects:
             CLUSTER,
             POOL,
             NETWORK_FOLDER,
+            DATASTORE_FOLDER,
             *self._networks(),
+            *self._datastores(),
             *(Ref("HostSystem", f"host-{system.key}") for system in self._systems),
             *self._machines(),
         )
@@ -104,6 +119,10 @@ class Objects:
             return self._of_host(ref)
         if ref.type == "Network":
             return self._of_network(ref)
+        if ref.type == "Datastore":
+            return self._of_datastore(ref)
+        if ref in ALARM_NAMES:
+            return {"info": Struct("AlarmInfo", {"name": ALARM_NAMES[ref], "description": "", "enabled": True})}
         fixed = self._of_fixed().get(ref)
         if fixed is None:
             raise gone(ref)
@@ -132,7 +151,12 @@ class Objects:
     def _networks(self) -> tuple[Ref, ...]:
         return tuple(network_ref(self.inventory, name) for name in self.inventory.networks)
 
+    def _datastores(self) -> tuple[Ref, ...]:
+        return tuple(datastore_ref(self.inventory, name) for name in self.inventory.datastores)
+
     def _parent(self, ref: Ref) -> Ref | None:
+        if ref.type == "Datastore":
+            return DATASTORE_FOLDER
         if ref.type == "Network":
             return NETWORK_FOLDER
         if ref.type == "VirtualMachine":
@@ -144,6 +168,7 @@ class Objects:
             VM_FOLDER: DATACENTER,
             HOST_FOLDER: DATACENTER,
             NETWORK_FOLDER: DATACENTER,
+            DATASTORE_FOLDER: DATACENTER,
             CLUSTER: HOST_FOLDER,
             POOL: CLUSTER,
         }.get(ref)
@@ -154,10 +179,13 @@ class Objects:
         machines = Many("ManagedObjectReference", self._machines())
         hosts = tuple(Ref("HostSystem", f"host-{system.key}") for system in self._systems)
         networks = Many("ManagedObjectReference", self._networks())
+        datastores = Many("ManagedObjectReference", self._datastores())
         green = Word("ManagedEntityStatus", "green")
+        alarms = triggered(self._estate, self.key)
 
         def entity(ref: Ref, name: str, **more: Value) -> tuple[Ref, Properties]:
-            return ref, {"name": name, "parent": self._parent(ref), "overallStatus": green, **more}
+            own: dict[str, Value] = {"name": name, "parent": self._parent(ref), "overallStatus": green}
+            return ref, {**own, "triggeredAlarmState": alarms, **more}
 
         def children(*refs: Ref) -> Many:
             return Many("ManagedObjectReference", refs)
@@ -171,8 +199,11 @@ class Objects:
                     vmFolder=VM_FOLDER,
                     hostFolder=HOST_FOLDER,
                     networkFolder=NETWORK_FOLDER,
+                    datastoreFolder=DATASTORE_FOLDER,
                     network=networks,
+                    datastore=datastores,
                 ),
+                entity(DATASTORE_FOLDER, "datastore", childEntity=datastores),
                 entity(NETWORK_FOLDER, "network", childEntity=networks),
                 entity(VM_FOLDER, "vm", childEntity=machines),
                 entity(HOST_FOLDER, "host", childEntity=children(CLUSTER)),
@@ -224,14 +255,26 @@ class Objects:
             "vm": Many("ManagedObjectReference", machines),
         }
 
+    def _of_datastore(self, ref: Ref) -> Properties:
+        name = datastore_named(self.inventory, ref)
+        if name is None:
+            raise gone(ref)
+        machines = Many("ManagedObjectReference", self._machines() if name == self.inventory.datastores[0] else ())
+        return {**of_datastore(self._estate, self.key, name), "parent": DATASTORE_FOLDER, "vm": machines}
+
     def _of_machine(self, machine: Machine) -> Properties:
         ref = Ref("VirtualMachine", machine.moid)
         fed, up = self._estate.fed(machine), self._estate.up(machine)
+        orphaned = self._estate.faults.active("orphan-vm", f"{machine.vcenter}/{machine.name}")
+        snapshots = snapshots_of(self._estate, machine)
         runtime = Struct(
             "VirtualMachineRuntimeInfo",
             {
                 "host": Ref("HostSystem", machine.host_moid),
-                "connectionState": Word("VirtualMachineConnectionState", "connected" if fed else "disconnected"),
+                "connectionState": Word(
+                    "VirtualMachineConnectionState",
+                    "orphaned" if orphaned else "connected" if fed else "disconnected",
+                ),
                 "powerState": Word("VirtualMachinePowerState", "poweredOn" if machine.powered else "poweredOff"),
                 "bootTime": None if machine.started_at is None else stamp(machine.started_at),
             },
@@ -268,6 +311,7 @@ class Objects:
                     "instanceUuid": machine.instance_uuid,
                     "template": False,
                     "guestFullName": "Debian GNU/Linux 12 (64-bit)",
+                    "managedBy": None,
                     "hardware": hardware(self.inventory, machine),
                 },
             ),
@@ -280,7 +324,13 @@ class Objects:
                     "overallStatus": Word("ManagedEntityStatus", "green" if fed else "red"),
                 },
             ),
-            "snapshot": self._snapshots(machine),
+            "snapshot": snapshot_tree(machine, snapshots),
+            "layoutEx": layout(machine, snapshots, self._estate.now()),
+            "datastore": Many("ManagedObjectReference", (datastore_ref(self.inventory, self.inventory.datastores[0]),)),
+            "customValue": Many(
+                "CustomFieldValue",
+                (Struct("CustomFieldStringValue", {"key": SYSTEM_FIELD, "value": machine.system}),),
+            ),
         }
 
     def _guest(self, machine: Machine, *, up: bool) -> Struct:
@@ -298,30 +348,6 @@ class Objects:
                 "guestState": "running" if up else "notRunning",
             },
         )
-
-    @staticmethod
-    def _snapshots(machine: Machine) -> Struct | None:
-        tree: Struct | None = None
-        current: Ref | None = None
-        for number, name in reversed(list(enumerate(machine.snapshots, 1))):
-            ref = Ref("VirtualMachineSnapshot", f"snapshot-{machine.number}-{number}")
-            current = current or ref
-            tree = Struct(
-                "VirtualMachineSnapshotTree",
-                {
-                    "snapshot": ref,
-                    "vm": Ref("VirtualMachine", machine.moid),
-                    "name": name,
-                    "description": "",
-                    "id": number,
-                    "quiesced": False,
-                    "childSnapshotList": None if tree is None else Many("VirtualMachineSnapshotTree", (tree,)),
-                },
-            )
-        if tree is None:
-            return None
-        roots = Many("VirtualMachineSnapshotTree", (tree,))
-        return Struct("VirtualMachineSnapshotInfo", {"currentSnapshot": current, "rootSnapshotList": roots})
 
 
 def gone(ref: Ref) -> VimFault:

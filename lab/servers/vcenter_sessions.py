@@ -7,17 +7,20 @@ a call, by the fault ``expire-sessions`` and with the site's power.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 
 from lab.scenario import Estate
 from lab.servers.vcenter_collector import Collector
-from lab.servers.vcenter_objects import Objects, Properties, gone, is_kind
-from lab.servers.vcenter_soap import Many, Ref, Struct, VimFault, stamp
+from lab.servers.vcenter_objects import SYSTEM_FIELD, Objects, Properties, gone, is_kind
+from lab.servers.vcenter_performance import MANAGER, counters
+from lab.servers.vcenter_soap import Many, Ref, Struct, Value, VimFault, stamp
 from lab.servers.vcenter_tasks import Tasks
 
 IDLE_S = 1800.0
 COOKIE = "vmware_soap_session"
+CUSTOM_FIELDS = Ref("CustomFieldsManager", "CustomFieldsManager")
 MAIN_COLLECTOR = Ref("PropertyCollector", "propertyCollector")
 
 
@@ -57,11 +60,17 @@ class Session:
             }
         if ref.type == "Task":
             return self._tasks.properties(ref)
-        if ref.type == "TaskManager":
-            return {"recentTask": Many("ManagedObjectReference", self._tasks.recent())}
-        if ref.type == "SessionManager":
-            return {"currentSession": self.describe()}
-        return self._objects.properties(ref)
+        manager = self._managers().get(ref)
+        return self._objects.properties(ref) if manager is None else manager
+
+    def _managers(self) -> Mapping[Ref, Properties]:
+        attribute: dict[str, Value] = {"key": SYSTEM_FIELD, "name": "system", "type": "string"}
+        return {
+            CUSTOM_FIELDS: {"field": Many("CustomFieldDef", (Struct("CustomFieldDef", attribute),))},
+            MANAGER: {"perfCounter": counters()},
+            Ref("TaskManager", "TaskManager"): {"recentTask": Many("ManagedObjectReference", self._tasks.recent())},
+            Ref("SessionManager", "SessionManager"): {"currentSession": self.describe()},
+        }
 
     def view(self, ref: Ref) -> View:
         """Return a view of this session. Raises VimFault ManagedObjectNotFound."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from monitor.alarms.inhibit import causes
 from monitor.alarms.rules import Call, called_for, flapping, keeps
 from monitor.status.alarm import Alarm, alarm_id
+from monitor.status.board import INSIDE_A_VCENTER
+from monitor.status.state import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -124,6 +126,10 @@ def _kept(place: tuple[str, str], statuses: Mapping[str, Status], ties: Ties) ->
     if subject.startswith("karaula/"):
         return True
     status = statuses.get(subject)
+    kind, _, rest = subject.partition("/")
+    if status is None and kind in INSIDE_A_VCENTER:  # not told of yet since the start, or the vCenter is silent
+        vcenter = statuses.get(f"vcenter/{rest.partition('/')[0]}")
+        return vcenter is not None and vcenter.health is Health.UNKNOWN
     return status is not None and subject in ties.depends_on and keeps(status, name)
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 WHOLES = ("system/", "crossing/", "group/")
 ALWAYS_TOLD = ("split-brain",)
 # what explains that something that needs it is down
-EXPLAINS = frozenset({"site-down", "vcenter-down", "vm-down", "host-down", "host-untrusted", "group-down", FLAPPING})
+EXPLAINS = frozenset(
+    {"site-down", "vcenter-down", "esx-down", "vm-down", "host-down", "host-untrusted", "group-down", FLAPPING}
+)
 # what explains that a whole (a system, a crossing, a group) is amiss: nothing smaller may silence these
 EXPLAINS_WHOLES = frozenset({"site-down", "group-down"})
 # what a whole says of its own parts

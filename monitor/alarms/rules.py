@@ -49,8 +49,16 @@ RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
         (Health.DOWN, ""): Call("link-down", "warning"),
         (Health.DEGRADED, ""): Call("link-degraded", "warning"),
     },
-    "vcenter": {(Health.DOWN, ""): Call("vcenter-down", "critical")},
-    "vm": {(Health.DOWN, ""): Call("vm-down", "warning")},
+    "vcenter": {
+        (Health.DOWN, ""): Call("vcenter-down", "critical"),
+        (Health.DEGRADED, ""): Call("vcenter-degraded", "warning"),
+    },
+    "vm": {(Health.DOWN, ""): Call("vm-down", "warning"), (Health.DEGRADED, ""): Call("vm-degraded", "warning")},
+    "esx": {(Health.DOWN, ""): Call("esx-down", "critical"), (Health.DEGRADED, ""): Call("esx-degraded", "warning")},
+    "datastore": {
+        (Health.DOWN, ""): Call("datastore-alarm", "critical"),
+        (Health.DEGRADED, ""): Call("datastore-warning", "warning"),
+    },
     "host": {
         (Health.DOWN, UNTRUSTED): Call("host-untrusted", "critical"),
         (Health.DOWN, ""): Call("host-down", "warning"),

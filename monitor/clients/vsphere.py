@@ -1,24 +1,28 @@
 """A vCenter: its inventory followed by increments, and tasks on its VMs.
 
-Leaves the wire to ``vsphere_soap``, the poll to ``vsphere_collector``, tasks to ``vsphere_errand``. Here are the
-threads: one for the poll and a few for errands, so that neither waits for the other, and a vCenter that hangs costs
-its own threads and nobody else's. A call that is out of time has its socket shut down, which gives the thread back.
-Source: vSphere Web Services API 8.0; measured traps in the design's ``libraries.md``.
+Leaves the wire to ``vsphere_soap``, the poll to ``vsphere_collector``, tasks to ``vsphere_errand``, performance to
+``vsphere_survey``. Here are the threads: one for the poll, one for surveys and a few for errands, so that none waits
+for another, and a vCenter that hangs costs its own threads and nobody else's. A call that is out of time has its
+socket shut down, which gives the thread back. Source: vSphere Web Services API 8.0; measured traps in the design's
+``libraries.md``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from monitor.clients.vsphere_collector import Collector
 from monitor.clients.vsphere_errand import Desk, Errand
-from monitor.clients.vsphere_inventory import VcenterSnapshot, Vm, VmHost
+from monitor.clients.vsphere_inventory import Datastore, Triggered, VcenterSnapshot, Vm, VmHost
 from monitor.clients.vsphere_network import Nic, Wiring
 from monitor.clients.vsphere_soap import Peer
+from monitor.clients.vsphere_survey import Survey, Surveyor
 from monitor.errors import CredentialError, DeadlineExceeded, TargetError
 
 if TYPE_CHECKING:
@@ -28,11 +32,32 @@ if TYPE_CHECKING:
     from monitor.clock import Clock
     from monitor.credential import Secret
 
-__all__ = ["Nic", "VcenterSession", "VcenterSnapshot", "Vm", "VmHost", "Wiring"]
+__all__ = [
+    "Datastore",
+    "Nic",
+    "Survey",
+    "Surveys",
+    "Triggered",
+    "VcenterSession",
+    "VcenterSnapshot",
+    "Vm",
+    "VmHost",
+    "Wiring",
+]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ERRAND_THREADS = 6
 GRACE_S = 0.3  # the thread's own, better worded time-out comes first
+
+
+@dataclass(frozen=True, slots=True)
+class Surveys:
+    """How often to look at what changes all the time, and which counters (names of ``vsphere_survey.COUNTERS``)."""
+
+    interval_s: float
+    counters: tuple[str, ...]
 
 
 class _Abortable(Protocol):
@@ -42,8 +67,9 @@ class _Abortable(Protocol):
 class VcenterSession:
     """A vCenter under one user. Every method raises TargetError leaves; none of them outlasts its deadline.
 
-    ``deadline_s`` bounds one ``refresh`` and one ``vm``. Trust comes from ``ca_file`` (a PEM bundle; None: the
-    system's), and the certificate must name ``address``. ``datacenter`` limits what is looked at.
+    ``deadline_s`` bounds one ``refresh`` and one ``vm``; ``surveys`` (None: none are made) go on beside them, each
+    over when the next is due. ``by_rule`` has folders and custom attributes read. Trust comes from ``ca_file`` (a PEM
+    bundle; None: the system's), and the certificate must name ``address``. ``datacenter`` limits what is looked at.
     """
 
     def __init__(
@@ -57,6 +83,8 @@ class VcenterSession:
         deadline_s: float,
         clock: Clock,
         datacenter: str = "",
+        surveys: Surveys | None = None,
+        by_rule: bool = False,
     ) -> None:
         """Prepare; nothing is sent before the first call. Raises CredentialError when ``ca_file`` cannot be used."""
         try:
@@ -66,12 +94,19 @@ class VcenterSession:
         self._peer = Peer(address, port, user, password, tls, datacenter)
         self._clock = clock
         self._deadline_s = deadline_s
-        self._collector = Collector(self._peer, clock)
+        self._collector = Collector(self._peer, clock, by_rule=by_rule)
+        self._surveys = surveys
+        self._surveyor = Surveyor(self._peer, clock, surveys.counters if surveys is not None else ())
         self._desk = Desk(self._peer, clock)
         self._poll_thread = ThreadPoolExecutor(1, thread_name_prefix=f"vcenter-poll-{address}")
+        self._survey_thread = ThreadPoolExecutor(1, thread_name_prefix=f"vcenter-survey-{address}")
         self._errand_threads = ThreadPoolExecutor(ERRAND_THREADS, thread_name_prefix=f"vcenter-errand-{address}")
         self._polling: asyncio.Future[VcenterSnapshot] | None = None
         self._errands: set[_Abortable] = set()
+        self._surveying: asyncio.Task[None] | None = None
+        self._survey_due = clock.monotonic()
+        self.survey: Survey | None = None  # the newest that succeeded, however old
+        self.survey_error = ""  # why the newest did not
         self._closed = False
 
     async def refresh(self) -> VcenterSnapshot:
@@ -84,7 +119,9 @@ class VcenterSession:
         expires = self._clock.monotonic() + self._deadline_s
         loop = asyncio.get_running_loop()
         self._polling = loop.run_in_executor(self._poll_thread, self._collector.poll, expires)
-        return await self._bounded(self._polling, self._collector, self._deadline_s)
+        snapshot = await self._bounded(self._polling, self._collector, self._deadline_s)
+        self._survey_when_due(snapshot)
+        return snapshot
 
     async def vm(self, name: str) -> Vm | None:
         """Ask for one VM afresh; None means that the vCenter has no VM of this name. Raises Refused for several."""
@@ -136,19 +173,52 @@ class VcenterSession:
         self._closed = True
         if self._polling is not None and not self._polling.done():
             self._collector.abort()
+        if self._surveying is not None and not self._surveying.done():
+            self._surveyor.abort()
         for errand in tuple(self._errands):
             errand.abort()
         expires = self._clock.monotonic() + self._deadline_s
         loop = asyncio.get_running_loop()
         farewells = [
             loop.run_in_executor(self._poll_thread, self._collector.log_out, expires),
+            loop.run_in_executor(self._survey_thread, self._surveyor.log_out, expires),
             loop.run_in_executor(self._errand_threads, self._desk.log_out, expires),
         ]
         for farewell in farewells:
             with contextlib.suppress(TargetError):  # a session that cannot be ended runs out at the vCenter
                 await farewell
         self._poll_thread.shutdown(wait=False, cancel_futures=True)
+        self._survey_thread.shutdown(wait=False, cancel_futures=True)
         self._errand_threads.shutdown(wait=False, cancel_futures=True)
+
+    def _survey_when_due(self, snapshot: VcenterSnapshot) -> None:
+        """Begin a survey of what ``snapshot`` has; never two at once."""
+        now = self._clock.monotonic()
+        if self._surveys is None or self._closed or now < self._survey_due:
+            return
+        if self._surveying is not None and not self._surveying.done():
+            return
+        self._survey_due = now + self._surveys.interval_s
+        connected = [vm for vm in snapshot.vms.values() if vm.connection == "connected" and not vm.template]
+        running = [vm.moref for vm in connected if vm.power == "on"]
+        with_snapshots = [vm.moref for vm in connected if vm.snapshots]
+        self._surveying = asyncio.get_running_loop().create_task(
+            self._survey(running, with_snapshots, self._surveys.interval_s)
+        )
+
+    async def _survey(self, running: Sequence[str], with_snapshots: Sequence[str], timeout_s: float) -> None:
+        expires = self._clock.monotonic() + timeout_s
+        loop, surveyor = asyncio.get_running_loop(), self._surveyor
+        future = loop.run_in_executor(self._survey_thread, surveyor.survey, running, with_snapshots, expires)
+        try:
+            self.survey = await self._bounded(future, surveyor, timeout_s)
+        except TargetError as error:
+            self.survey_error = str(error)
+        except Exception as error:  # the border of a task that nobody awaits: the next survey is made all the same
+            log.exception("a survey of %s failed", self._peer)
+            self.survey_error = f"{self._peer}: the survey itself failed: {type(error).__name__}"
+        else:
+            self.survey_error = ""
 
     async def _errand(self, what: str, timeout_s: float, job: Callable[[Errand], T]) -> T:
         errand = Errand(self._desk, self._clock.monotonic() + timeout_s, what)

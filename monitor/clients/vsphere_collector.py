@@ -1,9 +1,9 @@
 """One vCenter's inventory, followed by one property collector: a full read once, then only what changed.
 
-Blocking; one thread. Whatever goes wrong ends with the collector dropped, so that the next poll reads everything
-anew; a session that merely ended (expiry, restart, lost connection) is renewed within the same poll. Traps that this
-answers: a filter or view outlives a time-out unseen, so the old session is logged out before a new one is used.
-Source: vSphere Web Services API 8.0, PropertyCollector.WaitForUpdatesEx, ViewManager.CreateContainerView.
+Blocking; one thread. Whatever goes wrong ends with the session dropped, so that the next poll reads everything
+anew; a session that merely ended (expiry, restart, lost connection) is renewed within the same poll.
+Source: vSphere Web Services API 8.0, PropertyCollector.WaitForUpdatesEx, ViewManager.CreateContainerView,
+ManagedEntity.triggeredAlarmState (of the root: that of everything below it), CustomFieldsManager.
 """
 
 # mypy: disallow-untyped-calls=False
@@ -11,107 +11,160 @@ Source: vSphere Web Services API 8.0, PropertyCollector.WaitForUpdatesEx, ViewMa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
 
-from monitor.clients.vsphere_inventory import HOST_PATHS, VM_PATHS, Tables, VcenterSnapshot
+from monitor.clients.vsphere_inventory import ALARMS, KINDS, RULE_PATHS, Tables, VcenterSnapshot, unescape
+from monitor.clients.vsphere_reply import read_updates
+from monitor.clients.vsphere_session import Keeper
 from monitor.clients.vsphere_soap import Line, Peer, filter_spec, meaning
 from monitor.errors import GarbledReply, NotFound, SessionLost, TargetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from monitor.clock import Clock
 
 MOST_PAGES = 10_000  # a vCenter that goes on saying "truncated" for ever is broken
+PAGE_OBJECTS = 1000  # bounds what one reply takes in memory; the vCenter may send fewer
+MOST_NAMES = 500  # names of alarms and their places that are asked for in one poll
 
 
 class Collector:
-    """Follows a vCenter. ``abort`` may be called from any thread, ``poll`` and ``log_out`` from one at a time."""
+    """Follows a vCenter. ``abort`` may be called from any thread, ``poll`` and ``log_out`` from one at a time.
 
-    def __init__(self, peer: Peer, clock: Clock) -> None:
+    ``by_rule`` has VMs' folders and custom attributes read too.
+    """
+
+    def __init__(self, peer: Peer, clock: Clock, *, by_rule: bool = False) -> None:
         """Prepare; the first poll connects."""
         self._peer = peer
         self._clock = clock
-        self._line: Line | None = None
-        self._old_session: str | None = None
+        self._keeper = Keeper(peer, clock)
+        self._by_rule = by_rule
         self._version = ""
         self._tables = Tables()
+        self._names: dict[str, str] = {}
+        self._attributes: dict[int, str] = {}
 
     def poll(self, expires: float) -> VcenterSnapshot:
         """Bring the inventory up to date by ``expires`` (monotonic seconds). Raises TargetError leaves only."""
         try:
-            if self._line is not None:
+            if self._keeper.line is not None:
                 try:
-                    return self._follow(self._line, expires)
+                    return self._follow(self._keeper.line, expires)
                 except (SessionLost, NotFound):
-                    self._drop()
+                    self._keeper.drop()
             return self._follow(self._connect(expires), expires)
         except TargetError:
-            self._drop()
+            self._keeper.drop()
             raise
 
     def abort(self) -> None:
         """Break off the running poll; the next one reads everything anew."""
-        line = self._line
-        if line is not None:
-            line.abort()
+        self._keeper.abort()
 
     def log_out(self, expires: float) -> None:
         """End the session. Raises TargetError."""
-        line, self._line = self._line, None
-        if line is not None:
-            try:
-                line.expires = expires
-                line.log_out()
-            finally:
-                line.hang_up()
-
-    def _drop(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            self._old_session = line.session_id or self._old_session
-            line.hang_up()
+        self._keeper.log_out(expires)
 
     def _connect(self, expires: float) -> Line:
-        line = Line(self._peer, self._clock, expires)
-        self._line = line  # from here on abort() reaches it
         try:
-            line.open()
-            if self._old_session is not None:
-                line.resume(self._old_session)
-                line.log_out()
-                self._old_session = None
-            line.log_in()
-            view = line.content.viewManager.CreateContainerView(
-                line.root(),
-                [vim.VirtualMachine, vim.HostSystem],
-                True,  # noqa: FBT003 - the SOAP call's order
-            )
-            spec = filter_spec(view, {vim.VirtualMachine: VM_PATHS, vim.HostSystem: HOST_PATHS})
-            line.content.propertyCollector.CreateFilter(spec, False)  # noqa: FBT003 - likewise
+            line = self._keeper.connect(expires)
+            self._watch(line)
+            self._attributes = self._read_attributes(line) if self._by_rule else {}
         except vmodl.MethodFault as fault:
             raise meaning(fault, self._peer, "inventory") from fault
         self._version = ""
         self._tables = Tables()
+        self._names = {}
         return line
+
+    def _watch(self, line: Line) -> None:
+        """Make the two filters: everything in the inventory, and the alarms of its root."""
+        root = line.root()
+        kinds = {vim.VirtualMachine: "VirtualMachine", vim.HostSystem: "HostSystem", vim.Datastore: "Datastore"}
+        if self._by_rule:
+            kinds |= {vim.Folder: "Folder", vim.Datacenter: "Folder"}
+        paths = {
+            kind: [path for path in KINDS[name].paths if self._by_rule or path not in RULE_PATHS]
+            for kind, name in kinds.items()
+        }
+        view = line.content.viewManager.CreateContainerView(
+            root,
+            list(kinds),
+            True,  # noqa: FBT003 - the SOAP call's order
+        )
+        collector = vmodl.query.PropertyCollector
+        alarms = collector.FilterSpec(
+            objectSet=[collector.ObjectSpec(obj=root, skip=False)],
+            propSet=[collector.PropertySpec(type=type(root), pathSet=[ALARMS], all=False)],
+        )
+        for spec in (filter_spec(view, paths), alarms):
+            line.content.propertyCollector.CreateFilter(spec, False)  # noqa: FBT003 - likewise: whole values
+
+    @staticmethod
+    def _read_attributes(line: Line) -> dict[int, str]:
+        """Read the custom attributes' names; a vCenter without them has none."""
+        manager = line.content.customFieldsManager
+        return {} if manager is None else {int(one.key): str(one.name) for one in manager.field}
 
     def _follow(self, line: Line, expires: float) -> VcenterSnapshot:
         line.expires = expires
         full = not self._version
         changed = 0
-        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=0)
+        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=0, maxObjectUpdates=PAGE_OBJECTS)
+        collector = line.content.propertyCollector
         for _ in range(MOST_PAGES):
+            version = self._version
             try:
-                update_set = line.content.propertyCollector.WaitForUpdatesEx(self._version, options)
+                body = line.in_bytes(lambda: collector.WaitForUpdatesEx(version, options))  # noqa: B023 - called here and now
             except vmodl.MethodFault as fault:
                 raise meaning(fault, self._peer, "inventory") from fault
-            if update_set is None:
+            page = read_updates(body)
+            if page is None:
                 break
-            for filter_update in update_set.filterSet:
-                changed += self._tables.apply(filter_update.objectSet)
-            self._version = update_set.version
-            if not update_set.truncated:
+            changed += self._tables.apply(page.updates)
+            self._version = page.version
+            if not page.truncated:
                 break
         else:
             raise GarbledReply(f"{self._peer} never comes to the end of its inventory")
-        return self._tables.snapshot(self._clock.now(), str(line.content.about.apiVersion), full=full, changed=changed)
+        self._learn_names(line)
+        return self._tables.snapshot(
+            self._clock.now(),
+            str(line.content.about.apiVersion),
+            full=full,
+            changed=changed,
+            names=dict(self._names),
+            attributes=self._attributes,
+        )
+
+    def _learn_names(self, line: Line) -> None:
+        """Ask how the alarms are called, and the things that raised them where no table has them; each once."""
+        wanted: dict[str, tuple[Any, str]] = {}
+        for one in self._tables.alarms or ():
+            if one.alarm not in self._names:
+                wanted[one.alarm] = (vim.alarm.Alarm(one.alarm, line), "info.name")
+            kind = getattr(vim, one.entity.kind, None)
+            if one.entity.kind not in KINDS and one.entity.moref not in self._names and kind is not None:
+                wanted[one.entity.moref] = (kind(one.entity.moref, line), "name")
+        for moref, (thing, path) in list(wanted.items())[:MOST_NAMES]:
+            self._names[moref] = self._read(line, thing, path) or moref
+
+    def _read(self, line: Line, thing: Any, path: str) -> str:
+        """Read one text of one thing; empty when it is gone, or not for us to see."""
+        collector = vmodl.query.PropertyCollector
+        spec = collector.FilterSpec(
+            objectSet=[collector.ObjectSpec(obj=thing, skip=False)],
+            propSet=[collector.PropertySpec(type=type(thing), pathSet=[path], all=False)],
+        )
+        try:
+            page = line.content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
+        except vmodl.fault.ManagedObjectNotFound:
+            return ""
+        except vmodl.MethodFault as fault:
+            raise meaning(fault, self._peer, "names of its alarms") from fault
+        found: Iterable[Any] = () if page is None else page.objects
+        return next((unescape(str(one.val)) for item in found for one in item.propSet or ()), "")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyVmomi import vim, vmodl
 
-from monitor.clients.vsphere_inventory import VM_PATHS, Vm, escape, unescape, vm_from
+from monitor.clients.vsphere_inventory import CORE_PATHS, Ref, Vm, escape, unescape, vm_from
 from monitor.clients.vsphere_network import (
     NETWORK_PATHS,
     WIRING_PATHS,
@@ -109,7 +109,11 @@ class Errand:
         found = self._morefs((name,)).get(name)
         if found is None:
             return None
-        return vm_from(found, self._properties(vim.VirtualMachine(found, self._line), VM_PATHS))
+        values = dict(self._properties(vim.VirtualMachine(found, self._line), CORE_PATHS))
+        host = values.get("runtime.host")
+        if host is not None:
+            values["runtime.host"] = Ref("HostSystem", moref_of(host))
+        return vm_from(found, values)
 
     def _morefs(self, names: Sequence[str]) -> dict[str, str]:
         """Return the MoRefs of the VMs that are there, by name. Raises Refused when several have one name."""

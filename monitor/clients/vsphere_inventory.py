@@ -1,37 +1,24 @@
-"""What a vCenter holds, as plain values: VMs, hosts, and the tables that updates are applied to.
+"""What a vCenter holds, as plain values: VMs, hosts, datastores, folders, alarms, and the tables of them.
 
 No calls are made here, so that the arithmetic of updates can be tried without a vCenter. Source: vSphere Web
-Services API 8.0, PropertyCollector (ObjectUpdate, ObjectContent), VirtualMachine, HostSystem.
+Services API 8.0, PropertyCollector (ObjectUpdate), VirtualMachine, HostSystem, Datastore, Folder, AlarmState.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from monitor.errors import GarbledReply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Power = Literal["on", "off", "suspended"]
-
-VM_PATHS = (
-    "name",
-    "runtime.powerState",
-    "runtime.connectionState",
-    "runtime.host",
-    "guestHeartbeatStatus",
-    "guest.toolsRunningStatus",
-    "guest.ipAddress",
-    "summary.config.instanceUuid",
-    "config.template",
-)
-HOST_PATHS = ("name", "runtime.connectionState", "runtime.powerState", "runtime.inMaintenanceMode")
-
 POWERS: Mapping[str, Power] = {"poweredOn": "on", "poweredOff": "off", "suspended": "suspended"}
+PLACEHOLDER = "placeholderVm"  # ManagedByInfo.type of a VM that Site Recovery Manager keeps a place for
 _TOOLS = {
     "guestToolsRunning": "running",
     "guestToolsNotRunning": "not-running",
@@ -41,12 +28,51 @@ _ESCAPE = re.compile(r"%(2f|5c|25)", re.IGNORECASE)
 _ESCAPED = {"2f": "/", "5c": "\\", "25": "%"}
 
 
+class Ref(NamedTuple):
+    """A managed object: its type (``HostSystem``) and its MoRef."""
+
+    kind: str
+    moref: str
+
+
+class ManagedBy(NamedTuple):
+    """The extension that looks after a VM, and what the VM is to it."""
+
+    extension: str
+    kind: str
+
+
+class Triggered(NamedTuple):
+    """An alarm of the vCenter's own that is not green: ``status`` yellow or red, ``at`` Unix seconds."""
+
+    alarm: str
+    entity: Ref
+    status: str
+    at: float
+    acknowledged: bool
+    acknowledged_by: str
+
+
+class Update(NamedTuple):
+    """One object's news: ``kind`` enter, modify or leave; a value of None is one that is not set, or not any more.
+
+    ``unreadable`` are paths that the vCenter did not let us read.
+    """
+
+    kind: str
+    ref: Ref
+    values: Mapping[str, Any]
+    unreadable: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Vm:
     """A virtual machine as the vCenter describes it; empty where the vCenter does not say.
 
     ``connection`` is connected, disconnected, inaccessible, invalid or orphaned; ``tools`` running, not-running or
-    starting; ``heartbeat`` green, yellow, red or gray (gray: no VMware Tools); ``host`` the host's MoRef.
+    starting; ``heartbeat`` green, yellow, red or gray (gray: no VMware Tools); ``host`` and ``folder`` are MoRefs.
+    ``snapshots`` are the times they were taken (Unix seconds, oldest first), None when not known; ``attributes``
+    the custom attributes by key.
     """
 
     moref: str
@@ -59,17 +85,50 @@ class Vm:
     host: str
     template: bool
     ip: str
+    snapshots: tuple[float, ...] | None = ()
+    managed_by: ManagedBy | None = None
+    folder: str = ""
+    attributes: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def placeholder(self) -> bool:
+        """Whether it only keeps the place of a replicated VM; it cannot be powered on before a recovery."""
+        return self.managed_by is not None and self.managed_by.kind == PLACEHOLDER
 
 
 @dataclass(frozen=True, slots=True)
 class VmHost:
-    """An ESXi host; ``connection`` is connected, disconnected or notResponding."""
+    """An ESXi host; ``connection`` connected, disconnected or notResponding, ``status`` green, yellow, red or gray."""
 
     moref: str
     name: str
     connection: str
     power: str
     maintenance: bool
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Datastore:
+    """A datastore; sizes in bytes. What is None the vCenter does not say; ``measured_at`` is when it last measured."""
+
+    moref: str
+    name: str
+    accessible: bool | None
+    capacity: int | None
+    free: int | None
+    kind: str
+    maintenance: str
+    measured_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder or datacenter; ``parent`` is a MoRef."""
+
+    moref: str
+    name: str
+    parent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +136,8 @@ class VcenterSnapshot:
     """The whole inventory at one moment (``at``, Unix seconds).
 
     ``full`` says that everything was read anew, else only ``changed`` objects came over the wire; ``api_version`` is
-    the vCenter's own.
+    the vCenter's own. ``names`` has the names of alarms and of entities that are in no table; ``attributes`` those of
+    the custom attributes by key. ``alarms`` is None when the vCenter does not let us read them.
     """
 
     at: float
@@ -86,10 +146,24 @@ class VcenterSnapshot:
     api_version: str
     vms: Mapping[str, Vm]
     hosts: Mapping[str, VmHost]
+    datastores: Mapping[str, Datastore]
+    folders: Mapping[str, Folder]
+    alarms: tuple[Triggered, ...] | None
+    names: Mapping[str, str]
+    attributes: Mapping[int, str]
 
     def named(self, name: str) -> tuple[Vm, ...]:
         """Return every VM of this name; a vCenter allows the same name in different folders."""
         return tuple(vm for vm in self.vms.values() if vm.name == name)
+
+    def folder_path(self, vm: Vm) -> str:
+        """Return where a VM is kept, as ``main/vm/CDEPS``; empty when folders are not read."""
+        parts: list[str] = []
+        here = self.folders.get(vm.folder)
+        while here is not None and len(parts) < len(self.folders):
+            parts.append(here.name)
+            here = self.folders.get(here.parent)
+        return "/".join(reversed(parts))
 
 
 def unescape(name: str) -> str:
@@ -102,36 +176,119 @@ def escape(name: str) -> str:
     return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
 
 
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _moref(value: Any) -> str:
+    return value.moref if isinstance(value, Ref) else ""
+
+
+def _name(value: Any) -> str:
+    return unescape(value) if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _true(value: Any) -> bool:
+    return value is True
+
+
+def _moment(value: Any) -> float | None:
+    return value if isinstance(value, float) else None
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return () if value is None else tuple(value)
+
+
+class Kind(NamedTuple):
+    """How a managed type is read: by property path, the field and what makes its value of what stood on the wire."""
+
+    make: Callable[..., Any]
+    paths: Mapping[str, tuple[str, Callable[[Any], Any]]]
+
+
+_VM: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "name": ("name", _name),
+    "runtime.powerState": ("power", lambda value: POWERS.get(_text(value))),
+    "runtime.connectionState": ("connection", _text),
+    "runtime.host": ("host", _moref),
+    "guestHeartbeatStatus": ("heartbeat", _text),
+    "guest.toolsRunningStatus": ("tools", lambda value: _TOOLS.get(_text(value), "")),
+    "guest.ipAddress": ("ip", _text),
+    "summary.config.instanceUuid": ("instance_uuid", _text),
+    "config.template": ("template", _true),
+    "config.managedBy": ("managed_by", _as_is),
+    "snapshot": ("snapshots", _tuple),
+    "parent": ("folder", _moref),
+    "customValue": ("attributes", _tuple),
+}
+KINDS: Mapping[str, Kind] = {
+    "VirtualMachine": Kind(Vm, _VM),
+    "HostSystem": Kind(
+        VmHost,
+        {
+            "name": ("name", _name),
+            "runtime.connectionState": ("connection", _text),
+            "runtime.powerState": ("power", _text),
+            "runtime.inMaintenanceMode": ("maintenance", _true),
+            "overallStatus": ("status", _text),
+        },
+    ),
+    "Datastore": Kind(
+        Datastore,
+        {
+            "name": ("name", _name),
+            "summary.accessible": ("accessible", _flag),
+            "summary.capacity": ("capacity", _number),
+            "summary.freeSpace": ("free", _number),
+            "summary.type": ("kind", _text),
+            "summary.maintenanceMode": ("maintenance", _text),
+            "info.timestamp": ("measured_at", _moment),
+        },
+    ),
+    "Folder": Kind(Folder, {"name": ("name", _name), "parent": ("parent", _moref)}),
+}
+CORE_PATHS = tuple(path for path in _VM if path not in ("snapshot", "parent", "customValue", "config.managedBy"))
+RULE_PATHS = {"parent", "customValue"}  # read only where a rule asks for them
+ALARMS = "triggeredAlarmState"
+_EMPTY: Mapping[str, Mapping[str, Any]] = {
+    name: {field: read(None) for field, read in kind.paths.values()} for name, kind in KINDS.items()
+}
+
+
 def vm_from(moref: str, values: Mapping[str, Any]) -> Vm:
     """Read a VM from property paths and values. Raises GarbledReply when it has no name or no known power state."""
-    name = values.get("name")
-    power = POWERS.get(str(values.get("runtime.powerState")))
-    if not isinstance(name, str) or power is None:
-        raise GarbledReply(f"the vCenter describes {moref} without its name or power state")
-    host = values.get("runtime.host")
-    return Vm(
-        moref=moref,
-        name=unescape(name),
-        instance_uuid=str(values.get("summary.config.instanceUuid") or ""),
-        power=power,
-        connection=str(values.get("runtime.connectionState") or ""),
-        tools=_TOOLS.get(str(values.get("guest.toolsRunningStatus")), ""),
-        heartbeat=str(values.get("guestHeartbeatStatus") or ""),
-        host="" if host is None else str(host._GetMoId()),  # noqa: SLF001 - pyVmomi's documented way to a MoRef
-        template=bool(values.get("config.template")),
-        ip=str(values.get("guest.ipAddress") or ""),
-    )
+    vm: Vm = _made("VirtualMachine", moref, values)
+    return vm
 
 
-def host_from(moref: str, values: Mapping[str, Any]) -> VmHost:
-    """Read a host from property paths and values; a host without a name is shown by its MoRef."""
-    return VmHost(
-        moref=moref,
-        name=unescape(str(values.get("name") or moref)),
-        connection=str(values.get("runtime.connectionState") or ""),
-        power=str(values.get("runtime.powerState") or ""),
-        maintenance=bool(values.get("runtime.inMaintenanceMode")),
-    )
+def _made(kind: str, moref: str, values: Mapping[str, Any]) -> Any:
+    fields = dict(_EMPTY[kind])
+    for path, value in values.items():
+        name, read = KINDS[kind].paths[path]
+        fields[name] = read(value)
+    return _sound(KINDS[kind].make(moref=moref, **fields))
+
+
+def _sound(thing: Any) -> Any:
+    """Return ``thing``; a host or datastore without a name is shown by its MoRef, a VM must have one. GarbledReply."""
+    if isinstance(thing, Vm):
+        if not thing.name or thing.power is None:
+            raise GarbledReply(f"the vCenter describes {thing.moref} without its name or power state")
+        return thing
+    return thing if thing.name else replace(thing, name=thing.moref)
 
 
 class Tables:
@@ -139,37 +296,64 @@ class Tables:
 
     def __init__(self) -> None:
         """Start empty, as before a full read."""
-        self._values: dict[str, dict[str, Any]] = {}
-        self._vms: dict[str, Vm] = {}
-        self._hosts: dict[str, VmHost] = {}
+        self._tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self.alarms: tuple[Triggered, ...] | None = ()
 
-    def apply(self, updates: Iterable[Any]) -> int:
-        """Take in ObjectUpdates (kinds enter, modify, leave) and return how many there were.
+    def apply(self, updates: Iterable[Update]) -> int:
+        """Take in updates (kinds enter, modify, leave) and return how many there were.
 
         Raises GarbledReply; the tables are then not to be used any more.
         """
         count = 0
         for update in updates:
             count += 1
-            moref = str(update.obj._GetMoId())  # noqa: SLF001 - pyVmomi's documented way to a MoRef
-            if update.kind == "leave":
-                self._values.pop(moref, None)
-                self._vms.pop(moref, None)
-                self._hosts.pop(moref, None)
-                continue
-            if update.kind == "enter":
-                self._values[moref] = {}
-            values = self._values.setdefault(moref, {})
-            for change in update.changeSet:
-                values[change.name] = None if change.op in ("remove", "indirectRemove") else change.val
-            if type(update.obj).__name__.endswith("VirtualMachine"):
-                self._vms[moref] = vm_from(moref, values)
-            else:
-                self._hosts[moref] = host_from(moref, values)
+            self._take(update)
         return count
 
-    def snapshot(self, at: float, api_version: str, *, full: bool, changed: int) -> VcenterSnapshot:
-        """Return an immutable copy."""
+    def _take(self, update: Update) -> None:
+        kind = update.ref.kind if update.ref.kind in KINDS else "Folder"  # a datacenter, a pod of datastores
+        if ALARMS in update.values or ALARMS in update.unreadable:
+            self.alarms = None if ALARMS in update.unreadable else _tuple(update.values[ALARMS])
+            return
+        table, moref = self._tables[kind], update.ref.moref
+        if update.kind == "leave":
+            table.pop(moref, None)
+            return
+        paths = KINDS[kind].paths
+        if any(path not in paths for path in update.values):
+            raise GarbledReply(f"the vCenter tells of {moref} what it was not asked")
+        known = table.get(moref)
+        if update.kind == "enter" or known is None:
+            made = _made(kind, moref, update.values)
+        else:
+            changed = {paths[path][0]: paths[path][1](value) for path, value in update.values.items()}
+            made = _sound(replace(known, **changed))
+        if "snapshot" in update.unreadable and kind == "VirtualMachine":
+            made = replace(made, snapshots=None)
+        table[moref] = made
+
+    def snapshot(
+        self,
+        at: float,
+        api_version: str,
+        *,
+        full: bool,
+        changed: int,
+        names: Mapping[str, str] | None = None,
+        attributes: Mapping[int, str] | None = None,
+    ) -> VcenterSnapshot:
+        """Return an immutable copy, with the ``names`` and ``attributes`` that go with it."""
+        vms, hosts, datastores, folders = (MappingProxyType(dict(table)) for table in self._tables.values())
         return VcenterSnapshot(
-            at, full, changed, api_version, MappingProxyType(dict(self._vms)), MappingProxyType(dict(self._hosts))
+            at,
+            full,
+            changed,
+            api_version,
+            vms,
+            hosts,
+            datastores,
+            folders,
+            self.alarms,
+            MappingProxyType(dict(names or {})),
+            MappingProxyType(dict(attributes or {})),
         )

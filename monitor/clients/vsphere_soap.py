@@ -11,6 +11,7 @@ Source: vSphere Web Services API 8.0 (ServiceInstance, SessionManager), pyVmomi'
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import ssl
 import threading
@@ -22,6 +23,7 @@ from xml.parsers.expat import ExpatError
 
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
+from monitor.clients.vsphere_reply import MOST_BYTES
 from monitor.errors import (
     DeadlineExceeded,
     GarbledReply,
@@ -35,7 +37,8 @@ from monitor.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from http.client import HTTPResponse
 
     from monitor.clock import Clock
     from monitor.credential import Secret
@@ -92,6 +95,31 @@ class _Soap(SoapAdapter.SoapStubAdapter):
         self.sent = True
         return connection
 
+    def fetch(self, mo: Any, info: Any, args: Any, line: Any) -> tuple[int, Any]:
+        """Make a call and return its status with the reply's bytes, or with the fault it was answered by."""
+        headers = {
+            "Cookie": self.cookie,
+            "SOAPAction": self.versionId,
+            "Content-Type": "text/xml; charset=UTF-8",
+            "Accept-Encoding": "gzip",
+        }
+        request = self.SerializeRequest(mo, info, args)
+        connection = self.GetConnection()
+        try:
+            connection.request("POST", self.path, request, headers)
+            response = connection.getresponse()
+            body = _whole(response)
+            if response.status == 200:  # noqa: PLR2004 - HTTP OK
+                answer = body
+            else:
+                answer = SoapAdapter.SoapResponseDeserializer(line).Deserialize(io.BytesIO(body), info.result)
+        except BaseException:
+            connection.close()
+            self.DropConnections()
+            raise
+        self.ReturnConnection(connection)
+        return response.status, answer
+
     def break_off(self) -> None:
         """Shut the socket under a running call down; the thread that waits on it wakes with an error."""
         sock = getattr(self._active, "sock", None)
@@ -115,6 +143,7 @@ class Line(SoapAdapter.StubAdapterBase):
         self.expires = expires
         self.call_limit_s: float | None = None
         self.content: Any = None
+        self._in_bytes = False
         self.aborted = threading.Event()
         self._soap = _Soap(peer)
 
@@ -133,7 +162,7 @@ class Line(SoapAdapter.StubAdapterBase):
         soap.call_timeout_s = left if self.call_limit_s is None else min(left, self.call_limit_s)
         soap.sent = False
         try:
-            status, reply = soap.InvokeMethod(mo, info, args, self)
+            status, reply = (soap.fetch if self._in_bytes else soap.InvokeMethod)(mo, info, args, self)
         except vmodl.MethodFault as fault:  # raised while serialising: the version spoken lacks this method
             raise Refused(f"{self.peer} is too old for this request") from fault
         except (OSError, HTTPException) as error:
@@ -160,15 +189,28 @@ class Line(SoapAdapter.StubAdapterBase):
             return GarbledReply(f"{self.peer} answered what is not SOAP over HTTP ({error})")
         return SessionLost(f"{self.peer} broke the connection off: {why}")
 
+    def in_bytes(self, call: Callable[[], Any]) -> bytes:
+        """Make the one call that ``call`` makes of this line, and return its reply as it came, uncompressed."""
+        self._in_bytes = True
+        try:
+            body: bytes = call()
+        finally:
+            self._in_bytes = False
+        return body
+
     def open(self) -> Any:
         """Read the service content, which needs no session, and speak the vCenter's own version from then on."""
-        self.content = vim.ServiceInstance("ServiceInstance", self).RetrieveContent()
+        self.content = self.instance().RetrieveContent()
         if not isinstance(self.content, vim.ServiceInstanceContent):
             raise GarbledReply(f"{self.peer} did not say what it is")
         version = version_for(self.content.about.apiVersion)
         self._soap.ComputeVersionInfo(version)
         self.ComputeVersionInfo(version)
         return self.content
+
+    def instance(self) -> Any:
+        """Return the vCenter's root object."""
+        return vim.ServiceInstance("ServiceInstance", self)
 
     def resume(self, session_id: str) -> None:
         """Carry on with a session that another line logged in."""
@@ -204,6 +246,19 @@ class Line(SoapAdapter.StubAdapterBase):
     def hang_up(self) -> None:
         """Close the connection; the session at the vCenter stays."""
         self._soap.DropConnections()
+
+
+def _whole(response: HTTPResponse) -> bytes:
+    """Read a body, uncompressed. Raises GarbledReply for one that is too large, however small it came."""
+    body = response.read(MOST_BYTES + 1)
+    if response.getheader("Content-Encoding", "identity").lower() == "gzip":
+        unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        body = unpacking.decompress(body, MOST_BYTES + 1)
+        if len(body) <= MOST_BYTES and not unpacking.eof:
+            raise GarbledReply("the vCenter's answer ends in the middle")
+    if len(body) > MOST_BYTES:
+        raise GarbledReply(f"the vCenter's answer is larger than {MOST_BYTES // 2**20} MiB")
+    return body
 
 
 def version_for(api_version: str) -> str:

@@ -10,7 +10,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
-from monitor.inventory import agreement_systems
+from monitor.inventory import agreement_systems, agreement_vcenters
 from monitor.inventory.values import KEY
 from monitor.yamlfile import dotted, shorten
 
@@ -45,6 +45,7 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
     yield from _polling(inventory, document)
     yield from _hosts(inventory, document)
     yield from agreement_systems.check(inventory, document)
+    yield from agreement_vcenters.check(inventory, document)
     yield from _crossings(inventory, document)
     yield from _sensors(inventory, document)
     yield from _endpoints(inventory, document)

@@ -1,4 +1,4 @@
-"""Sites and their equipment: vCenters, SSH hosts, power controllers and DNS servers."""
+"""Sites and their equipment: SSH hosts, power controllers and DNS servers; vCenters have a file of their own."""
 
 from __future__ import annotations
 
@@ -15,19 +15,6 @@ class Site(Model):
     name: Text
     role: Literal["main", "dr"]
     contact: str = ""
-
-
-class Vcenter(Endpoint):
-    """A vCenter Server; VMs are found in it by name."""
-
-    site: Key
-    user: Text
-    credential: Reference
-    bubble_network: Text = Field(
-        description="port group without a way out; a drill's clones are plugged into it before they start",
-        examples=["drill-bubble"],
-    )
-    datacenter: str = Field("", description="limit to one datacenter; empty means the whole inventory")
 
 
 class SshHost(Endpoint):

@@ -15,13 +15,14 @@ from monitor.inventory.behaviour import Notify, Response, Schedule
 from monitor.inventory.checks import Check
 from monitor.inventory.crossings import Crossing, Links, Operator
 from monitor.inventory.database import DatabaseKind
-from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHost, Vcenter
+from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHost
 from monitor.inventory.estate import Estate, Flapping, Polling, Trust
 from monitor.inventory.planning import Group, PlannedDowntime
 from monitor.inventory.sensors import Sensor
 from monitor.inventory.systems import System
 from monitor.inventory.values import Key, Model
 from monitor.inventory.vantage import Vantage
+from monitor.inventory.vcenters import Vcenter
 from monitor.problem import Problem
 from monitor.yamlfile import At, Document, Path, dotted
 

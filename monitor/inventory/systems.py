@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from monitor.inventory.database import Database
 from monitor.inventory.values import PAGE, Endpoint, Host, Key, Model, Port, Seconds, Text, Url, Whole
+from monitor.inventory.vcenters import VmRule
 
 
 class Tiers(Model):
@@ -16,6 +17,7 @@ class Tiers(Model):
     database: tuple[Text, ...] = Field(min_length=1)
     application: tuple[Text, ...] = Field(min_length=1)
     web: tuple[Text, ...] = Field(min_length=1)
+    rules: tuple[VmRule, ...] = Field((), description="further VMs of a tier, by folder or custom attribute")
 
 
 class Front(Endpoint):
@@ -37,6 +39,9 @@ class Deployment(Model):
 
     vcenter: Key
     vms: Tiers
+    standby: Literal["running", "off"] = Field(
+        "running", description="off: its VMs may be off here (replicas); missing or orphaned ones are a fault"
+    )
     database_host: Key = Field(description="SSH host that answers for the database")
     front: Front
     fence: Fence

@@ -128,6 +128,59 @@ VCENTER_VMS = _gauge("karaula_vcenter_vms", "", "vcenter site", "VMs in the vCen
 VCENTER_HOSTS = _gauge("karaula_vcenter_hosts", "", "vcenter site", "ESXi hosts in the vCenter's inventory")
 VM_UP = _gauge("karaula_vm_up", "", "vcenter vm site", "1 if the VM is as it should be, else 0")
 VM_POWER = _gauge("karaula_vm_power_on", "", "vcenter vm site", "1 if the VM is powered on, else 0")
+VM_SNAPSHOTS = _gauge("karaula_vm_snapshots", "", "vcenter vm site", "Snapshots of the VM")
+VM_SNAPSHOT_OLDEST = _gauge(
+    "karaula_vm_snapshot_oldest_timestamp_seconds", "seconds", "vcenter vm site", "When its oldest snapshot was taken"
+)
+VM_SNAPSHOT_BYTES = _gauge("karaula_vm_snapshot_bytes", "bytes", "vcenter vm site", "What the VM's snapshots take")
+VM_CPU_USAGE = _gauge("karaula_vm_cpu_usage_ratio", "ratio", "vcenter vm site", "Processor in use, 1 is all it has")
+VM_CPU_READY = _gauge(
+    "karaula_vm_cpu_ready_ratio", "ratio", "vcenter vm site", "Virtual processors that waited for a real one, 1 is one"
+)
+VM_MEMORY_USAGE = _gauge("karaula_vm_memory_usage_ratio", "ratio", "vcenter vm site", "Memory in use, 1 is all it has")
+VM_MEMORY_SWAPPED = _gauge("karaula_vm_memory_swapped_bytes", "bytes", "vcenter vm site", "Memory swapped by the host")
+VM_MEMORY_BALLOONED = _gauge(
+    "karaula_vm_memory_ballooned_bytes", "bytes", "vcenter vm site", "Memory that the host took back by the balloon"
+)
+VM_DISK_READ = _gauge("karaula_vm_disk_read_bytes_per_second", "", "vcenter vm site", "Read from its disks")
+VM_DISK_WRITE = _gauge("karaula_vm_disk_write_bytes_per_second", "", "vcenter vm site", "Written to its disks")
+VM_DISK_LATENCY = _gauge(
+    "karaula_vm_disk_latency_seconds", "seconds", "vcenter vm site", "Longest latency of any of its disks"
+)
+VM_NETWORK_RECEIVED = _gauge(
+    "karaula_vm_network_received_bytes_per_second", "", "vcenter vm site", "Received by its network cards"
+)
+VM_NETWORK_TRANSMITTED = _gauge(
+    "karaula_vm_network_transmitted_bytes_per_second", "", "vcenter vm site", "Sent by its network cards"
+)
+VCENTER_SNAPSHOT_VMS = _gauge("karaula_vcenter_vms_with_snapshots", "", "vcenter site", "VMs that have snapshots")
+VCENTER_DATASTORES = _gauge("karaula_vcenter_datastores", "", "vcenter site", "Datastores in the vCenter's inventory")
+VCENTER_ALARMS = _gauge("karaula_vcenter_alarms", "", "vcenter site", "Alarms of the vCenter's own that are not green")
+VCENTER_ALARMS_ACKNOWLEDGED = _gauge(
+    "karaula_vcenter_alarms_acknowledged", "", "vcenter site", "Those of them that somebody has acknowledged there"
+)
+VCENTER_POLL = _gauge("karaula_vcenter_poll_seconds", "seconds", "vcenter site", "How long the newest poll took")
+VCENTER_CHANGED = _gauge(
+    "karaula_vcenter_changed_objects", "", "vcenter site", "Objects that the newest poll brought news of"
+)
+VCENTER_PERFORMANCE = _gauge(
+    "karaula_vcenter_performance_timestamp_seconds", "seconds", "vcenter site", "When counters of VMs were last read"
+)
+ESX_UP = _gauge("karaula_esx_up", "", "vcenter esx site", "1 if the ESXi host answers its vCenter, else 0")
+ESX_MAINTENANCE = _gauge("karaula_esx_maintenance", "", "vcenter esx site", "1 while the host is in maintenance mode")
+DATASTORE_ACCESSIBLE = _gauge(
+    "karaula_datastore_accessible", "", "vcenter datastore site", "1 if hosts can reach the datastore, else 0"
+)
+DATASTORE_CAPACITY = _gauge(
+    "karaula_datastore_capacity_bytes", "bytes", "vcenter datastore site", "Size of the datastore"
+)
+DATASTORE_FREE = _gauge("karaula_datastore_free_bytes", "bytes", "vcenter datastore site", "What is free of it")
+DATASTORE_MEASURED = _gauge(
+    "karaula_datastore_measured_timestamp_seconds",
+    "seconds",
+    "vcenter datastore site",
+    "When the vCenter last measured it; it does so by itself about twice an hour",
+)
 HOST_UP = _gauge("karaula_host_up", "", "host site", "1 if logging in by SSH works, else 0")
 DNS_UP = _gauge("karaula_dns_up", "", "server site", "1 if the DNS server answers, else 0")
 POWER_CONTROLLER_UP = _gauge("karaula_power_controller_up", "", "controller site", "1 if it answers, else 0")

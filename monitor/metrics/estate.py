@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
-from monitor.metrics import checks, sla
+from monitor.metrics import checks, sla, vcenters
 from monitor.metrics.catalog import Family
 from monitor.status.evaluate import SENSOR_FAULT, sla_of
 from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
@@ -115,7 +115,8 @@ def families(view: View) -> list[Family]:
     _systems(sheet)
     _crossings(sheet)
     _places(sheet)
-    _vms(sheet)
+    for sample in vcenters.samples(view.inventory, view.statuses, view.good):
+        sheet.add(*sample)
     _sensors(sheet)
     _alarms(sheet)
     _itself(sheet)
@@ -180,11 +181,6 @@ def _places(sheet: _Sheet) -> None:
     inventory = view.inventory
     for key in inventory.sites:
         sheet.states(m.SITE_STATE, (key,), HEALTHS, view.statuses[f"site/{key}"].health.value)
-    for key, vcenter in inventory.vcenters.items():
-        labels, subject = (key, vcenter.site), f"vcenter/{key}"
-        if sheet.up(m.VCENTER_UP, labels, subject):
-            sheet.value(m.VCENTER_VMS, labels, subject, "vms")
-            sheet.value(m.VCENTER_HOSTS, labels, subject, "hosts")
     for key, host in inventory.hosts.items():
         sheet.up(m.HOST_UP, (key, host.site), f"host/{key}")
     for key, server in inventory.dns_servers.items():
@@ -195,17 +191,6 @@ def _places(sheet: _Sheet) -> None:
         sheet.up(m.CHECK_UP, (key, site_of(check, inventory.hosts)), f"check/{key}")
     for sample in checks.samples(inventory, view.statuses, view.good):
         sheet.add(*sample)
-
-
-def _vms(sheet: _Sheet) -> None:
-    sites = {key: vcenter.site for key, vcenter in sheet.view.inventory.vcenters.items()}
-    for subject in sheet.view.statuses:
-        if not subject.startswith("vm/"):
-            continue
-        _, vcenter, vm = subject.split("/", 2)
-        labels = (vcenter, vm, sites.get(vcenter, ""))
-        if sheet.up(m.VM_UP, labels, subject):
-            sheet.value(m.VM_POWER, labels, subject, "powered_on")
 
 
 def _sensors(sheet: _Sheet) -> None:

@@ -1,46 +1,34 @@
-"""Is the vCenter there, and how is each of its VMs.
+"""Is the vCenter there, and how is everything in it: VMs, ESXi hosts, datastores, alarms.
 
-One target is a whole vCenter, subject ``vcenter/<key>``; its VMs come as ``vm/<key>/<name>``. VMs that the inventory
-names must exist and be on; others are shown as they are, and an intentional power-off is no failure. A VM that was
-there before and is gone is said once, unless the inventory names it: then every time.
+One target is a whole vCenter, subject ``vcenter/<key>``; with it come ``vm/<key>/<name>``, ``esx/<key>/<name>`` and
+``datastore/<key>/<name>``. VMs that the inventory names, or that one of its rules finds, must be on; replicas must be
+there and sound, on or off; others are shown as they are, and an intentional power-off is no failure. What was there
+before and is gone is said once, unless the inventory names it: then every time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from monitor.clients.vsphere import VcenterSession
+from monitor.clients.vsphere import Surveys, VcenterSession
 from monitor.errors import CredentialError, Refused, TargetError
-from monitor.probe import Answer, Observation, failed
+from monitor.probe import failed
+from monitor.probes.vsphere_things import Rule, Teller, VsphereParams, judge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-    from monitor.clients.vsphere import VcenterSnapshot, Vm
     from monitor.clock import Clock
     from monitor.credential import Credentials
     from monitor.errors import KaraulaError
     from monitor.inventory.estate import Trust
-    from monitor.probe import Target
+    from monitor.probe import Observation, Target
 
-VANISHED = "vanished from the vCenter"
+__all__ = ["Rule", "VsphereParams", "VsphereProbe", "judge"]
+
 AFTER_REFUSAL_S = 60.0  # vCenter locks an account after five refused log-ins within three minutes
-BAD_CONNECTIONS = ("inaccessible", "invalid", "orphaned")
-
-
-@dataclass(frozen=True, slots=True)
-class VsphereParams:
-    """A vCenter. ``vms`` are the names that the inventory's systems give for it; ``datacenter`` limits it."""
-
-    key: str
-    address: str
-    port: int
-    user: str
-    credential: str
-    datacenter: str = ""
-    vms: tuple[str, ...] = ()
 
 
 class VsphereProbe:
@@ -52,7 +40,7 @@ class VsphereProbe:
         self._trust = trust
         self._clock = clock
         self._sessions: dict[VsphereParams, VcenterSession] = {}
-        self._seen: dict[str, frozenset[str]] = {}
+        self._tellers: dict[VsphereParams, Teller] = {}
         self._refused: dict[VsphereParams, tuple[float, str]] = {}
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
@@ -78,55 +66,38 @@ class VsphereProbe:
         started = self._clock.monotonic()
         until, refusal = self._refused.get(params, (started, ""))
         if started < until:
-            return self._unseen(target, params, Refused(refusal))
+            return self._unseen(target, Refused(refusal))
         try:
-            snapshot = await self._session(params, target.deadline_s).refresh()
+            await self._retire(params)
+            session = self._session(params, target.deadline_s)
+            snapshot = await session.refresh()
         except Refused as error:
             refusal = f"{error}; asked again once a minute"
             self._refused[params] = (self._clock.monotonic() + AFTER_REFUSAL_S, refusal)
             await self._sessions.pop(params).close()  # the next one reads the credential anew
-            return self._unseen(target, params, Refused(refusal))
+            return self._unseen(target, Refused(refusal))
         except (TargetError, CredentialError) as error:
-            return self._unseen(target, params, error)
-        values = {
-            "duration_seconds": self._clock.monotonic() - started,
-            "changed_objects": float(snapshot.changed),
-            "full_read": 1.0 if snapshot.full else 0.0,
-            "vms": float(len(snapshot.vms)),
-            "hosts": float(len(snapshot.hosts)),
-        }
-        facts = {"version": snapshot.api_version}
-        itself = Observation(target.subject, target.probe, snapshot.at, Answer.OK, values=values, facts=facts)
-        return itself, *self._vms(target, params, snapshot)
+            return self._unseen(target, error)
+        itself, *others = self._teller(target).tell(snapshot, session.survey, session.survey_error)
+        lasted = {"duration_seconds": self._clock.monotonic() - started}
+        return replace(itself, subject=target.subject, values={**itself.values, **lasted}), *others
 
-    def _unseen(self, target: Target, params: VsphereParams, error: KaraulaError) -> Sequence[Observation]:
-        """Say that the vCenter failed, and of every VM of it that nothing is known."""
+    def _unseen(self, target: Target, error: KaraulaError) -> Sequence[Observation]:
+        """Say that the vCenter failed, and of everything in it that nothing is known."""
         now = self._clock.now()
-        names = sorted(self._seen.get(params.key, frozenset()) | frozenset(params.vms))
-        because = f"vCenter {params.key} does not answer"
-        return (
-            failed(target, now, error),
-            *(Observation(_subject(params, name), target.probe, now, Answer.UNKNOWN, because) for name in names),
-        )
+        return failed(target, now, error), *self._teller(target).unseen(now)
 
-    def _vms(self, target: Target, params: VsphereParams, snapshot: VcenterSnapshot) -> Iterator[Observation]:
-        by_name: dict[str, list[Vm]] = {}
-        for vm in snapshot.vms.values():
-            by_name.setdefault(vm.name, []).append(vm)
-        named = frozenset(params.vms)
-        for name, vms in by_name.items():
-            if len(vms) > 1:
-                reason = f"{len(vms)} VMs of this name: " + ", ".join(sorted(vm.moref for vm in vms))
-                yield Observation(_subject(params, name), target.probe, snapshot.at, Answer.UNKNOWN, reason)
-                continue
-            answer, reason = judge(vms[0], needed=name in named)
-            yield _observation(target, params, snapshot, vms[0], answer, reason)
-        seen = frozenset(by_name)
-        for name in sorted((self._seen.get(params.key, frozenset()) | named) - seen):
-            facts = {} if name in named else {"vanished": "yes"}
-            reason = VANISHED if name in self._seen.get(params.key, frozenset()) else "not in the vCenter"
-            yield Observation(_subject(params, name), target.probe, snapshot.at, Answer.FAILED, reason, facts=facts)
-        self._seen[params.key] = seen
+    def _teller(self, target: Target) -> Teller:
+        params: VsphereParams = target.params
+        if params not in self._tellers:
+            self._tellers[params] = Teller(params, target.probe)
+        return self._tellers[params]
+
+    async def _retire(self, params: VsphereParams) -> None:
+        """End the session that this vCenter had under an earlier inventory."""
+        for old in [one for one in self._sessions if one.key == params.key and one != params]:
+            self._tellers.pop(old, None)
+            await self._sessions.pop(old).close()
 
     def _session(self, params: VsphereParams, deadline_s: float) -> VcenterSession:
         session = self._sessions.get(params)
@@ -140,48 +111,8 @@ class VsphereProbe:
                 deadline_s=deadline_s,
                 clock=self._clock,
                 datacenter=params.datacenter,
+                surveys=Surveys(params.survey_interval_s, params.counters),
+                by_rule=bool(params.rules),
             )
             self._sessions[params] = session
         return session
-
-
-def judge(vm: Vm, *, needed: bool) -> tuple[Answer, str]:
-    """Return how a VM is; ``needed`` VMs must be on."""
-    if vm.connection in BAD_CONNECTIONS:
-        return Answer.FAILED, f"the vCenter calls it {vm.connection}"
-    if vm.connection == "disconnected":
-        return Answer.UNKNOWN, "its host is disconnected from the vCenter"
-    if vm.power != "on":
-        return (Answer.FAILED, f"powered {vm.power}" if vm.power == "off" else vm.power) if needed else (Answer.OK, "")
-    if vm.heartbeat == "red":
-        return Answer.FAILED, "its guest has stopped giving heartbeats"
-    return Answer.OK, ""
-
-
-def _subject(params: VsphereParams, name: str) -> str:
-    return f"vm/{params.key}/{name}"
-
-
-def _observation(
-    target: Target, params: VsphereParams, snapshot: VcenterSnapshot, vm: Vm, answer: Answer, reason: str
-) -> Observation:
-    host = snapshot.hosts.get(vm.host)
-    facts = {
-        "power": vm.power,
-        "connection": vm.connection,
-        "moref": vm.moref,
-        "host": host.name if host else "",
-        "heartbeat": vm.heartbeat,
-        "tools": vm.tools,
-        "ip": vm.ip,
-    }
-    values = {"powered_on": 1.0 if vm.power == "on" else 0.0}
-    return Observation(
-        _subject(params, vm.name),
-        target.probe,
-        snapshot.at,
-        answer,
-        reason,
-        values,
-        {name: fact for name, fact in facts.items() if fact},
-    )

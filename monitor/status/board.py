@@ -24,6 +24,7 @@ from monitor.status.state import Flip, Health, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from monitor.inventory.dependencies import Ties
     from monitor.inventory.model import Inventory
     from monitor.probe import Observation
     from monitor.status.hysteresis import Judgement
@@ -33,6 +34,7 @@ LISTED = frozenset(  # kinds whose every subject the inventory names; a VM may a
     {"site", "system", "crossing", "vcenter", "host", "front", "database", "link", "sensor", "dns", "power", "check"}
     | {"group", "anchor"}
 )
+INSIDE_A_VCENTER = ("vm", "esx", "datastore")  # known from what their vCenter tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +159,35 @@ class Board:
         if observation.answer is Answer.OK:
             self._good[subject] = observation
             self._note_whereabouts(observation)
-        memory = self._memories.get(subject) or unseen(subject, observation.at)
+        memory = self._memories.get(subject) or self._meet(subject, observation.at)
         if self._sight.hear(observation):
             later = judged(memory, judge(observation, self.inventory), observation.at, self.rules)
             self._memories[subject] = self._sight.believed(memory, later, observation)
+
+    def _meet(self, subject: str, at: float) -> Memory:
+        """Begin with a subject that the inventory does not know, as history last had it."""
+        before = self._recorded.get(subject)
+        if before is not None:
+            self._resuming.add(subject)
+        return unseen(subject, at, trusting=before is None or before.health is Health.OK)
+
+    def alarming(self) -> Ties:
+        """Return all ties, with what each subject that may alarm depends on: the inventory's and what vCenters bring.
+
+        A VM that nobody named or described by a rule is not among them: nobody has said how it ought to be.
+        """
+        found = dict(self.expected)
+        for subject, observation in self._newest.items():
+            kind, _, rest = subject.partition("/")
+            if kind not in INSIDE_A_VCENTER:
+                continue
+            vcenter = rest.partition("/")[0]
+            host = observation.facts.get("host", "")
+            if subject in self.expected:
+                found[subject] = (*self.expected[subject], f"esx/{vcenter}/{host}") if host else self.expected[subject]
+            elif kind != "vm" or "belongs_to" in observation.facts:
+                found[subject] = (f"vcenter/{vcenter}", f"esx/{vcenter}/{host}")
+        return replace(self.ties, depends_on=found)
 
     def tick(self, now: float) -> list[Flip]:
         """Let time pass: expire what is old, judge the composites, and return what changed since the last tick."""
@@ -294,13 +321,14 @@ class Board:
 
     def _parent_up(self, subject: str) -> bool:
         kind, _, rest = subject.partition("/")
-        parent = self.status(f"vcenter/{rest.partition('/')[0]}") if kind == "vm" else None
+        parent = self.status(f"vcenter/{rest.partition('/')[0]}") if kind in INSIDE_A_VCENTER else None
         return parent is None or parent.health in UP
 
     def _orphaned(self, subject: str) -> bool:
         """Return whether ``subject`` is of a vCenter that the inventory has not: nothing will be heard of it."""
         kind, _, rest = subject.partition("/")
-        return kind == "vm" and subject not in self.expected and rest.partition("/")[0] not in self.inventory.vcenters
+        vcenter = rest.partition("/")[0]
+        return kind in INSIDE_A_VCENTER and subject not in self.expected and vcenter not in self.inventory.vcenters
 
     def _forget(self, subject: str) -> None:
         for kept in (self._memories, self._newest, self._good, self._doubts, self._recorded, self._swings):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks_hosts import HostCheck
 from monitor.probe import Answer
-from monitor.status import checks
+from monitor.status import checks, vsphere
 from monitor.status.hysteresis import Judgement
 from monitor.status.state import Health
 
@@ -94,6 +94,21 @@ def _database(observation: Observation, _name: str, _inventory: Inventory) -> Ju
     return plain
 
 
+def _vcenter(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    return vsphere.vcenter(observation) if plain.health is Health.OK else plain
+
+
+def _vm(observation: Observation, name: str, inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    return vsphere.vm(observation, name, inventory) if plain.health is Health.OK else plain
+
+
+def _datastore(observation: Observation, name: str, inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    return vsphere.datastore(observation, name, inventory) if plain.health is Health.OK else plain
+
+
 def _sensor(observation: Observation, name: str, inventory: Inventory) -> Judgement:
     if observation.answer is not Answer.OK:
         return Judgement(Health.UNKNOWN, observation.reason or "the sensor gave no value", SENSOR_FAULT)
@@ -142,5 +157,9 @@ _JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
     "link": _link,
     "database": _database,
     "sensor": _sensor,
+    "vcenter": _vcenter,
+    "esx": _vcenter,
+    "vm": _vm,
+    "datastore": _datastore,
     "check": _check,
 }

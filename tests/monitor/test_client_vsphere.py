@@ -15,7 +15,7 @@ from real_kit import free_port
 from tls_kit import ThrowawayCa
 
 from monitor.clients.vsphere import VcenterSession
-from monitor.clients.vsphere_inventory import Tables, escape, unescape
+from monitor.clients.vsphere_inventory import escape, unescape
 from monitor.clients.vsphere_soap import Peer, meaning, version_for
 from monitor.clock import RealClock
 from monitor.credential import Secret
@@ -31,7 +31,6 @@ from monitor.errors import (
     Untrusted,
 )
 
-Collector = vmodl.query.PropertyCollector
 PASSWORD = "pa55word"
 
 
@@ -55,7 +54,7 @@ async def enter(ca):
     await asyncio.gather(*(session.close() for session in sessions))
 
 
-# -- names, versions, tables
+# -- names, versions
 
 
 @given(st.text())
@@ -80,38 +79,6 @@ def test_names_as_vcenter_writes_them():
 )
 def test_the_version_spoken_is_one_that_both_know(theirs, spoken):
     assert version_for(theirs) == spoken
-
-
-def update(kind, moref, **values):
-    changes = [
-        Collector.Change(name=name.replace("__", "."), op="assign" if value is not None else "remove", val=value)
-        for name, value in values.items()
-    ]
-    return Collector.ObjectUpdate(kind=kind, obj=vim.VirtualMachine(moref), changeSet=changes)
-
-
-def test_updates_are_applied_in_order():
-    tables = Tables()
-    on = {"name": "a%2fb", "runtime__powerState": "poweredOn", "guest__ipAddress": "192.0.2.1"}
-    assert tables.apply([update("enter", "vm-1", **on), update("enter", "vm-2", **on)]) == 2
-    before = tables.snapshot(1.0, "8.0", full=True, changed=2)
-    tables.apply([update("modify", "vm-1", runtime__powerState="poweredOff", guest__ipAddress=None)])
-    tables.apply([update("leave", "vm-2"), update("leave", "vm-3")])
-    after = tables.snapshot(2.0, "8.0", full=False, changed=1)
-    assert (before.vms["vm-1"].power, before.vms["vm-1"].ip, len(before.named("a/b"))) == ("on", "192.0.2.1", 2)
-    assert (after.vms["vm-1"].power, after.vms["vm-1"].ip, len(after.vms)) == ("off", "", 1)
-
-
-def test_an_object_that_enters_again_starts_afresh():
-    tables = Tables()
-    tables.apply([update("enter", "vm-1", name="x", runtime__powerState="poweredOn", guest__ipAddress="192.0.2.1")])
-    tables.apply([update("enter", "vm-1", name="x", runtime__powerState="poweredOn")])
-    assert tables.snapshot(1.0, "8.0", full=True, changed=1).vms["vm-1"].ip == ""
-
-
-def test_a_vm_without_power_state_is_garbled():
-    with pytest.raises(GarbledReply, match="vm-7"):
-        Tables().apply([update("enter", "vm-7", name="x")])
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_whatever_is_reloaded_what_stays_is_untouched_and_what_is_new_is_unknown
         if word == "see":
             board.observe(Observation(what, "any", now, more, "so", {"value": 21.0, "rtt_seconds": 0.01}))
             board.tick(now)
-            book.update(board.statuses(), board.expected, now, UNKNOWN_AFTER_S)
+            book.update(board.statuses(), board.alarming(), now, UNKNOWN_AFTER_S)
             continue
         inventory = smaller(sorted(what), sorted(more))
         gone = board.reload(inventory, now)
@@ -88,7 +88,7 @@ def test_whatever_is_reloaded_what_stays_is_untouched_and_what_is_new_is_unknown
         assert gone.isdisjoint(after)
         flips = board.tick(now)
         assert {flip.subject for flip in flips if flip.new is Health.UNKNOWN and flip.subject in gone} <= gone
-        changes = book.update(board.statuses(), board.expected, now, UNKNOWN_AFTER_S)
+        changes = book.update(board.statuses(), board.alarming(), now, UNKNOWN_AFTER_S)
         assert {alarm.subject for alarm in changes.cleared} <= gone | {"site/main", "site/dr"}
         assert {alarm.note for alarm in changes.cleared if alarm.subject in gone} <= {"no longer in the inventory"}
         for alarm in book.standing():

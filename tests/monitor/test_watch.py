@@ -298,6 +298,8 @@ async def test_every_metric_of_the_estate_shows_up_in_some_day(tmp_path: Path) -
         }
         elsewhere |= {"karaula_target_skipped_total"}  # nothing hangs
         elsewhere |= {metric.name for metric in METRICS if metric.name.startswith("karaula_page_")}  # of the press
+        # of what only a vCenter's own answer names, see test_metrics_vcenters.py
+        elsewhere |= {name for name in without if name.startswith(("karaula_esx_", "karaula_datastore_"))}
         assert without == elsewhere
 
 

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(400)]
 
 QUERIES = [*rule_queries(), *panel_queries()]
 PROMETHEUS_CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+ONLY_IN_NEED = {"karaula_target_skipped_total"}  # only what a broken probe does not let go of is passed over
 Series = list[dict[str, Any]]
 
 
@@ -166,6 +167,8 @@ def where(query: Query) -> str:
 def test_a_query_gets_data_with_the_labels_that_are_shown(query: Query, watched: Prometheus) -> None:
     series = watched.seen(query.expr)
     if not series and query.alert:
+        if {name for name, _ in selectors(query.expr)} <= ONLY_IN_NEED:
+            return
         parts = [watched.seen(selector) for selector in plain_selectors(query.expr)]
         assert all(parts), f"no data for a selector of {query.expr}"
         series = [part[0] for part in parts]

@@ -149,7 +149,7 @@ async def test_no_sessions_pile_up(start, enter):
     with start() as simulator:
         session = enter(simulator.port)
         for _ in range(4):
-            session._collector._drop()
+            session._collector._keeper.drop()
             await session.refresh()
             await session.vm(VM)
         with behind_its_back(session) as line:

@@ -123,6 +123,8 @@ def test_every_metric_is_shown_or_watched_somewhere() -> None:
         "karaula_page_samples",
         "karaula_configuration_loaded_timestamp_seconds",
     }
+    # What single VMs, ESXi hosts and datastores measure: looked up by who needs it, as their names are not ours.
+    elsewhere |= {name for name in METRICS if re.match(r"karaula_(vm|esx|datastore|vcenter)_", name)}
     assert sorted(set(METRICS) - used - elsewhere) == []
 
 

@@ -1,0 +1,355 @@
+"""What a vCenter's inventory says of each thing in it, as observations; no calls are made here.
+
+Leaves the asking to ``vsphere.py``, and what is too much (age, size, fill) to ``monitor.status``. What did not change
+since the last poll is not worked out again. Source: vSphere Web Services API 8.0, VirtualMachineConnectionState,
+HostSystemConnectionState, DatastoreSummary, AlarmState.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from monitor.probe import Answer, Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from monitor.clients.vsphere import Datastore, Survey, Triggered, VcenterSnapshot, Vm, VmHost
+
+VANISHED = "vanished from the vCenter"
+BAD_CONNECTIONS = ("inaccessible", "invalid", "orphaned")
+RED = "red"
+OVERDUE = 3  # survey intervals after which counters are too old to be shown
+GIB = 2.0**30
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """VMs of a system's ``tier`` found by ``folder`` (path and all below) or by a custom attribute's ``value``."""
+
+    place: str  # system/site/tier, for people
+    folder: str
+    attribute: str
+    value: str
+    at_least: int
+
+
+@dataclass(frozen=True, slots=True)
+class VsphereParams:
+    """A vCenter. ``vms`` are the names that must be there and on, ``replicas`` those that must be there.
+
+    ``datacenter`` limits what is looked at; ``counters`` are read every ``survey_interval_s``.
+    """
+
+    key: str
+    address: str
+    port: int
+    user: str
+    credential: str
+    datacenter: str = ""
+    vms: tuple[str, ...] = ()
+    replicas: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    counters: tuple[str, ...] = ()
+    survey_interval_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an observation says, but for its subject and moment."""
+
+    answer: Answer
+    reason: str
+    values: Mapping[str, float]
+    facts: Mapping[str, str]
+
+
+class Teller:
+    """Tells of the things of one vCenter, poll after poll."""
+
+    def __init__(self, params: VsphereParams, probe: str) -> None:
+        """Tell of the vCenter of ``params``."""
+        self._params = params
+        self._probe = probe
+        self._needed = frozenset(params.vms)
+        self._replicas = frozenset(params.replicas)
+        self._seen: dict[str, dict[str, str]] = {"vm": {}, "esx": {}, "datastore": {}}  # by kind, MoRefs by name
+        self._memo: dict[str, tuple[tuple[Any, ...], Said]] = {}
+
+    def unseen(self, now: float) -> Iterator[Observation]:
+        """Say that nothing is known of anything, for the vCenter does not answer."""
+        because = f"vCenter {self._params.key} does not answer"
+        for kind, names in self._seen.items():
+            named = self._needed | self._replicas if kind == "vm" else frozenset()
+            for name in sorted(names.keys() | named):
+                yield Observation(self._subject(kind, name), self._probe, now, Answer.UNKNOWN, because)
+
+    def tell(self, snapshot: VcenterSnapshot, survey: Survey | None, survey_error: str) -> Iterator[Observation]:
+        """Tell of the vCenter's things as ``snapshot`` and the newest ``survey`` (None: none yet) have them."""
+        if survey is not None and abs(snapshot.at - survey.at) > OVERDUE * self._params.survey_interval_s:
+            survey_error = survey_error or "they have not been read in time"
+            survey = None
+        alarms = _placed(snapshot)
+        ruled = self._ruled(snapshot)
+        yield Observation(
+            f"vcenter/{self._params.key}",
+            self._probe,
+            snapshot.at,
+            Answer.OK,
+            values=_counts(snapshot, survey),
+            facts=self._itself(snapshot, alarms.get("", ()), ruled, survey_error if survey is None else ""),
+        )
+        yield from self._each("vm", snapshot.vms, snapshot, lambda vm: self._vm(vm, snapshot, survey, alarms, ruled))
+        yield from self._each("esx", snapshot.hosts, snapshot, lambda host: _esx(host, snapshot, alarms))
+        yield from self._each("datastore", snapshot.datastores, snapshot, lambda one: _datastore(one, snapshot, alarms))
+
+    def _each(
+        self, kind: str, table: Mapping[str, Any], snapshot: VcenterSnapshot, say: Callable[[Any], Said]
+    ) -> Iterator[Observation]:
+        by_name: dict[str, list[Any]] = {}
+        for thing in table.values():
+            by_name.setdefault(thing.name, []).append(thing)
+        for name, found in by_name.items():
+            if len(found) > 1:
+                reason = f"{len(found)} {NOUNS[kind]} of this name: " + ", ".join(sorted(one.moref for one in found))
+                yield Observation(self._subject(kind, name), self._probe, snapshot.at, Answer.UNKNOWN, reason)
+                continue
+            said = say(found[0])
+            yield Observation(
+                self._subject(kind, name), self._probe, snapshot.at, said.answer, said.reason, said.values, said.facts
+            )
+        before = self._seen[kind]
+        named = self._needed | self._replicas if kind == "vm" else frozenset()
+        for name in sorted((before.keys() | named) - by_name.keys()):
+            renamed = table.get(before.get(name, ""))
+            reason = VANISHED if name in before else "not in the vCenter"
+            if renamed is not None:
+                reason = f"renamed to '{renamed.name}'"
+            facts = {} if name in named else {"vanished": "yes"}
+            yield Observation(self._subject(kind, name), self._probe, snapshot.at, Answer.FAILED, reason, facts=facts)
+            self._memo.pop(before.get(name, ""), None)
+        self._seen[kind] = {name: found[0].moref for name, found in by_name.items()}
+
+    def _subject(self, kind: str, name: str) -> str:
+        return f"{kind}/{self._params.key}/{name}"
+
+    # -- the vCenter itself -------------------------------------------------------------------------------------------
+
+    def _itself(
+        self, snapshot: VcenterSnapshot, own: Iterable[Triggered], ruled: Mapping[str, Rule], survey_error: str
+    ) -> dict[str, str]:
+        facts = {"version": snapshot.api_version, "alarms": _alarm_words(own, snapshot, with_place=True)}
+        if snapshot.alarms is None:
+            facts["alarms"] = "may not be read"
+        findings = _red_words(own, snapshot, with_place=True)
+        for rule in self._params.rules:
+            count = sum(one is rule for one in ruled.values())
+            if count < rule.at_least:
+                how = f"folder '{rule.folder}'" if rule.folder else f"attribute '{rule.attribute}' = '{rule.value}'"
+                findings.append(f"{count} VMs of {rule.place} by {how}, at least {rule.at_least} should be there")
+        if survey_error:
+            facts["performance"] = survey_error
+            findings.append(f"no performance counters: {survey_error}")
+        return {name: fact for name, fact in {**facts, "findings": "; ".join(findings)}.items() if fact}
+
+    def _ruled(self, snapshot: VcenterSnapshot) -> dict[str, Rule]:
+        """Return the VMs that a rule finds, by MoRef; the first rule has them."""
+        if not self._params.rules:
+            return {}
+        keys = {name: key for key, name in snapshot.attributes.items()}
+        paths: dict[str, str] = {}
+        found = {}
+        for vm in snapshot.vms.values():
+            path = paths.get(vm.folder)
+            if path is None:
+                path = paths[vm.folder] = snapshot.folder_path(vm)
+            for rule in self._params.rules:
+                below = rule.folder and f"{path}/".startswith(f"{rule.folder.strip('/')}/")
+                marked = rule.attribute and (keys.get(rule.attribute), rule.value) in vm.attributes
+                if below or marked:
+                    found[vm.moref] = rule
+                    break
+        return found
+
+    # -- VMs ----------------------------------------------------------------------------------------------------------
+
+    def _vm(
+        self,
+        vm: Vm,
+        snapshot: VcenterSnapshot,
+        survey: Survey | None,
+        alarms: Mapping[str, list[Triggered]],
+        ruled: Mapping[str, Rule],
+    ) -> Said:
+        host = snapshot.hosts.get(vm.host)
+        measures = survey.measures.get(vm.moref) if survey is not None else None
+        size = survey.snapshot_bytes.get(vm.moref) if survey is not None else None
+        own, rule = alarms.get(vm.moref), ruled.get(vm.moref)
+        parts = (vm, host, measures, size, rule, own and snapshot)
+        memo = self._memo.get(vm.moref)
+        if memo is not None and all(old is new for old, new in zip(memo[0], parts, strict=True)):
+            return memo[1]
+        replica = vm.name in self._replicas or vm.placeholder
+        needed = vm.name in self._needed or rule is not None
+        answer, reason = judge(vm, needed=needed, replica=replica)
+        values = {"powered_on": 1.0 if vm.power == "on" else 0.0, **_snapshot_values(vm, size), **_red(own)}
+        if vm.power == "on" and measures:
+            values |= {name.replace("-", "_"): value for name, value in measures.items()}
+        facts = {
+            "power": vm.power,
+            "connection": vm.connection,
+            "moref": vm.moref,
+            "host": host.name if host else "",
+            "heartbeat": vm.heartbeat,
+            "tools": vm.tools,
+            "ip": vm.ip,
+            "template": "yes" if vm.template else "",
+            "role": ("placeholder" if vm.placeholder else "replica") if replica else "",
+            "belongs_to": rule.place if rule is not None else "",
+            "snapshots": _snapshot_words(vm, size),
+            "alarms": _alarm_words(own or (), snapshot),
+            "findings": "; ".join(_red_words(own or (), snapshot)),
+        }
+        said = Said(answer, reason, values, {name: fact for name, fact in facts.items() if fact})
+        self._memo[vm.moref] = (parts, said)
+        return said
+
+
+NOUNS = {"vm": "VMs", "esx": "ESXi hosts", "datastore": "datastores"}
+
+
+def judge(vm: Vm, *, needed: bool, replica: bool = False) -> tuple[Answer, str]:
+    """Return how a VM is; ``needed`` VMs must be on, a ``replica`` may be off."""
+    if vm.connection in BAD_CONNECTIONS:
+        return Answer.FAILED, f"the vCenter calls it {vm.connection}"
+    if vm.connection == "disconnected":
+        return Answer.UNKNOWN, "its host is disconnected from the vCenter"
+    reason = ""
+    if vm.template and (needed or replica):
+        reason = "it has been made a template, which cannot be powered on"
+    elif vm.power != "on" and needed and not replica:
+        reason = f"powered {vm.power}" if vm.power == "off" else vm.power
+    elif vm.power == "on" and vm.heartbeat == RED:
+        reason = "its guest has stopped giving heartbeats"
+    return (Answer.FAILED, reason) if reason else (Answer.OK, "")
+
+
+def _esx(host: VmHost, snapshot: VcenterSnapshot, alarms: Mapping[str, list[Triggered]]) -> Said:
+    own = alarms.get(host.moref, [])
+    answer, reason = Answer.OK, ""
+    if host.connection == "notResponding":
+        answer, reason = Answer.FAILED, "does not answer its vCenter"
+    elif host.connection != "connected":
+        answer, reason = Answer.FAILED, f"the vCenter calls it {host.connection or 'nothing at all'}"
+    if answer is Answer.FAILED and host.maintenance:
+        answer, reason = Answer.UNKNOWN, f"in maintenance, and {reason}"
+    findings = _red_words(own, snapshot)
+    silenced = any(one.status == RED and one.acknowledged for one in own) and not findings
+    if host.status == RED and not findings and not silenced:
+        findings = ["the vCenter gives it the status red"]
+    facts = {
+        "connection": host.connection,
+        "power": host.power,
+        "status": host.status,
+        "maintenance": "yes" if host.maintenance else "",
+        "moref": host.moref,
+        "alarms": _alarm_words(own, snapshot),
+        "findings": "; ".join(findings),
+    }
+    values = {"maintenance": 1.0 if host.maintenance else 0.0, "connected": float(host.connection == "connected")}
+    return Said(answer, reason, {**values, **_red(own)}, {name: fact for name, fact in facts.items() if fact})
+
+
+def _datastore(store: Datastore, snapshot: VcenterSnapshot, alarms: Mapping[str, list[Triggered]]) -> Said:
+    own = alarms.get(store.moref, [])
+    facts = {
+        "filesystem": store.kind,
+        "moref": store.moref,
+        "maintenance": "" if store.maintenance in ("", "normal") else store.maintenance,
+        "measured": "" if store.measured_at is None else _clock_time(store.measured_at),
+        "alarms": _alarm_words(own, snapshot),
+        "findings": "; ".join(_red_words(own, snapshot)),
+    }
+    facts = {name: fact for name, fact in facts.items() if fact}
+    if store.accessible is False:
+        return Said(Answer.FAILED, "no host can reach it", {"accessible": 0.0}, facts)
+    if store.accessible is None or not store.capacity or store.free is None:
+        return Said(Answer.UNKNOWN, "the vCenter does not say how large or full it is", {}, facts)
+    values = {"accessible": 1.0, "capacity_bytes": float(store.capacity), "free_bytes": float(store.free)}
+    if store.measured_at is not None:
+        values["measured_at"] = store.measured_at
+    facts["free"] = f"{store.free / GIB:.1f} of {store.capacity / GIB:.1f} GiB"
+    return Said(Answer.OK, "", {**values, **_red(own)}, facts)
+
+
+def _placed(snapshot: VcenterSnapshot) -> dict[str, list[Triggered]]:
+    """Return the alarms by the MoRef of what they are about; "" for what has no observation of its own."""
+    placed: dict[str, list[Triggered]] = {}
+    for alarm in snapshot.alarms or ():
+        moref = alarm.entity.moref
+        known = moref in snapshot.vms or moref in snapshot.hosts or moref in snapshot.datastores
+        placed.setdefault(moref if known else "", []).append(alarm)
+    return placed
+
+
+def _counts(snapshot: VcenterSnapshot, survey: Survey | None) -> dict[str, float]:
+    values = {
+        "changed_objects": float(snapshot.changed),
+        "full_read": 1.0 if snapshot.full else 0.0,
+        "vms": float(len(snapshot.vms)),
+        "hosts": float(len(snapshot.hosts)),
+        "datastores": float(len(snapshot.datastores)),
+        "vms_with_snapshots": float(sum(bool(vm.snapshots) for vm in snapshot.vms.values())),
+    }
+    if snapshot.alarms is not None:
+        values["alarms"] = float(len(snapshot.alarms))
+        values["alarms_acknowledged"] = float(sum(one.acknowledged for one in snapshot.alarms))
+    if survey is not None:
+        values["performance_at"] = survey.at
+    return values
+
+
+def _red(own: Iterable[Triggered] | None) -> dict[str, float]:
+    return {"alarms": float(len(list(own)))} if own else {}
+
+
+def _red_words(own: Iterable[Triggered], snapshot: VcenterSnapshot, *, with_place: bool = False) -> list[str]:
+    """Return a finding for each red alarm that nobody has acknowledged at the vCenter."""
+    found = [one for one in own if one.status == RED and not one.acknowledged]
+    return [f"vCenter alarm {_alarm_words([one], snapshot, with_place=with_place)}" for one in found]
+
+
+def _alarm_words(own: Iterable[Triggered], snapshot: VcenterSnapshot, *, with_place: bool = False) -> str:
+    words = []
+    for one in own:
+        name = snapshot.names.get(one.alarm, one.alarm)
+        place = f" on {snapshot.names.get(one.entity.moref, one.entity.moref)}" if with_place else ""
+        seen = f", acknowledged by {one.acknowledged_by or 'somebody'}" if one.acknowledged else ""
+        words.append(f"'{name}'{place} ({one.status}{seen})")
+    return ", ".join(words)
+
+
+def _snapshot_values(vm: Vm, size: float | None) -> dict[str, float]:
+    if vm.snapshots is None:
+        return {}
+    values = {"snapshots": float(len(vm.snapshots))}
+    if vm.snapshots:
+        values["snapshot_oldest_at"] = vm.snapshots[0]
+        if size is not None:
+            values["snapshot_bytes"] = size
+    return values
+
+
+def _snapshot_words(vm: Vm, size: float | None) -> str:
+    if vm.snapshots is None:
+        return "may not be read"
+    if not vm.snapshots:
+        return ""
+    held = "" if size is None else f", {size / GIB:.1f} GiB"
+    return f"{len(vm.snapshots)}, the oldest of {_clock_time(vm.snapshots[0])}{held}"
+
+
+def _clock_time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
