@@ -38,6 +38,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "pause": ("console.cli.pause:pause", "Let nothing start by itself for a while."),
         "unpause": ("console.cli.pause:unpause", "End a pause."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),
+        "inventory": (
+            "console.cli.inventory.group:inventory",
+            "Bring entries into the inventory, and hand them to others.",
+        ),
         "reload": ("console.cli.reload:reload", "Read the inventory and the playbooks anew, without a pause."),
         "prove": ("console.cli.prove:prove", "Explore every course a playbook's run can take."),
         "schema": ("console.cli.schema:schema", "Print the JSON Schema that editors use."),

@@ -7,7 +7,7 @@ which knows the playbooks.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, cast, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,27 +25,31 @@ if TYPE_CHECKING:
 
     from monitor.credential import Credentials
     from monitor.problem import Problem
-    from monitor.yamlfile import Path
+    from monitor.yamlfile import Document, Path
 
-_SECTIONS = tuple(
+SECTIONS = tuple(
     name for name, field in Inventory.model_fields.items() if get_origin(field.annotation) is dict
 )  # those that hold entries by key
 _PLAIN = ("polling", "notify", "flapping", "vantage")  # those that may be left out and hold no entries
 _ADAPTERS = {
-    name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation)) for name in (*_SECTIONS, *_PLAIN)
+    name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation)) for name in (*SECTIONS, *_PLAIN)
 }
 
 
 def read(path: pathlib.Path) -> Inventory:
     """Return the inventory in the file ``path``. Raises InventoryError with every Problem, in order of place."""
-    document = load(path)
+    return checked(load(path))
+
+
+def checked(document: Document) -> Inventory:
+    """Return the inventory that ``document`` holds. Raises InventoryError as ``read`` does."""
     problems: list[Problem] = []
     try:
         inventory = Inventory.model_validate(document.data)
     except ValidationError as error:
         problems += explain(error, Inventory, document)
         inventory = _sound_part(document.data, error)
-    keys = {name: document.data.get(name, {}) for name in _SECTIONS}
+    keys = {name: document.data.get(name, {}) for name in SECTIONS}
     known = {name: frozenset(section) for name, section in keys.items() if isinstance(section, dict)}
     problems += references.check(inventory, known, document)
     problems += agreement.check(inventory, document)
@@ -54,6 +58,11 @@ def read(path: pathlib.Path) -> Inventory:
         raise InventoryError(sorted(problems))
     inventory.written_in(document)
     return inventory
+
+
+def entry_adapter(section: str) -> TypeAdapter[Any]:
+    """Return what validates one entry of ``section``, which is one of SECTIONS."""
+    return TypeAdapter(get_args(Inventory.model_fields[section].annotation)[1])
 
 
 def missing_credentials(inventory: Inventory, credentials: Credentials) -> list[Problem]:
@@ -101,7 +110,7 @@ def _sound_part(data: dict[str, Any], error: ValidationError) -> Inventory:
         if path:
             broken[str(path[0])].add(path[1] if len(path) > 1 else None)
     parts: dict[str, Any] = {}
-    for name in _SECTIONS:
+    for name in SECTIONS:
         section = data.get(name)
         entries = section if isinstance(section, dict) else {}
         sound = {key: entry for key, entry in entries.items() if key not in broken[name]}
