@@ -15,7 +15,7 @@ RULE_FILES = tuple(sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RULE_TESTS = ROOT / "deploy" / "prometheus" / "tests"
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
-SELECTOR = re.compile(r"\b(karaula[_:][a-z0-9_:]+|up)\b\s*(\{[^}]*\})?")
+SELECTOR = re.compile(r"\b(karaula[_:][a-z0-9_:]+|up|scrape_duration_seconds)\b\s*(\{[^}]*\})?")
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 GRAFANA_FIELDS = {"Time", "Value", "__name__"}
 

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(400)]
 QUERIES = [*rule_queries(), *panel_queries()]
 PROMETHEUS_CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 ONLY_IN_NEED = {"karaula_target_skipped_total"}  # only what a broken probe does not let go of is passed over
+LOST = "main-rack-1-temperature"  # a sensor at the site that is lost
 Series = list[dict[str, Any]]
 
 
@@ -133,6 +134,7 @@ def waiting_failover(daemon: RunningDaemon, system: str) -> str:
 
 def live_through(lab: RunningLab, daemon: RunningDaemon, watcher: Prometheus) -> None:
     """Play the story and ask at its two moments."""
+    lab.fault("old-snapshot", "vc-dr/exim-web-2", days=9)
     for playbook in ("backup", "verify", "drill"):
         daemon.karaula(playbook, "ncts", "--reason", "a test", "--as", "ana", timeout_s=150)
     watcher.wait('karaula_run_last_success_timestamp_seconds{system="ncts", playbook="drill"}')
@@ -143,6 +145,8 @@ def live_through(lab: RunningLab, daemon: RunningDaemon, watcher: Prometheus) ->
     daemon.karaula("run", "approve", run_id, "--yes", "--as", "boris", timeout_s=150)
     watcher.wait('karaula_recovery_time_actual_seconds{system="ncts"}')
     watcher.wait('karaula_system_active{system="ncts", site="dr"} == 1')
+    # What is not known any more is gone at once, not after Prometheus' five minutes; when it was last known stays.
+    watcher.wait(f'absent(karaula_sensor_temperature_celsius{{sensor="{LOST}"}})')
     watcher.remember()
 
 
@@ -178,6 +182,25 @@ def test_a_query_gets_data_with_the_labels_that_are_shown(query: Query, watched:
     assert series, f"no data for {query.expr}"
     for one in series:
         assert query.labels <= set(one["metric"]), f"{query.expr} gives {one['metric']}"
+
+
+def test_a_lost_sensor_leaves_its_times_behind(watched: Prometheus) -> None:
+    assert watched.query(f'karaula_sensor_temperature_celsius{{sensor="{LOST}"}}') == []
+    for metric in ("karaula_subject_seen_timestamp_seconds", "karaula_subject_last_success_timestamp_seconds"):
+        assert len(watched.query(f'time() - {metric}{{subject="sensor/{LOST}"}} > 2')) == 1
+    assert len(watched.query(f'karaula_sensor_state{{sensor="{LOST}", state=~"fault|unknown"}} == 1')) == 1
+    assert watched.query("max(karaula_part_silent_seconds) == 0"), "a lost site is no illness of the daemon"
+
+
+def test_prometheus_takes_openmetrics(watched: Prometheus) -> None:
+    """Only that format has units, and counters whose family has no ``_total``."""
+    found = {
+        one["metric"]: one for one in watched.ask("targets/metadata", match_target='{job="karaula"}', limit="1000")
+    }
+    assert found["karaula_link_rtt_seconds"]["unit"] == "seconds"
+    assert found["karaula_source_attempts"]["type"] == "counter"
+    shown = {sample for sample in found if sample.startswith("karaula_")}
+    assert all(one["help"] for name, one in found.items() if name in shown)
 
 
 def test_prometheus_takes_every_rule(watched: Prometheus) -> None:

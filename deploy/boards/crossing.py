@@ -1,0 +1,79 @@
+"""A crossing: its state, both of its links, and what is left of the month."""
+
+from __future__ import annotations
+
+from deploy.boards.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    UP_DOWN,
+    YELLOW,
+    Ask,
+    Board,
+    Choice,
+    Row,
+    bars,
+    limits,
+    lines,
+    stat,
+    table,
+    timeline,
+)
+from deploy.boards.words import CROSSING, crossing_state
+
+HERE = 'crossing=~"$crossing"'
+LINK = f'{HERE}, operator=~"$operator"'
+NAME = "{{crossing}} {{link}}"
+LEFT = limits((0, ORANGE), (0.25, YELLOW), (0.5, GREEN), below=RED, unit="percentunit") | {"min": 0, "max": 1}
+
+BOARD = Board(
+    uid="karaula-crossing",
+    title="Karaula: crossing",
+    about="One crossing, or all: the state, both links, and how much of the month's allowance is left.",
+    choices=(
+        Choice("crossing", "Crossing", "karaula_crossing_state"),
+        Choice("operator", "Operator", "karaula_link_sla_rtt_seconds"),
+    ),
+    parts=(
+        Row("Now"),
+        stat("State", (16, 7), Ask(crossing_state(HERE), "{{crossing}}"), CROSSING),
+        bars("Left of the month", (8, 7), Ask(f"karaula:crossing_budget_left:ratio{{{HERE}}}", "{{crossing}}"), LEFT),
+        table(
+            "Links now",
+            (12, 8),
+            f"karaula_link_up{{{LINK}}}",
+            {"crossing": "Crossing", "link": "Link", "operator": "Operator", "Value": "Up"},
+            "bool_on_off",
+        ),
+        stat("Links that are up", (12, 8), Ask(f"karaula_link_up{{{LINK}}}", NAME), UP_DOWN),
+        Row("Links"),
+        lines(
+            "Round trip",
+            (12, 8),
+            Ask(f"karaula_link_rtt_seconds{{{LINK}}}", NAME),
+            Ask(f"max by (operator) (karaula_link_sla_rtt_seconds{{{LINK}}})", "agreed with {{operator}}"),
+            unit="s",
+            min=0,
+        ),
+        lines(
+            "Loss",
+            (12, 8),
+            Ask(f"karaula_link_loss_ratio{{{LINK}}}", NAME),
+            Ask(f"max by (operator) (karaula_link_sla_loss_ratio{{{LINK}}})", "agreed with {{operator}}"),
+            unit="percentunit",
+            min=0,
+        ),
+        lines("Jitter", (12, 8), Ask(f"karaula_link_jitter_seconds{{{LINK}}}", NAME), unit="s", min=0),
+        lines(
+            "Allowance used up, over an hour",
+            (12, 8),
+            Ask(f"karaula:crossing_burn:1h{{{HERE}}}", "{{crossing}}"),
+            unit="none",
+            about="1 uses up exactly what 30 days allow; from 14.4 on people are called",
+            min=0,
+        ),
+        Row("History"),
+        timeline("State, history", (24, 9), Ask(crossing_state(HERE), "{{crossing}}"), CROSSING),
+        timeline("Links, history", (24, 9), Ask(f"karaula_link_up{{{LINK}}}", NAME), UP_DOWN),
+    ),
+)

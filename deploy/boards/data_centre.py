@@ -1,0 +1,149 @@
+"""A data centre: air, contacts, power, and the machines in it."""
+
+from __future__ import annotations
+
+from deploy.boards.panels import (
+    GREEN,
+    NO_YES,
+    RED,
+    UP_DOWN,
+    YELLOW,
+    Ask,
+    Board,
+    Choice,
+    Panel,
+    Row,
+    bars,
+    limits,
+    lines,
+    stat,
+    table,
+    timeline,
+)
+from deploy.boards.words import SENSOR, SITE, sensor_state, site_state
+
+HERE = 'site=~"$site"'
+SENSOR_NAME = "{{sensor}}"
+CHECK = "{{check}}"
+VM = "{{vcenter}} {{vm}}"
+
+
+def sensor(title: str, quantity: str, unit: str, about: str = "", **bounds: float) -> Panel:
+    """Return the curves of one quantity."""
+    ask = Ask(f"karaula_sensor_{quantity}{{{HERE}}}", SENSOR_NAME)
+    return lines(title, (8, 8), ask, unit=unit, about=about, **bounds)
+
+
+def busiest(metric: str) -> Ask:
+    """Return the ten VMs with the most of it."""
+    return Ask(f"topk(10, karaula_vm_{metric}{{{HERE}}})", VM)
+
+
+BOARD = Board(
+    uid="karaula-data-centre",
+    title="Karaula: data centre",
+    about="A data centre, or both: air, contacts, power, vCenters, hosts, disks.",
+    choices=(Choice("site", "Site", "karaula_site_state"),),
+    parts=(
+        Row("Now"),
+        stat("Site", (4, 6), Ask(site_state(HERE), "{{site}}"), SITE),
+        stat("Smoke", (5, 6), Ask(f"karaula_sensor_smoke_detected{{{HERE}}}", SENSOR_NAME), NO_YES),
+        stat("Water", (5, 6), Ask(f"karaula_sensor_water_detected{{{HERE}}}", SENSOR_NAME), NO_YES),
+        stat("Door open", (5, 6), Ask(f"karaula_sensor_door_open{{{HERE}}}", SENSOR_NAME), NO_YES),
+        stat("vCenters", (5, 6), Ask(f"karaula_vcenter_up{{{HERE}}}", "{{vcenter}}"), UP_DOWN),
+        stat("Sensors", (24, 7), Ask(sensor_state(HERE), SENSOR_NAME), SENSOR),
+        Row("Air"),
+        sensor("Temperature", "temperature_celsius", "celsius"),
+        lines(
+            "Temperature, change in ten minutes",
+            (8, 8),
+            Ask(f"deriv(karaula_sensor_temperature_celsius{{{HERE}}}[10m]) * 600", SENSOR_NAME),
+            unit="celsius",
+            about="More than 3 degrees in ten minutes is an alert long before the limit is reached",
+        ),
+        sensor("Humidity", "humidity_ratio", "percentunit", min=0, max=1),
+        sensor("Dust", "dust_grams_per_cubic_meter", "congm3", "Grams in a cubic metre", min=0),
+        Row("Power"),
+        sensor("Power drawn", "power_watts", "watt", min=0),
+        sensor("Battery charge", "battery_charge_ratio", "percentunit", min=0, max=1),
+        sensor("UPS load", "load_ratio", "percentunit", min=0),
+        Row("Machines"),
+        stat("Hosts by SSH", (8, 7), Ask(f"karaula_host_up{{{HERE}}}", "{{host}}"), UP_DOWN),
+        stat("ESXi hosts", (4, 7), Ask(f"karaula_esx_up{{{HERE}}}", "{{esx}}"), UP_DOWN),
+        stat("In maintenance", (4, 7), Ask(f"karaula_esx_maintenance{{{HERE}}}", "{{esx}}"), NO_YES),
+        stat("Name servers", (4, 7), Ask(f"karaula_dns_up{{{HERE}}}", "{{server}}"), UP_DOWN),
+        stat(
+            "Power controllers",
+            (4, 7),
+            Ask(f"karaula_power_controller_up{{{HERE}}}", "{{controller}}"),
+            UP_DOWN,
+            "Fences",
+        ),
+        lines(
+            "VMs that are as they should be",
+            (8, 8),
+            Ask(f"sum by (site) (karaula_vm_up{{{HERE}}})", "{{site}}"),
+            Ask(f"sum by (site) (karaula_vm_power_on{{{HERE}}})", "{{site}} powered on"),
+            Ask(f"sum by (site) (karaula_vcenter_vms{{{HERE}}})", "{{site}} in the inventory"),
+            min=0,
+        ),
+        bars(
+            "Datastores, free",
+            (8, 8),
+            Ask(
+                f"karaula_datastore_free_bytes{{{HERE}}} / karaula_datastore_capacity_bytes{{{HERE}}}",
+                "{{vcenter}} {{datastore}}",
+            ),
+            limits((0.1, YELLOW), (0.2, GREEN), below=RED, unit="percentunit") | {"min": 0, "max": 1},
+        ),
+        stat(
+            "Datastores within reach",
+            (4, 8),
+            Ask(f"karaula_datastore_accessible{{{HERE}}}", "{{datastore}}"),
+            UP_DOWN,
+        ),
+        stat(
+            "vCenter's own alarms",
+            (4, 8),
+            Ask(f"karaula_vcenter_alarms{{{HERE}}} - karaula_vcenter_alarms_acknowledged{{{HERE}}}", "{{vcenter}}"),
+            limits((1, YELLOW)),
+            "Those that nobody has acknowledged",
+        ),
+        Row("VMs with the most of it"),
+        lines("Processor in use", (8, 8), busiest("cpu_usage_ratio"), unit="percentunit", min=0),
+        lines("Waits for a processor", (8, 8), busiest("cpu_ready_ratio"), unit="percentunit", min=0),
+        lines("Memory in use", (8, 8), busiest("memory_usage_ratio"), unit="percentunit", min=0),
+        lines("Disk latency", (8, 8), busiest("disk_latency_seconds"), unit="s", min=0),
+        table(
+            "Oldest snapshots",
+            (8, 8),
+            f"bottomk(10, karaula_vm_snapshot_oldest_timestamp_seconds{{{HERE}}}) * 1000",
+            {"vcenter": "vCenter", "vm": "VM", "Value": "Taken"},
+            "dateTimeFromNow",
+        ),
+        table(
+            "Largest snapshots",
+            (8, 8),
+            f"topk(10, karaula_vm_snapshot_bytes{{{HERE}}})",
+            {"vcenter": "vCenter", "vm": "VM", "Value": "Size"},
+            "bytes",
+        ),
+        Row("What hosts say of themselves"),
+        bars(
+            "Room left on disks",
+            (12, 8),
+            Ask(f"karaula_host_disk_free_ratio{{{HERE}}}", CHECK),
+            limits((0.1, YELLOW), (0.2, GREEN), below=RED, unit="percentunit") | {"min": 0, "max": 1},
+        ),
+        stat("Services", (6, 8), Ask(f"karaula_host_unit_active{{{HERE}}}", CHECK), UP_DOWN),
+        stat(
+            "Clocks are off by",
+            (6, 8),
+            Ask(f"abs(karaula_host_clock_offset_seconds{{{HERE}}})", CHECK),
+            limits((0.5, YELLOW), (5, RED), unit="s"),
+        ),
+        Row("History"),
+        timeline("Sensors, history", (24, 10), Ask(sensor_state(HERE), SENSOR_NAME), SENSOR),
+        timeline("vCenters, history", (24, 5), Ask(f"karaula_vcenter_up{{{HERE}}}", "{{vcenter}}"), UP_DOWN),
+    ),
+)
