@@ -41,6 +41,10 @@ class Cost:
     wall_s: float
     cpu_s: float
 
+    def shared(self, count: int) -> Cost:
+        """Return the cost of one of ``count`` that took this together."""
+        return Cost(self.wall_s / count, self.cpu_s / count)
+
 
 def own_cpu_s() -> float:
     """Return this process' processor time, its threads and its ended children included."""
@@ -52,6 +56,11 @@ def cpu_s_of(pid: int) -> float:
     """Return the processor time of another process, its ended children included (proc(5), fields 14 to 17)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / TICKS_A_SECOND
+
+
+def rss_bytes(pid: int | str = "self") -> int:
+    """Return how much memory a process holds (proc(5), statm)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Watch:

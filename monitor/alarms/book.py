@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from monitor.alarms.inhibit import causes
 from monitor.alarms.rules import Call, called_for, flapping, keeps
 from monitor.status.alarm import Alarm, alarm_id
-from monitor.status.board import INSIDE_A_VCENTER
+from monitor.status.sight import INSIDE_A_VCENTER
 from monitor.status.state import Health
 
 if TYPE_CHECKING:

@@ -198,10 +198,12 @@ class VcenterSession:
             return
         if self._surveying is not None and not self._surveying.done():
             return
-        self._survey_due = now + self._surveys.interval_s
         connected = [vm for vm in snapshot.vms.values() if vm.connection == "connected" and not vm.template]
         running = [vm.moref for vm in connected if vm.power == "on"]
         with_snapshots = [vm.moref for vm in connected if vm.snapshots]
+        if not with_snapshots and not (running and self._surveys.counters):
+            return
+        self._survey_due = now + self._surveys.interval_s
         self._surveying = asyncio.get_running_loop().create_task(
             self._survey(running, with_snapshots, self._surveys.interval_s)
         )

@@ -9,7 +9,10 @@ Source: vSphere Web Services API 8.0 (WSDL ``urn:vim25``), PropertyCollector, Pe
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import sys
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -23,7 +26,11 @@ MOST_BYTES = 256 * 2**20  # about 50,000 VMs in one page
 BODY = "{http://schemas.xmlsoap.org/soap/envelope/}Body"
 TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 NS = "{urn:vim25}"
-WHOLE = frozenset({"int", "long", "short", "byte"})
+CHANGE_SET, OBJ, KIND, MISSING_SET = f"{NS}changeSet", f"{NS}obj", f"{NS}kind", f"{NS}missingSet"
+NAME, OP, VAL = f"{NS}name", f"{NS}op", f"{NS}val"
+ID, VALUE, COUNTER_ID, INSTANCE = f"{NS}id", f"{NS}value", f"{NS}counterId", f"{NS}instance"
+_COUNTER = (f"{NS}groupInfo/{NS}key", f"{NS}nameInfo/{NS}key", f"{NS}rollupType")
+LARGE = 2**18
 SHORT = 16  # words of closed lists are this short and come a thousand times: kept once
 
 
@@ -46,19 +53,20 @@ class Sample(NamedTuple):
 
 def read_updates(body: bytes) -> Page | None:
     """Read the reply of WaitForUpdatesEx; None when nothing has changed. Raises GarbledReply."""
-    found = _returned(body, "WaitForUpdatesExResponse")
-    if not found:
-        return None
-    try:
-        updates = [
-            _update(one) for part in found[0].iterfind(f"{NS}filterSet") for one in part.iterfind(f"{NS}objectSet")
-        ]
-    except (ValueError, OverflowError, TypeError) as error:
-        raise GarbledReply(f"the vCenter's updates cannot be read: {error}") from error
-    version = found[0].findtext(f"{NS}version")
-    if version is None:
-        raise GarbledReply("the vCenter's updates have no version")
-    return Page(version, found[0].findtext(f"{NS}truncated") in ("true", "1"), updates)
+    with _uncollected(body):
+        found = _returned(body, "WaitForUpdatesExResponse")
+        if not found:
+            return None
+        version = found[0].findtext(f"{NS}version")
+        if version is None:
+            raise GarbledReply("the vCenter's updates have no version")
+        try:
+            updates = [
+                _update(one) for part in found[0].iterfind(f"{NS}filterSet") for one in part.iterfind(f"{NS}objectSet")
+            ]
+        except (ValueError, OverflowError, TypeError) as error:
+            raise GarbledReply(f"the vCenter's updates cannot be read: {error}") from error
+        return Page(version, found[0].findtext(f"{NS}truncated") in ("true", "1"), updates)
 
 
 def read_samples(body: bytes) -> list[Sample]:
@@ -67,6 +75,35 @@ def read_samples(body: bytes) -> list[Sample]:
         return [sample for one in _returned(body, "QueryPerfResponse") if (sample := _sample(one)) is not None]
     except (ValueError, OverflowError, TypeError, IndexError) as error:
         raise GarbledReply(f"the vCenter's counters cannot be read: {error}") from error
+
+
+def read_counters(body: bytes) -> dict[tuple[str, str, str], int]:
+    """Read the property ``perfCounter``: counter ids by group, name and kind of rollup. Raises GarbledReply."""
+    found = _returned(body, "FetchResponse")
+    try:
+        return {
+            tuple(one.findtext(path, "") for path in _COUNTER): int(one.findtext(f"{NS}key", ""))  # type: ignore[misc]  # three
+            for array in found
+            for one in array
+        }
+    except ValueError as error:
+        raise GarbledReply(f"the vCenter's list of counters cannot be read: {error}") from error
+
+
+@contextmanager
+def _uncollected(body: bytes) -> Iterator[None]:
+    """Let no garbage be collected while a large reply is read: its tree has no cycles, and is walked in vain.
+
+    That is half of the time of a full read. It is for the whole process, but for less than a second.
+    """
+    if len(body) < LARGE or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _returned(body: bytes, response: str) -> list[ET.Element]:
@@ -93,14 +130,14 @@ def _update(element: ET.Element) -> Update:
     unreadable = []
     for child in element:
         tag = child.tag
-        if tag == f"{NS}changeSet":
+        if tag == CHANGE_SET:
             name, value = _change(child)
             values[name] = value
-        elif tag == f"{NS}obj":
+        elif tag == OBJ:
             ref = _ref(child)
-        elif tag == f"{NS}kind":
+        elif tag == KIND:
             kind = child.text or ""
-        elif tag == f"{NS}missingSet":
+        elif tag == MISSING_SET:
             unreadable.append(child.findtext(f"{NS}path", ""))
     if ref is None or kind not in ("enter", "modify", "leave"):
         raise ValueError("an update without its object or kind")
@@ -111,15 +148,14 @@ def _change(element: ET.Element) -> tuple[str, Any]:
     name, op, value = "", "", None
     for child in element:
         tag = child.tag
-        if tag == f"{NS}name":
-            name = child.text or ""
-        elif tag == f"{NS}op":
-            op = child.text or ""
-        elif tag == f"{NS}val":
+        if tag == VAL:
             value = child
+        elif tag == NAME:
+            name = child.text or ""
+        elif tag == OP:
+            op = child.text or ""
     if not name:
         raise ValueError("a change without a name")
-    name = sys.intern(name)
     if value is None or op in ("remove", "indirectRemove"):
         return name, None
     return name, _READERS.get(name, _plain)(value)
@@ -127,25 +163,35 @@ def _change(element: ET.Element) -> tuple[str, Any]:
 
 def _plain(element: ET.Element) -> Any:
     """Read a value that stands by itself, by the type it says it is."""
-    kind = element.get(TYPE, "").rpartition(":")[2]
-    text = element.text or ""
-    if kind == "boolean":
-        return _boolean(text)
-    if kind == "ManagedObjectReference":
+    read = _reader(element.get(TYPE, ""))
+    if read is not None:
+        return read(element)
+    if element.get("type") is not None:  # a reference, whatever the value is said to be: SOAP leaves that open
         return _ref(element)
-    if kind in WHOLE:
-        return int(text)
-    if kind == "dateTime":
-        return moment(text)
+    text = element.text or ""
     return sys.intern(text) if len(text) <= SHORT else text
 
 
-def _boolean(text: str) -> bool:
+@lru_cache(maxsize=256)
+def _reader(kind: str) -> Callable[[ET.Element], Any] | None:
+    return _TYPES.get(kind.rpartition(":")[2])
+
+
+def _boolean(element: ET.Element) -> bool:
+    text = element.text
     if text in ("true", "1"):
         return True
     if text in ("false", "0"):
         return False
     raise ValueError("a truth value that is neither true nor false")
+
+
+def _whole(element: ET.Element) -> int:
+    return int(element.text or "")
+
+
+def _moment(element: ET.Element) -> float:
+    return moment(element.text or "")
 
 
 def _ref(element: ET.Element) -> Ref:
@@ -208,16 +254,25 @@ def _sample(element: ET.Element) -> Sample | None:
 
 def _series(element: ET.Element, newest: int) -> Iterator[tuple[int, int]]:
     """Yield counter id and newest value of every aggregate series that has one; what is negative is no value."""
-    for series in element.iterfind(f"{NS}value"):
-        identity = series.find(f"{NS}id")
-        numbers = series.findall(f"{NS}value")
-        if identity is None or identity.findtext(f"{NS}instance") or newest >= len(numbers):
+    for series in element.iterfind(VALUE):
+        identity = series.find(ID)
+        numbers = series.findall(VALUE)
+        if identity is None or identity.findtext(INSTANCE) or newest >= len(numbers):
             continue
         value = int(numbers[newest].text or "")
         if value >= 0:
-            yield int(identity.findtext(f"{NS}counterId", "")), value
+            yield int(identity.findtext(COUNTER_ID, "")), value
 
 
+_TYPES: Mapping[str, Callable[[ET.Element], Any]] = {
+    "boolean": _boolean,
+    "ManagedObjectReference": _ref,
+    "int": _whole,
+    "long": _whole,
+    "short": _whole,
+    "byte": _whole,
+    "dateTime": _moment,
+}
 _READERS: Mapping[str, Callable[[ET.Element], Any]] = {
     "snapshot": _snapshots,
     "config.managedBy": _managed_by,

@@ -306,7 +306,7 @@ def _counts(snapshot: VcenterSnapshot, survey: Survey | None) -> dict[str, float
     if snapshot.alarms is not None:
         values["alarms"] = float(len(snapshot.alarms))
         values["alarms_acknowledged"] = float(sum(one.acknowledged for one in snapshot.alarms))
-    if survey is not None:
+    if survey is not None and survey.measures:
         values["performance_at"] = survey.at
     return values
 

@@ -11,20 +11,19 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from monitor.inventory.dependencies import ties
+from monitor.inventory.dependencies import Ties, ties
 from monitor.probe import Answer
 from monitor.status import flapping
 from monitor.status.evaluate import judge
 from monitor.status.hysteresis import Memory, Rules, expired, judged, unseen
 from monitor.status.isolation import ISOLATED
 from monitor.status.reachability import UP, Doubt, Seen, composites, settle
-from monitor.status.sight import COMPOSITES, Sight
+from monitor.status.sight import COMPOSITES, INSIDE_A_VCENTER, Sight
 from monitor.status.state import Flip, Health, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from monitor.inventory.dependencies import Ties
     from monitor.inventory.model import Inventory
     from monitor.probe import Observation
     from monitor.status.hysteresis import Judgement
@@ -34,7 +33,6 @@ LISTED = frozenset(  # kinds whose every subject the inventory names; a VM may a
     {"site", "system", "crossing", "vcenter", "host", "front", "database", "link", "sensor", "dns", "power", "check"}
     | {"group", "anchor"}
 )
-INSIDE_A_VCENTER = ("vm", "esx", "datastore")  # known from what their vCenter tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ class Board:
         return unseen(subject, at, trusting=before is None or before.health is Health.OK)
 
     def alarming(self) -> Ties:
-        """Return all ties, with what each subject that may alarm depends on: the inventory's and what vCenters bring.
+        """Return the ties of all that may alarm: the subjects of the inventory, and what vCenters bring.
 
         A VM that nobody named or described by a rule is not among them: nobody has said how it ought to be.
         """
@@ -183,11 +181,12 @@ class Board:
                 continue
             vcenter = rest.partition("/")[0]
             host = observation.facts.get("host", "")
+            on = (f"esx/{vcenter}/{host}",) if host else ()
             if subject in self.expected:
-                found[subject] = (*self.expected[subject], f"esx/{vcenter}/{host}") if host else self.expected[subject]
+                found[subject] = (*self.expected[subject], *on)
             elif kind != "vm" or "belongs_to" in observation.facts:
-                found[subject] = (f"vcenter/{vcenter}", f"esx/{vcenter}/{host}")
-        return replace(self.ties, depends_on=found)
+                found[subject] = (*self.expected.get(f"vcenter/{vcenter}", ()), f"vcenter/{vcenter}", *on)
+        return replace(self.ties, depends_on=MappingProxyType(found))
 
     def tick(self, now: float) -> list[Flip]:
         """Let time pass: expire what is old, judge the composites, and return what changed since the last tick."""
@@ -240,7 +239,9 @@ class Board:
 
     def unjudged(self) -> frozenset[str]:
         """Return the subjects that cannot be seen, or were not heard since: no alarm of theirs is raised or cleared."""
-        return self._sight.unjudged({subject: each.status for subject, each in self._memories.items()}, self.expected)
+        return self._sight.unjudged(
+            {subject: each.status for subject, each in self._memories.items()}, self.alarming().depends_on
+        )
 
     def newest(self, subject: str) -> Observation | None:
         """Return the newest observation, whatever it said."""

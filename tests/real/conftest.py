@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from real_kit import need, need_folder
 from tls_kit import ThrowawayCa
 from vcsim.beside import PASSWORD
-from vcsim.build import GOVMOMI, PACKAGE, build, running
+from vcsim.build import CACHE, GOVMOMI, PACKAGE, build, running
 
 from monitor.clients.vsphere import VcenterSession
 from monitor.clock import RealClock
 from monitor.credential import Secret
-
-CACHE = Path(__file__).parents[2] / ".karaula" / "vcsim"
 
 
 @pytest.fixture(scope="module")

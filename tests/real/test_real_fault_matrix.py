@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from matrix_kit import Stand, row
 from stands.snmp import SnmpV2c
+from stands.vsphere import VcenterSimulator
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(300)]
 
-STANDS: tuple[type[Stand], ...] = (SnmpV2c,)
+STANDS: tuple[type[Stand], ...] = (SnmpV2c, VcenterSimulator)
 
 
 @pytest.mark.parametrize("stand", STANDS, ids=lambda stand: stand.source)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).with_name("main.go")
 GOPATH = "/usr/share/gocode"
 GOVMOMI = f"{GOPATH}/src/github.com/vmware/govmomi/simulator"
+CACHE = Path(__file__).parents[3] / ".karaula" / "vcsim"
 PACKAGE = "golang-go golang-github-vmware-govmomi-dev"
 
 
