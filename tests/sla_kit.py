@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from monitor.clock import ManualClock
 from monitor.history import History
 from monitor.sla.ledger import ChainBegun, Ledger, Mark, Row, Sighting, TermsRow
 from monitor.sla.measure import BOUNDS_MS, QUARTER_US, Quarter
-from monitor.sla.period import MINUTE_US, SECOND_US
+from monitor.sla.office import Office
+from monitor.sla.period import HOUR_US, MINUTE_US, SECOND_US, Month
 from monitor.sla.records import Archive
 from monitor.sla.terms import Agreement, LinkTerms, Method, OperatorTerms, Terms, to_text
+from monitor.status.downtime import Downtime
 from monitor.status.state import Flip, Health
 
 ZONE = "Europe/Skopje"
+OCTOBER = Month(2026, 10)
+WHOLE = OCTOBER.period(ZONE)
+LINK = "link/c0/primary"
+HOSTILE = "<script>alert(1)</script>=cmd|' /C calc'!A0\u202e"
 AGREED = Agreement(99.9, 40.0, 0.5, degraded_is_down=False)
 
 
@@ -86,3 +95,36 @@ def quarters(subject: str, start_us: int, end_us: int, chain: int, seed: int) ->
         counts = (0, 0, 0, 80, 10, *([0] * (len(BOUNDS_MS) - 4)))
         found.append(Quarter(subject, index, chain, 450, lost, 0, (450 - lost) * 8123, 5000, 14000, counts))
     return found
+
+
+def works(subject: str, start_us: int, end_us: int, reason: str) -> Downtime:
+    start, end = start_us / SECOND_US, end_us / SECOND_US
+    return Downtime("id", subject, start, end, end, "Boris", reason, start, "command")
+
+
+class Bureau:
+    """An office over books that a test fills."""
+
+    def __init__(self, folder: Path) -> None:
+        self.books = Books(folder)
+        self.clock = ManualClock(WHOLE.end_us / SECOND_US + 7200)
+        self.works: list[Downtime] = []
+        self.office = Office(self.books.archive, self._keep, self.clock, lambda _start, _end: self.works)
+
+    async def _keep(self, work: Callable[[Ledger], Any]) -> Any:
+        return work(self.books.ledger)
+
+    def fill(self, until_us: int = WHOLE.end_us + HOUR_US) -> None:
+        outage = [
+            flip(LINK, Health.DOWN, WHOLE.start_us + 5 * HOUR_US, HOSTILE),
+            flip(LINK, Health.OK, WHOLE.start_us + 8 * HOUR_US),
+        ]
+        self.books.most_flips = 2
+        self.books.watch(1, WHOLE.start_us - HOUR_US, until_us, outage, terms())
+        self.books.write(list(quarters(LINK, WHOLE.start_us, min(until_us, WHOLE.end_us), 1, 1)))
+
+    async def shown(self) -> Any:
+        self.clock.advance(3600)  # nothing is kept so long
+        answer = await self.office.month(OCTOBER)
+        assert answer is not None
+        return answer

@@ -254,7 +254,7 @@ class Office:
         if now is None or text == seal.body:
             return Answer(before, seal.body, seal.sha256, seal)
         numbers = [str(entry.number) for entry in now.entries if entry.number > heard]
-        made = await self._seal(month, text, f"entered since: number {', '.join(numbers)}")
+        made = await self._seal(month, text, f"what was entered since as number {', '.join(numbers)}")
         return Answer(now, text, made.sha256, made)
 
     def _reckon(

@@ -64,6 +64,7 @@ def to_html(answer: Answer, made_us: int) -> str:
             when=when,
             named=named,
             length=length,
+            hms=hms,
             percent=percent,
             figure=figure,
             wanted=wanted,
@@ -95,6 +96,15 @@ def length(length_us: int) -> str:
     if hours:
         return f"{hours} h {minutes:02} min {left:02} s"
     return f"{minutes} min {left:02} s" if minutes else f"{left} s"
+
+
+def hms(length_us: int) -> str:
+    """Return a length of time for a column: ``26:03:12``, a dash for none at all, tenths below ten seconds."""
+    if not length_us:
+        return "\N{EN DASH}"
+    if length_us < 10 * SECOND_US:
+        return length(max(length_us, SECOND_US // 10))
+    return f"{length_us // HOUR_US}:{length_us % HOUR_US // MINUTE_US:02}:{length_us // SECOND_US % 60:02}"
 
 
 def percent(value: float | None) -> str:

@@ -7,63 +7,23 @@ import hashlib
 import io
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from sla_kit import ZONE, Books, flip, quarters, terms
+from sla_kit import HOSTILE, LINK, OCTOBER, WHOLE, Bureau, flip, works
 
-from monitor.clock import ManualClock
 from monitor.sla import spreadsheet
-from monitor.sla.office import Misentered, Office
+from monitor.sla.office import Misentered
 from monitor.sla.period import HOUR_US, MINUTE_US, SECOND_US, Month
 from monitor.sla.render import length, part_shown, to_html
-from monitor.status.downtime import Downtime
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from monitor.sla.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
-OCTOBER = Month(2026, 10)
-WHOLE = OCTOBER.period(ZONE)
-LINK = "link/c0/primary"
-HOSTILE = "<script>alert(1)</script>=cmd|' /C calc'!A0\u202e"
-
-
-class Bureau:
-    """An office over books that a test fills."""
-
-    def __init__(self, folder: Path) -> None:
-        self.books = Books(folder)
-        self.clock = ManualClock(WHOLE.end_us / SECOND_US + 7200)
-        self.works: list[Downtime] = []
-        self.office = Office(self.books.archive, self._keep, self.clock, lambda _start, _end: self.works)
-
-    async def _keep(self, work: Callable[[Ledger], Any]) -> Any:
-        return work(self.books.ledger)
-
-    def fill(self, until_us: int = WHOLE.end_us + HOUR_US) -> None:
-        outage = [
-            flip(LINK, Health.DOWN, WHOLE.start_us + 5 * HOUR_US, HOSTILE),
-            flip(LINK, Health.OK, WHOLE.start_us + 8 * HOUR_US),
-        ]
-        self.books.most_flips = 2
-        self.books.watch(1, WHOLE.start_us - HOUR_US, until_us, outage, terms())
-        self.books.write(list(quarters(LINK, WHOLE.start_us, min(until_us, WHOLE.end_us), 1, 1)))
-
-    async def shown(self) -> Any:
-        self.clock.advance(3600)  # nothing is kept so long
-        answer = await self.office.month(OCTOBER)
-        assert answer is not None
-        return answer
-
-
-def works(subject: str, start_us: int, end_us: int, reason: str) -> Downtime:
-    start, end = start_us / SECOND_US, end_us / SECOND_US
-    return Downtime("id", subject, start, end, end, "Boris", reason, start, "command")
 
 
 @pytest.fixture
@@ -102,7 +62,7 @@ async def test_an_entry_about_a_closed_month_makes_a_revision_and_the_old_one_st
     start = WHOLE.start_us + 5 * HOUR_US
     made = await bureau.office.enter("excused", LINK, start, start + HOUR_US, HOSTILE, "Ana", "socket")
     after = await bureau.shown()
-    assert (after.seal.revision, after.seal.why) == (2, "entered since: number 1")
+    assert (after.seal.revision, after.seal.why) == (2, "what was entered since as number 1")
     assert (after.month.links[0].times.excused_us, after.month.links[0].times.down_us) == (HOUR_US, 2 * HOUR_US)
     await bureau.office.withdraw(made.number, "not so", "Boris", "socket")
     last = await bureau.shown()
@@ -226,7 +186,7 @@ async def test_a_report_says_everything_and_lets_nothing_in(bureau: Bureau) -> N
         "01 Oct 2026 06:00:00 CEST",
         "2 h 00 min 00 s",
         "every 10 s",
-        "the 2. failed measurement in a row",
+        "when 2 measurements in a row have failed",
         whole.of_operator("a").sha256,
         "noc@a.example",
         "works announced: cable works (Boris)",
