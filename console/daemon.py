@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from console.api.app import change_desk, make_app
 from console.api.desk import Desk
@@ -31,12 +29,14 @@ from console.reload import (
 )
 from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
+from console.ticks import Ticks
 from console.version import VERSION
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import newest
 from dr.engine.orchestrator import Orchestrator, Request, Rules
 from dr.engine.resume import unfinished
+from dr.evidence.keep import Keeper
 from dr.evidence.report import Report
 from dr.evidence.report import report as make_report
 from dr.guards import RUN_GUARDS, STEP_GUARDS
@@ -66,7 +66,8 @@ log = logging.getLogger(__name__)
 TRIGGER_TICK_S = 1
 CALENDAR_TICK_S = 5
 JOURNAL_TICK_S = 1
-TICK_LATE_S = 15.0
+EVIDENCE_TICK_S = 2
+ANCHOR_ALARM = ("evidence-not-anchored", "karaula/evidence")
 JOURNAL_ALARM = ("journal-failing", "karaula/journal")
 RETIRED_TICK_S = 2
 
@@ -91,7 +92,6 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)
         self._undo = contextlib.AsyncExitStack()
-        self._ticks: dict[str, str] = {}
 
     async def start(self) -> None:
         """Start every part. Raises StateError (and rolls back) when one cannot."""
@@ -121,6 +121,7 @@ class Daemon:
         self.notices = made.notices
         self._undo.push_async_callback(self.clients.close)
         self.watch = self._make_watch(state, made.notices)
+        self.ticks = Ticks(self.watch.pulse)
         self._undo.push_async_callback(self.watch.stop)
         self.orchestrator = Orchestrator(journal, made.world, self._rules(self.files), epoch_seen=self._epoch_seen)
         self._undo.push_async_callback(self.orchestrator.stop)
@@ -147,6 +148,7 @@ class Daemon:
             self._started_by,
         )
         await self.scheduler.recover()
+        self.keeper = Keeper(made.world, lambda: self.orchestrator.in_thread(journal.head))
         self._start_ticks()
         self.watch.hold(*REFUSED_ALARM, None)  # what the files say was read just now
         self._start_press()
@@ -252,6 +254,7 @@ class Daemon:
         self.clients.take(made)
         self.notices, self.files = made.notices, files
         self.orchestrator.reload(made.world, self._rules(files))
+        self.keeper.reload(made.world)
         responses, schedules = self._by_itself
         self.trigger.reload(responses)
         self.scheduler.reload(schedules, inventory.estate.timezone)
@@ -262,14 +265,15 @@ class Daemon:
     def problems(self) -> list[str]:
         """Return what is wrong with the daemon itself or with what it was told, one sentence each."""
         refused = [self.refused.sentence(self.loaded_at, self.inventory.estate.timezone)] if self.refused else []
-        return [*self.orchestrator.problems(), *self.watch.problems(), *self._ticks.values(), *refused]
+        mine = [*self.orchestrator.problems(), *self.keeper.problems(), *self.ticks.problems()]
+        return [*mine, *self.watch.problems(), *refused]
 
     def faults(self) -> list[str]:
         """Return what the daemon itself cannot do, one sentence each; no other server's illness is among them.
 
         Nor is a refused configuration: whoever restarted the daemon for that would lose the good one.
         """
-        return [*self.orchestrator.problems(), *self.watch.faults(), *self._ticks.values()]
+        return [*self.orchestrator.problems(), *self.watch.faults(), *self.ticks.problems()]
 
     def not_ready(self) -> list[str]:
         """Return why the picture is not complete, or is not kept up to date any more."""
@@ -305,7 +309,8 @@ class Daemon:
         if not self.options.shard.recovers:
             return iter(())  # another daemon's to say
         sites = {key: tuple(system.sites) for key, system in self.inventory.systems.items()}
-        return dr_metrics.collect(self.orchestrator, sites, self.scheduler.upcoming)
+        behind = {place.name: bool(place.error) for place in self.keeper.kept()}
+        return dr_metrics.collect(self.orchestrator, sites, self.scheduler.upcoming, behind)
 
     def _epoch_seen(self, system: str) -> int:
         """Return the highest fencing token that the system's databases were seen to hold."""
@@ -355,45 +360,28 @@ class Daemon:
     # -- time --------------------------------------------------------------------------------------------------------
 
     def _start_ticks(self) -> None:
-        ticker = AsyncIOScheduler(timezone="UTC")
         for part, name, tick, every_s in (
             ("tick/journal", "journal's health", self._watch_journal, JOURNAL_TICK_S),
             ("tick/responses", "alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
             ("tick/calendar", "calendar", self.scheduler.tick, CALENDAR_TICK_S),
+            ("tick/evidence", "record's signed head", self._keep_evidence, EVIDENCE_TICK_S),
             ("tick/retired", "old connections", self._close_retired, RETIRED_TICK_S),
         ):
-            self.watch.pulse.expect(part, f"nobody has looked after the {name}", every_s + TICK_LATE_S)
-            ticker.add_job(
-                self._ticked,
-                "interval",
-                args=(part, name, tick),
-                seconds=every_s,
-                max_instances=1,
-                coalesce=True,
-                misfire_grace_time=None,
-            )
-        ticker.start()
-        self._undo.callback(ticker.shutdown, wait=False)
+            self.ticks.add(part, name, tick, every_s)
+        self.ticks.start()
+        self._undo.callback(self.ticks.stop)
 
     async def _watch_journal(self) -> None:
         """Let an alarm stand for as long as the journal of runs cannot be written."""
         await self.orchestrator.recheck()
         self.watch.hold(*JOURNAL_ALARM, self.orchestrator.journal_error or None)
 
+    async def _keep_evidence(self) -> None:
+        """Sign and send away the journal's head; an alarm stands while a place does not have it."""
+        await self.keeper.tick()
+        self.watch.hold(*ANCHOR_ALARM, "; ".join(self.keeper.problems()) or None)
+
     async def _close_retired(self) -> None:
         """Let go of the clients that a reload has replaced, once no run can be using them."""
         if not any(run.state in ACTIVE for run in self.orchestrator.runs()):
             await self.clients.close_retired()
-
-    async def _ticked(self, part: str, name: str, tick: Callable[[], Awaitable[None]]) -> None:
-        """Tick; what goes wrong is shown until it goes right, and tried again at the next tick."""
-        try:
-            await tick()
-        except StateError as error:
-            self._ticks[name] = f"the {name} cannot be kept: {error}"
-        except Exception as error:  # the border of a tick: a defect in one must not stop the others
-            log.exception("the %s broke", name)
-            self._ticks[name] = f"the {name} broke: {type(error).__name__}: {error}"
-        else:
-            self._ticks.pop(name, None)
-        self.watch.pulse.beat(part)

@@ -44,9 +44,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "reload": ("console.cli.reload:reload", "Read the inventory and the playbooks anew, without a pause."),
         "prove": ("console.cli.prove:prove", "Explore every course a playbook's run can take."),
+        "evidence": ("console.cli.evidence:evidence", "Prove that the record of runs stands as it was written."),
         "schema": ("console.cli.schema:schema", "Print the JSON Schema that editors use."),
         "serve": ("console.cli.serve:serve", "Run the daemon."),
-        "lab": ("console.cli.lab:lab", "Break and mend the simulated estate."),
+        "lab": ("console.cli.simulated.group:lab", "Break and mend the simulated estate."),
         "completion": ("console.cli.completion:completion", "Print the completion script of a shell."),
     }
 )

@@ -71,6 +71,9 @@ JOURNAL_FAILING = _gauge(
 )
 NEXT_DUE = _gauge("karaula_schedule_next_timestamp_seconds", "seconds", "schedule", "When the schedule is due next")
 
+ANCHOR_BEHIND = _gauge(
+    "karaula_evidence_behind", "", "place", "1 while the place cannot be given the journal's newest signed head, else 0"
+)
 METRICS: tuple[Metric, ...] = (
     PLACEMENT,
     RUN_ACTIVE,
@@ -84,6 +87,7 @@ METRICS: tuple[Metric, ...] = (
     BACKUP_NEWEST,
     BACKUP_PROVEN,
     PAUSED,
+    ANCHOR_BEHIND,
     JOURNAL_FAILING,
     NEXT_DUE,
 )
@@ -110,9 +114,15 @@ class Source(Protocol):
 
 
 def collect(
-    source: Source, sites: Mapping[str, tuple[str, ...]], upcoming: Callable[[], Mapping[str, float]]
+    source: Source,
+    sites: Mapping[str, tuple[str, ...]],
+    upcoming: Callable[[], Mapping[str, float]],
+    behind: Mapping[str, bool],
 ) -> Iterator[Family]:
-    """Yield every family. ``sites`` maps each system to its sites, ``upcoming`` each schedule to its next due time."""
+    """Yield every family. ``sites`` maps each system to its sites, ``upcoming`` each schedule to its next due time.
+
+    ``behind`` says of each place of the signed heads whether it could not be given the newest.
+    """
     runs = source.runs()
     yield Family(
         PLACEMENT,
@@ -133,6 +143,7 @@ def collect(
     paused = {pause.system for pause in source.pauses()}
     yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in sites))
     yield Family(JOURNAL_FAILING, (((), float(bool(source.problems()))),))
+    yield Family(ANCHOR_BEHIND, tuple(((place,), float(late)) for place, late in sorted(behind.items())))
     yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))
 
 

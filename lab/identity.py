@@ -57,6 +57,8 @@ class Identity:
         users = {reference: _kept(self.credentials / reference, _new_ssh_key) for reference in references}
         self._authorized = {key: _public(users[one.credential]) for key, one in plan.hosts.items()}
         self._secrets: dict[str, str] = {}
+        if plan.signing_key:
+            self._secret(plan.signing_key, _new_signing_key)
         for vcenter in plan.vcenters.values():
             self._secret(vcenter.credential, _password)
         for controller in plan.power_controllers.values():
@@ -138,6 +140,10 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _new_ssh_key() -> bytes:
     return ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+
+def _new_signing_key() -> bytes:
+    return ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _public(private: bytes) -> str:

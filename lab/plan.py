@@ -147,6 +147,7 @@ class Plan:
     sensors: dict[str, SensorPlan]
     mail_server: tuple[str, int] | None
     ticket_url: str
+    signing_key: str
 
     @property
     def deployments(self) -> tuple[DeploymentPlan, ...]:
@@ -176,6 +177,7 @@ def read_plan(path: Path) -> Plan:
         sensors={key: _sensor(key, value) for key, value in data["sensors"].items()},
         mail_server=(mail["address"], mail["port"]) if mail else None,
         ticket_url=notify.get("ticket_url") or "",
+        signing_key=data.get("evidence", {}).get("signing_key", ""),
     )
 
 

@@ -106,6 +106,7 @@ class Estate:
         self.vault = Vault(now)
         self.mails: list[Mail] = []
         self.tickets: list[Ticket] = []
+        self.anchors: list[str] = []
         self.acknowledged = {key: Acknowledged() for key in plan.systems}
         self.writable = {key: Writable() for key in plan.systems}
         self.orders = Orders(self)

@@ -96,6 +96,7 @@ def state(estate: Estate) -> dict[str, Any]:
         "scratches": list(estate.vault.scratches),
         "mails": [asdict(mail) for mail in estate.mails[-50:]],
         "tickets": [asdict(ticket) for ticket in estate.tickets[-50:]],
+        "anchors": estate.anchors,
         "faults": faults(estate)["faults"],
     }
 

@@ -19,32 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dr.errors import IllegalEvent
+from dr.journal import chain, schema
 from dr.journal.event import Event, decode, encode
 from dr.journal.pause import Pause
 from monitor.errors import StateError
-
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY,
-    run_id TEXT NOT NULL, seq INTEGER NOT NULL, at REAL NOT NULL, word TEXT NOT NULL, body TEXT NOT NULL,
-    UNIQUE (run_id, seq)
-) STRICT;
-CREATE TABLE outputs (
-    run_id TEXT NOT NULL, step TEXT NOT NULL, attempt INTEGER NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL,
-    PRIMARY KEY (run_id, step, attempt)
-) STRICT;
-CREATE TABLE jobs (job TEXT PRIMARY KEY, since REAL NOT NULL) STRICT;
-CREATE TABLE slots (
-    job TEXT NOT NULL, due REAL NOT NULL, state TEXT NOT NULL, at REAL NOT NULL,
-    run_id TEXT NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (job, due)
-) STRICT;
-CREATE TABLE pauses (
-    id INTEGER PRIMARY KEY, system TEXT NOT NULL, owner TEXT NOT NULL, reason TEXT NOT NULL,
-    since REAL NOT NULL, expires_at REAL NOT NULL, lifted_at REAL, lifted_by TEXT
-) STRICT;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +37,15 @@ class StepOutput:
     def sha256(self) -> str:
         """Return the hash that the step's outcome event carries."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a journal's chain: whose it is, over how many events, and the newest link."""
+
+    journal: str
+    count: int
+    link: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +119,9 @@ class SqliteJournal:
             db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-            elif version != SCHEMA_VERSION:
+            if unfit := schema.match(db):
                 db.close()
-                raise StateError(
-                    f"{self.path} has schema version {version}, this Karaula knows {SCHEMA_VERSION}: "
-                    "run the version that wrote it, or a newer one"
-                )
+                raise StateError(f"{self.path} {unfit}")
             return db
 
     def close(self) -> None:
@@ -151,7 +132,7 @@ class SqliteJournal:
     def touch(self) -> None:
         """Write something that changes nothing, to see whether writing works. Raises StateError."""
         with self._writing():
-            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            self._db.execute(f"PRAGMA user_version={schema.SCHEMA_VERSION}")
 
     # -- runs --------------------------------------------------------------------------------------------------------
 
@@ -167,7 +148,13 @@ class SqliteJournal:
                     "SELECT word, body FROM events WHERE run_id = ? AND seq = ?", row[:2]
                 ).fetchone()
                 if found is None:
-                    self._db.execute("INSERT INTO events (run_id, seq, at, word, body) VALUES (?, ?, ?, ?, ?)", row)
+                    linked = chain.link(
+                        schema.head(self._db), chain.Row(*row[:2], float(row[2]), row[3], row[4].encode())
+                    )
+                    self._db.execute(
+                        "INSERT INTO events (run_id, seq, at, word, body, link) VALUES (?, ?, ?, ?, ?, ?)",
+                        (*row, linked),
+                    )
                 elif found != row[3:]:
                     raise IllegalEvent(f"run {run_id} already has another event number {row[1]}")
             if output is not None:
@@ -175,6 +162,12 @@ class SqliteJournal:
                     "INSERT OR IGNORE INTO outputs VALUES (?, ?, ?, ?, ?)",
                     (run_id, output.step, output.attempt, output.text, output.sha256),
                 )
+
+    def head(self) -> Head:
+        """Return where the chain of events ends. Raises StateError."""
+        with _translated(self.path):
+            count = self._db.execute("SELECT count(*) FROM events").fetchone()[0]
+            return Head(schema.journal_id(self._db), count, schema.head(self._db))
 
     def load(self) -> dict[str, list[Event]]:
         """Return the events of every run, runs and events in the order written. Raises StateError, IllegalEvent."""

@@ -24,6 +24,8 @@ from lab.vault import DamagedError, Manifest, Restored
 
 DONE, FAILED, USAGE, STALE_EPOCH, INACTIVE, DAMAGED, NO_SUCH_FILE, NOT_FOUND = 0, 1, 2, 3, 3, 4, 66, 127
 SHELL = "sh"
+ANCHORS = "anchorctl"
+READS_INPUT = frozenset({SHELL, ANCHORS})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 UNITS = ("ssh", "sshd", "cron")
 
@@ -48,10 +50,13 @@ def run(estate: Estate, host: str, words: Sequence[str], given: str = "") -> Out
     """
     lie = estate.faults.get("lie", host)
     lies = lie is not None and list(words[: len(lie.text("command").split())]) == lie.text("command").split()
+    orders: dict[str, Callable[[], Outcome]] = {
+        "ledgerctl": lambda: _ledgerctl(estate, host, words[1:], lies=lies),
+        ANCHORS: lambda: _anchors(estate, words[1:], given),
+        SHELL: lambda: _survey(estate, host, given),
+    }
     try:
-        if words[0] == "ledgerctl":
-            return _ledgerctl(estate, host, words[1:], lies=lies)
-        return _survey(estate, host, given) if words[0] == SHELL else _plain(estate, host, words)
+        return orders.get(words[0], lambda: _plain(estate, host, words))()
     except _Usage as usage:
         return Outcome(USAGE, errors=f"{words[0]}: {usage}\n")
     except StaleEpochError as error:
@@ -161,6 +166,16 @@ def _on_record(estate: Estate, backup: str) -> Manifest:
 
 
 # -- at every host ----------------------------------------------------------------------------------------------------
+
+
+def _anchors(estate: Estate, words: Sequence[str], given: str) -> Outcome:
+    """Keep signed heads of the journal, append-only: nothing here takes one away."""
+    if list(words) == ["append"]:
+        estate.anchors += [line for line in given.splitlines() if line]
+        return Outcome()
+    if list(words) == ["list"]:
+        return Outcome(output="".join(f"{line}\n" for line in estate.anchors))
+    raise _Usage("append or list")
 
 
 def _plain(estate: Estate, host: str, words: Sequence[str]) -> Outcome:

@@ -18,7 +18,7 @@ import asyncssh
 from lab.identity import Identity
 from lab.plan import HostPlan
 from lab.scenario import Estate, Server
-from lab.servers.host_commands import SHELL, USAGE, Outcome, run
+from lab.servers.host_commands import READS_INPUT, USAGE, Outcome, run
 from lab.servers.listener import TcpListener
 
 CHUNK_BYTES = 65_536
@@ -113,7 +113,7 @@ class SshHost:
             return Outcome(USAGE, errors=f"the command line cannot be read: {error}\n")
         if not words:
             return Outcome()
-        given = await process.stdin.read() if words[0] == SHELL else ""
+        given = await process.stdin.read() if words[0] in READS_INPUT else ""
         return run(self._estate, self._plan.key, words, given)
 
 

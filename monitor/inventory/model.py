@@ -17,6 +17,7 @@ from monitor.inventory.crossings import Crossing, Links, Operator
 from monitor.inventory.database import DatabaseKind
 from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHost
 from monitor.inventory.estate import Estate, Flapping, Polling, Trust
+from monitor.inventory.evidence import Evidence
 from monitor.inventory.planning import Group, PlannedDowntime
 from monitor.inventory.sensors import Sensor
 from monitor.inventory.systems import System
@@ -55,6 +56,7 @@ class Inventory(Model):
     groups: dict[Key, Group] = Field(default_factory=dict)
     downtimes: dict[Key, PlannedDowntime] = Field(default_factory=dict)
     notify: Notify = Notify()
+    evidence: Evidence | None = None
     _document: Document | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")

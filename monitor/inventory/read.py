@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 SECTIONS = tuple(
     name for name, field in Inventory.model_fields.items() if get_origin(field.annotation) is dict
 )  # those that hold entries by key
-_PLAIN = ("polling", "notify", "flapping", "vantage")  # those that may be left out and hold no entries
+_EQUIPMENT = (
+    ("vcenters", "credential"),
+    ("hosts", "credential"),
+    ("power_controllers", "credential"),
+    ("dns_servers", "tsig_credential"),
+)  # and the key that names its credential
+_PLAIN = ("polling", "notify", "evidence", "flapping", "vantage")  # those that may be left out and hold no entries
 _ADAPTERS = {
     name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation)) for name in (*SECTIONS, *_PLAIN)
 }
@@ -81,14 +87,11 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
     """Yield where a credential is named, and its name."""
     yield ("trust", "tls_ca"), inventory.trust.tls_ca
     yield ("trust", "known_hosts"), inventory.trust.known_hosts
-    for key, vcenter in inventory.vcenters.items():
-        yield ("vcenters", key, "credential"), vcenter.credential
-    for key, host in inventory.hosts.items():
-        yield ("hosts", key, "credential"), host.credential
-    for key, controller in inventory.power_controllers.items():
-        yield ("power_controllers", key, "credential"), controller.credential
-    for key, server in inventory.dns_servers.items():
-        yield ("dns_servers", key, "tsig_credential"), server.tsig_credential
+    if inventory.evidence is not None:
+        yield ("evidence", "signing_key"), inventory.evidence.signing_key
+    for section, name in _EQUIPMENT:
+        for key, entry in getattr(inventory, section).items():
+            yield (section, key, name), getattr(entry, name)
     for key, sensor in inventory.sensors.items():
         if sensor.source.protocol == "snmp":
             yield ("sensors", key, "source", "community"), sensor.source.community

@@ -46,6 +46,7 @@ def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
         if host.vcenter is not None:
             yield ("hosts", key, "vcenter"), host.vcenter, "vcenters"
     yield from _named_by_checks(inventory)
+    yield from _named_by_evidence(inventory)
     for key, system in inventory.systems.items():
         yield from _named_by_system(("systems", key), system)
     if inventory.vantage.site is not None:
@@ -65,6 +66,12 @@ def _named_by_checks(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
             yield ("checks", key, "host"), check.host, "hosts"
         else:
             yield ("checks", key, "site"), check.site, "sites"
+
+
+def _named_by_evidence(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
+    for key, place in inventory.evidence.anchors.items() if inventory.evidence is not None else ():
+        if place.place == "ssh":
+            yield ("evidence", "anchors", key, "host"), place.host, "hosts"
 
 
 def _named_by_system(path: Path, system: System) -> Iterator[tuple[Path, str, str]]:

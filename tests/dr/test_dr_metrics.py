@@ -17,7 +17,7 @@ SITES = {"ncts": ("main", "dr"), "ite": ("main", "dr")}
 
 
 def shown(at: House, upcoming: Mapping[str, float] | None = None) -> dict[Metric, dict[tuple[str, ...], float]]:
-    families = list(metrics.collect(at.orchestrator, SITES, lambda: upcoming or {}))
+    families = list(metrics.collect(at.orchestrator, SITES, lambda: upcoming or {}, {"vault": True}))
     assert [family.metric for family in families] == list({family.metric: None for family in families})
     for family in families:
         keys = [key for key, _ in family.samples]

@@ -1,4 +1,4 @@
-"""`karaula lab state|truth|faults`: the estate as it really is, beside what the daemon believes."""
+"""`karaula lab state|truth|anchors|faults`: the estate as it really is, beside what the daemon believes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.lab_talk import Lab, on_lab
 from console.cli.session import Mistyped
+from console.cli.simulated.talk import Lab, on_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +46,21 @@ def truth(lab: Lab, system: str) -> None:
     answer = lab.get(f"/truth/{system}")
     lab.screen.document(answer)
     lab.screen.say(*_truth(answer, lab))
+
+
+@click.command()
+@on_lab
+def anchors(lab: Lab) -> None:
+    """Print the journal's signed heads that the vault keeps, as 'ssh vault anchorctl list' would.
+
+    \b
+    Example:
+      karaula lab anchors > anchors.jsonl
+    """  # noqa: D301 - click's mark
+    kept = lab.get("/state")["anchors"]
+    lab.screen.document({"anchors": kept})
+    for line in kept:
+        lab.screen.line(line)
 
 
 @click.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from console.cli.lab_talk import Lab, on_lab
+from console.cli.simulated.talk import Lab, on_lab
 
 
 def _cut_of(target: str) -> str:

@@ -1,0 +1,149 @@
+"""`karaula evidence`: is the record of runs what was written? Offline, on a journal and what was kept elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from console.cli.session import output_option
+
+if TYPE_CHECKING:
+    from dr.evidence.anchor import Anchor
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def evidence() -> None:
+    """Prove that the record of runs stands as it was written.
+
+    \b
+    Example:
+      karaula evidence new-key evidence-key
+      karaula evidence verify --anchors anchors.jsonl --key signing-key.pub
+    """  # noqa: D301 - click's mark
+
+
+@evidence.command("new-key")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def new_key(file: Path) -> None:
+    """Make a signing key in FILE (for the credentials directory) and print its public key.
+
+    Keep the public key where the journal is not: with it, and nothing else, anybody can verify.
+
+    \b
+    Example:
+      karaula evidence new-key /etc/karaula/credentials/evidence-key
+    """  # noqa: D301 - click's mark
+    from dr.evidence.anchor import new_key as make
+
+    private, public = make()
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise click.UsageError(f"{file} is there already; a key is never overwritten") from None
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be made: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(private)
+    click.echo(public.decode("ascii"), nl=False)
+
+
+@evidence.command("public-key")
+@click.argument("file", type=FILE)
+def public_key(file: Path) -> None:
+    """Print the public key of the signing key in FILE.
+
+    \b
+    Example:
+      karaula evidence public-key /etc/karaula/credentials/evidence-key
+    """  # noqa: D301 - click's mark
+    from dr.evidence.anchor import private_key, public_pem
+
+    click.echo(public_pem(private_key(_bytes(file))).decode("ascii"), nl=False)
+
+
+@evidence.command()
+@click.option(
+    "--journal",
+    type=FILE,
+    default=".karaula/state/journal.sqlite",
+    show_default=True,
+    help="The journal, or a copy of it.",
+)
+@click.option(
+    "--anchors", type=FILE, multiple=True, help="Signed heads that were kept elsewhere; several files may be."
+)
+@click.option("--key", type=FILE, help="The public key (PEM) that they were signed with.")
+@output_option
+def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, output: str) -> None:
+    """Verify the journal against its own chain and against anchors; needs no daemon.
+
+    Exit code 0: nothing was found against it; 1: something was, and is said.
+
+    \b
+    Example:
+      karaula evidence verify --anchors anchors.jsonl --key signing-key.pub
+      karaula evidence verify --journal copy.sqlite --output json
+    """  # noqa: D301 - click's mark
+    from console.terminal import exits
+    from console.terminal.screen import Screen
+    from dr.evidence.anchor import public_key as read_key
+    from dr.evidence.verify import LIMITS
+    from dr.evidence.verify import verify as verified
+
+    if not journal.is_file():
+        raise click.UsageError(f"there is no journal {journal}; name it with --journal")
+    heads, strange = _anchors(anchors)
+    found = verified(journal, heads, read_key(_bytes(key)) if key is not None else None)
+    faults = [*found.faults, *strange]
+    screen = Screen(as_json=output == "json")
+    screen.document(
+        {
+            "intact": not faults,
+            "journal": found.journal,
+            "events": found.events,
+            "runs": found.runs,
+            "anchors": found.anchors,
+            "anchored_events": found.anchored,
+            "anchored_at": found.anchored_at,
+            "faults": faults,
+            "limits": LIMITS,
+        }
+    )
+    for fault in faults:
+        screen.line(f"FAULT  {fault}")
+    screen.line(f"journal {found.journal}: {found.events} events of {found.runs} runs")
+    if found.anchored_at is not None:
+        since = found.events - found.anchored
+        screen.line(
+            f"anchored: {found.anchored} events, signed {screen.moment(found.anchored_at)} UTC; "
+            f"{since or 'none'} since then {'is' if since == 1 else 'are'} only chained"
+        )
+    else:
+        screen.line("no anchor vouches for it: that its end was not cut off, nor all of it written anew, is not shown")
+    screen.line("intact as far as this shows" if not faults else "NOT as it was written")
+    screen.line(LIMITS)
+    click.get_current_context().exit(exits.FAILED if faults else exits.DONE)
+
+
+def _anchors(files: tuple[Path, ...]) -> tuple[list[Anchor], list[str]]:
+    from dr.evidence.anchor import read_lines
+
+    heads: list[Anchor] = []
+    strange: list[str] = []
+    for file in files:
+        found, odd = read_lines(_bytes(file).decode("utf-8", "replace").splitlines())
+        heads += found
+        strange += [f"{file}: {sentence}" for sentence in odd]
+    return heads, strange
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None

@@ -1,0 +1,225 @@
+"""The chain, its anchors and their verification: whatever is done to the record before the newest anchor is found."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+from engine_kit import FAILOVER, accepted
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dr.evidence.anchor import Anchor, new_key, private_key, public_key, read_lines, sign
+from dr.evidence.verify import verify
+from dr.journal import chain, schema
+from dr.journal.event import ApprovalAsked, Denied, RunEnded, StepFailed, StepSkipped, StepStarted
+from dr.journal.fold import begin
+from dr.journal.sqlite import SqliteJournal, StepOutput
+from monitor.errors import CredentialError, StateError
+
+PRIVATE, PUBLIC = new_key()
+KEY, CHECK = private_key(PRIVATE), public_key(PUBLIC)
+RUNS = 4
+
+
+def written(folder: Path, runs: int = RUNS) -> Path:
+    """Write a journal of refused runs, each of four events, one of them with an output."""
+    path = folder / "journal.sqlite"
+    journal = SqliteJournal(path)
+    for number in range(runs):
+        _, (first,) = accepted(FAILOVER)
+        run_id = f"ncts-failover-{number}"
+        begin(run_id, first)
+        steps = [StepSkipped(3.0 + number, step.id, "nothing had begun") for step in FAILOVER.steps]
+        events = [
+            first,
+            ApprovalAsked(1.0 + number, 50.0, begin(run_id, first).plan_hash),
+            Denied(2.0 + number, "ana", "no"),
+            *steps,
+            RunEnded(9.0 + number, "CANCELED", "canceled by ana: no"),
+        ]
+        journal.append(run_id, 0, events)
+    journal.close()
+    return path
+
+
+@cache
+def template() -> tuple[Path, tuple[Anchor, ...], int]:
+    """Return a journal that is not touched, the anchor over its end, and how many events it has."""
+    path = written(Path(tempfile.mkdtemp(prefix="karaula-chain-")))
+    journal = SqliteJournal(path)
+    end, count = sign(journal.head(), 200.0, KEY), journal.head().count
+    journal.close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path, (end,), count
+
+
+@contextmanager
+def spoiled(spoil: Callable[[sqlite3.Connection], object]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.sqlite"
+        shutil.copy(template()[0], path)
+        db = sqlite3.connect(path, isolation_level=None)
+        spoil(db)
+        db.close()
+        yield path
+
+
+def test_what_was_written_is_intact() -> None:
+    path, anchors, count = template()
+    found = verify(path, anchors, CHECK)
+    assert found.faults == ()
+    assert (found.events, found.runs, found.anchored, found.anchored_at) == (count, RUNS, count, 200.0)
+
+
+@given(
+    number=st.integers(0, 10_000),
+    column=st.sampled_from(["run_id", "seq", "at", "word", "body", "link"]),
+    seed=st.integers(),
+)
+@settings(deadline=None, max_examples=60)
+def test_every_change_of_one_record_is_found(number: int, column: str, seed: int) -> None:
+    _, anchors, count = template()
+    row = number % count + 1
+
+    def change(db: sqlite3.Connection) -> None:
+        value = db.execute(f"SELECT {column} FROM events WHERE id = ?", (row,)).fetchone()[0]  # noqa: S608 - our own
+        dice = random.Random(seed)  # noqa: S311 - which byte is spoiled
+        if isinstance(value, (int, float)):
+            changed: object = value + 1000
+        elif isinstance(value, bytes):
+            place = dice.randrange(len(value))
+            changed = value[:place] + bytes([value[place] ^ 1 << dice.randrange(8)]) + value[place + 1 :]
+        else:
+            place = dice.randrange(len(value))
+            changed = value[:place] + ("x" if value[place] != "x" else "y") + value[place + 1 :]
+        db.execute(f"UPDATE events SET {column} = ? WHERE id = ?", (changed, row))  # noqa: S608 - our own columns
+
+    with spoiled(change) as path:
+        assert not verify(path, anchors, CHECK).intact
+
+
+@given(number=st.integers(0, 10_000))
+@settings(deadline=None, max_examples=40)
+def test_every_deletion_and_every_cut_is_found(number: int) -> None:
+    _, anchors, count = template()
+    row = number % count + 1
+    with spoiled(lambda db: db.execute("DELETE FROM events WHERE id = ?", (row,))) as path:
+        assert not verify(path, anchors, CHECK).intact
+    with spoiled(lambda db: db.execute("DELETE FROM events WHERE id >= ?", (row,))) as path:
+        faults = verify(path, anchors, CHECK).faults
+        assert any("the end was cut off" in fault for fault in faults)
+
+
+@given(one=st.integers(0, 10_000), other=st.integers(0, 10_000))
+@settings(deadline=None, max_examples=40)
+def test_every_exchange_of_two_records_is_found(one: int, other: int) -> None:
+    _, anchors, count = template()
+    first, second = one % count + 1, other % count + 1
+    if first == second:
+        return
+
+    def exchange(db: sqlite3.Connection) -> None:
+        for old, new in ((first, -1), (second, first), (-1, second)):
+            db.execute("UPDATE events SET id = ? WHERE id = ?", (new, old))
+
+    with spoiled(exchange) as path:
+        assert not verify(path, anchors, CHECK).intact
+
+
+def test_a_record_written_anew_fits_its_chain_but_not_the_anchor() -> None:
+    _, anchors, _ = template()
+
+    def rewrite(db: sqlite3.Connection) -> None:
+        db.execute("UPDATE events SET body = replace(body, 'canceled by ana', 'canceled by eva')")
+        rows = [chain.Row(*row) for row in db.execute(schema.ROWS)]
+        made = chain.links(chain.first(schema.journal_id(db)), rows)
+        db.executemany("UPDATE events SET link = ? WHERE id = ?", [(link, n) for n, link in enumerate(made, 1)])
+
+    with spoiled(rewrite) as path:
+        assert verify(path, (), CHECK).intact, "a chain alone cannot show it"
+        (fault,) = verify(path, anchors, CHECK).faults
+        assert "the record up to there was written anew" in fault
+
+
+def test_a_cut_without_an_anchor_is_not_claimed_to_be_shown() -> None:
+    with spoiled(lambda db: db.execute("DELETE FROM events WHERE id > 11")) as path:
+        found = verify(path, (), None)
+        assert found.anchored == 0
+        assert found.anchored_at is None
+
+
+def test_an_anchor_of_another_hand_or_journal_does_not_count(tmp_path: Path) -> None:
+    path, (anchor,), _ = template()
+    stranger = public_key(new_key()[1])
+    assert "not signed with this key" in verify(path, (anchor,), stranger).faults[0]
+    assert "cannot be verified without the public key" in verify(path, (anchor,), None).faults[0]
+    journal = SqliteJournal(written(tmp_path))
+    foreign = sign(journal.head(), 1.0, KEY)
+    journal.close()
+    assert "belongs to another journal" in verify(path, (foreign,), CHECK).faults[0]
+
+
+def test_an_output_that_is_not_its_events_is_found(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    _, (first,) = accepted(FAILOVER)
+    output = StepOutput("fence", 1, "power off")
+    failed = StepFailed(3.0, "fence", 1, "no", False, False, output.sha256)
+    journal.append("r", 0, [first, StepStarted(2.0, "fence", 1, "k", 7), failed], output)
+    journal.close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+        db.execute("UPDATE outputs SET text = 'power on'")
+    faults = verify(tmp_path / "journal.sqlite", (), None).faults
+    assert "the output of step 'fence', attempt 1, of run r is not what was printed" in faults
+
+
+# -- anchors as text --------------------------------------------------------------------------------------------------
+
+
+def test_anchors_come_back_and_other_lines_are_named() -> None:
+    _, (anchor,), _ = template()
+    lines = [anchor.line(), "", "{}", "not json", anchor.line().replace('"schema":1', '"schema":2'), "[" * 5000]
+    found, strange = read_lines(lines)
+    assert found == [anchor]
+    assert strange == [f"line {number} is not an anchor" for number in (3, 4, 5, 6)]
+
+
+@given(st.text(max_size=300))
+def test_any_line_is_an_anchor_or_named(line: str) -> None:
+    found, strange = read_lines([line])
+    assert not found
+    assert len(strange) == bool(line.strip())
+
+
+@pytest.mark.parametrize("pem", [b"", b"no key", PUBLIC])
+def test_a_bad_signing_key_is_one_sentence_without_the_key(pem: bytes) -> None:
+    with pytest.raises(CredentialError, match="not an unencrypted PEM private key"):
+        private_key(pem)
+
+
+# -- journals of an earlier version -----------------------------------------------------------------------------------
+
+
+def test_a_journal_without_a_chain_is_linked_when_it_is_opened(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with sqlite3.connect(path, isolation_level=None) as db:  # as version 1 had it
+        db.execute("ALTER TABLE events DROP COLUMN link")
+        db.execute("DROP TABLE identity")
+        db.execute("PRAGMA user_version=1")
+    with pytest.raises(StateError, match="is not a journal with a chain"):
+        verify(path, (), None)
+    journal = SqliteJournal(path)
+    assert len(journal.load()) == RUNS
+    head = journal.head()
+    journal.close()
+    found = verify(path, (sign(head, 5.0, KEY),), CHECK)
+    assert found.intact
+    assert found.anchored == found.events
