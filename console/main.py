@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "sla": ("console.cli.sla:sla", "Show how links and operators kept what was agreed."),
         "pause": ("console.cli.pause:pause", "Let nothing start by itself for a while."),
         "unpause": ("console.cli.pause:unpause", "End a pause."),
+        "downtime": ("console.cli.pause:downtime", "Announce planned works; nobody is called for them."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),
         "inventory": (
             "console.cli.inventory.group:inventory",

@@ -314,6 +314,9 @@ class Watch:
             parts_silent_s=self.pulse.silent_s(),
             loop_lag_s=self.pulse.worst_lag_s(),
             month=None if self.sla is None else self.sla.current,
+            isolated=self._board.isolated,
+            flapping=self._board.flapping(),
+            covered=frozenset(self._covered),
         )
 
     # -- the working of it -----------------------------------------------------------------------------------------

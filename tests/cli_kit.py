@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,6 +45,7 @@ from monitor.metrics.press import Page
 from monitor.probe import Observation
 from monitor.problem import Problem
 from monitor.status.alarm import Alarm
+from monitor.status.downtime import Downtime
 from monitor.status.state import Flip, Status
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,6 +164,30 @@ def actions(script: Script) -> dict[str, Any]:
     return {action.name: action for action in made}
 
 
+class FakeDowntimes:
+    """A record of planned downtimes that lasts as long as the test."""
+
+    def __init__(self) -> None:
+        self.kept: list[Downtime] = []
+
+    def in_force(self, now: float) -> tuple[Downtime, ...]:
+        return tuple(each for each in self.kept if each.in_force(now))
+
+    def upcoming(self, lines: object, zone: str, now: float) -> list[Downtime]:
+        return [each for each in self.kept if each.start > now]
+
+    def between(self, start: float, end: float) -> list[Downtime]:
+        return [each for each in self.kept if each.end > start and each.start < end]
+
+    async def announce(self, downtime: Downtime, now: float) -> None:
+        self.kept.append(downtime)
+
+    async def end(self, name: str, by: str, now: float) -> list[Downtime]:
+        ended = [replace(each, end=now, ended_by=by) for each in self.kept if name in (each.id, each.subject)]
+        self.kept = [each for each in self.kept if name not in (each.id, each.subject)] + ended
+        return ended
+
+
 @dataclass
 class FakeWatch:
     """What is held true, as the test says."""
@@ -171,6 +196,16 @@ class FakeWatch:
     standing: list[Alarm] = field(default_factory=list)
     changes: list[Flip] = field(default_factory=list)
     seen: dict[str, Observation] = field(default_factory=dict)
+    isolated: str = ""
+    swinging: set[str] = field(default_factory=set)
+    planned: dict[str, Downtime] = field(default_factory=dict)
+    downtimes: FakeDowntimes = field(default_factory=FakeDowntimes)
+
+    def flapping(self) -> frozenset[str]:
+        return frozenset(self.swinging)
+
+    def covered(self) -> Mapping[str, Downtime]:
+        return self.planned
 
     def statuses(self) -> Mapping[str, Status]:
         return self.held

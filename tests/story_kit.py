@@ -85,6 +85,14 @@ class Story:
         """Return the standing alarms with what keeps each from being told."""
         return {alarm.key: alarm.cause or alarm.downtime for alarm in self.watch.alarms()}
 
+    def samples(self, metric: str) -> dict[tuple[str, ...], float]:
+        return {
+            labels: value
+            for family in self.watch.snapshot()
+            if family.metric.name == metric
+            for labels, value in family.samples
+        }
+
     def alone(self) -> set[str]:
         return {key for key, kept in self.standing().items() if not kept}
 

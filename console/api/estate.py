@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
 from console.api.desk import Desk, desk_of
+from console.api.downtimes import DowntimeView, downtime_views
 from console.api.views import (
     SCHEMA,
     AlarmView,
@@ -21,17 +23,23 @@ from console.api.views import (
 from dr.backups.catalog import catalog, proven_at
 from dr.errors import RunRefused
 from monitor.problem import did_you_mean
+from monitor.status.state import Status
 
 router = APIRouter(prefix="/api")
 
 
 class StatusReply(View):
-    """Everything watched, with the alarms that stand."""
+    """Everything watched, with the alarms that stand.
+
+    ``isolated`` says why the monitor itself is cut off, empty while it is not; ``downtimes`` are those in force.
+    """
 
     schema_version: int = SCHEMA
     at: float
     estate: str
+    isolated: str
     problems: list[str]
+    downtimes: list[DowntimeView]
     subjects: list[SubjectView]
     alarms: list[AlarmView]
 
@@ -87,8 +95,10 @@ async def status(request: Request) -> StatusReply:
     return StatusReply(
         at=desk.clock.now(),
         estate=desk.title,
+        isolated=desk.watch.isolated,
         problems=desk.problems(),
-        subjects=[subject_view(item) for _, item in sorted(desk.watch.statuses().items())],
+        downtimes=downtime_views(desk),
+        subjects=_subjects(desk, desk.watch.statuses()),
         alarms=alarm_views(desk, active_only=True),
     )
 
@@ -104,7 +114,7 @@ async def subject(request: Request, subject: str) -> SubjectReply:
     seen = desk.watch.observation(subject)
     return SubjectReply(
         at=desk.clock.now(),
-        status=subject_view(statuses[subject]),
+        status=_subjects(desk, {subject: statuses[subject]})[0],
         values=dict(seen.values) if seen else {},
         facts=dict(seen.facts) if seen else {},
         observed_at=seen.at if seen else None,
@@ -144,6 +154,18 @@ async def calendar(request: Request) -> CalendarReply:
     )
 
 
+def _subjects(desk: Desk, statuses: Mapping[str, Status]) -> list[SubjectView]:
+    flapping, covered = desk.watch.flapping(), desk.watch.covered()
+    return [
+        subject_view(
+            status,
+            flapping=subject in flapping,
+            downtime=covered[subject].id if subject in covered else "",
+        )
+        for subject, status in sorted(statuses.items())
+    ]
+
+
 def alarm_views(desk: Desk, *, active_only: bool) -> list[AlarmView]:
     """Return alarms, the newest first."""
     found = desk.watch.alarms(active_only=active_only)
@@ -157,6 +179,7 @@ def alarm_views(desk: Desk, *, active_only: bool) -> list[AlarmView]:
             reason=alarm.reason,
             cleared_at=alarm.cleared_at,
             cause=alarm.cause or "",
+            downtime=alarm.downtime,
         )
         for alarm in sorted(found, key=lambda alarm: alarm.since, reverse=True)
     ]

@@ -28,7 +28,10 @@ class View(BaseModel):
 
 
 class SubjectView(View):
-    """What is held true of one subject; ``seen_at`` is null when it was never seen."""
+    """What is held true of one subject; ``seen_at`` is null when it was never seen.
+
+    ``downtime`` is the id of the planned downtime that covers it now.
+    """
 
     subject: str
     health: str
@@ -36,10 +39,16 @@ class SubjectView(View):
     reason: str
     since: float
     seen_at: float | None
+    flapping: bool
+    downtime: str
 
 
 class AlarmView(View):
-    """An alarm; ``cleared_at`` is null while it stands, ``cause`` names the alarm's subject that suppresses it."""
+    """An alarm; ``cleared_at`` is null while it stands.
+
+    ``cause`` is the key of the alarm that explains it, ``downtime`` the id of the planned downtime that covers it; one
+    with either is not sent.
+    """
 
     id: str
     name: str
@@ -49,6 +58,7 @@ class AlarmView(View):
     reason: str
     cleared_at: float | None
     cause: str
+    downtime: str
 
 
 class FlipView(View):
@@ -191,8 +201,8 @@ class OutputView(View):
     sha256: str
 
 
-def subject_view(status: Status) -> SubjectView:
-    """Return the view of a status."""
+def subject_view(status: Status, *, flapping: bool, downtime: str) -> SubjectView:
+    """Return the view of a status; ``downtime`` is the id of what covers its subject."""
     return SubjectView(
         subject=status.subject,
         health=status.health.value,
@@ -200,6 +210,8 @@ def subject_view(status: Status) -> SubjectView:
         reason=status.reason,
         since=status.since,
         seen_at=status.seen_at,
+        flapping=flapping,
+        downtime=downtime,
     )
 
 

@@ -1,16 +1,16 @@
-"""`karaula pause` and `karaula unpause`: nothing starts by itself for a while; detection goes on."""
+"""`karaula pause` and `unpause`: nothing starts by itself; `karaula downtime`: nobody is called. Detection goes on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from console.cli.session import Session, complete_system, talks
+from console.cli.session import Session, complete_subject, complete_system, talks
 
 if TYPE_CHECKING:
     from console.terminal.screen import Screen
-    from console.terminal.shapes import Pause
+    from console.terminal.shapes import Downtime, DowntimesAnswer, Pause
 
 
 class Span(click.ParamType[float]):
@@ -76,6 +76,61 @@ def unpause(session: Session, system: str) -> None:
     session.screen.document({"system": system, "lifted": lifted})
     session.screen.line(f"{system} is not paused any more" if lifted else f"there was no pause of {system}")
     click.get_current_context().exit(exits.DONE if lifted else exits.FAILED)
+
+
+@click.command()
+@click.argument("subject", required=False, shell_complete=complete_subject)
+@click.option("--for", "for_s", type=Span(), metavar="TIME", help="How long: 45m, 2h, 1h30m; at most 31d.")
+@click.option("--reason", default="", help="Why; it is shown to everybody and kept.")
+@click.option("--at", "starts", default="", metavar="TIME", help="From when: '2026-11-30 02:00' in the estate's zone.")
+@click.option("--owner", default="", help="Who answers for it; without this, you.")
+@click.option("--end", "ending", is_flag=True, help="End the downtimes of SUBJECT (or the one of that id) now.")
+@click.option("--past", "past_s", type=Span(), metavar="TIME", help="List also those that ended within this time.")
+@talks
+def downtime(
+    session: Session,
+    subject: str | None,
+    for_s: float | None,
+    reason: str,
+    starts: str,
+    owner: str,
+    ending: bool,
+    past_s: float | None,
+) -> None:
+    """Announce planned works on SUBJECT: what depends on it is covered as well.
+
+    Everything is measured and shown as always; alarms of what is covered are not sent, and no failover is prepared for
+    them. What is still wrong at the end is sent then. Without SUBJECT: the downtimes in force and ahead.
+
+    \b
+    Example:
+      karaula downtime site/dr --for 2h --reason "the UPS is being replaced"
+      karaula downtime site/dr --at "2026-11-30 02:00" --for 4h --reason works
+      karaula downtime site/dr --end
+      karaula downtime --past 7d
+    """  # noqa: D301 - click's mark
+    from console.terminal import downtime_view, exits
+
+    screen = session.screen
+    if subject is None:
+        found = cast("DowntimesAnswer", session.get("/api/downtimes", past_s=round(past_s or 0)))
+        screen.document(found)
+        screen.say(*downtime_view.listed(found, screen))
+        return
+    if ending:
+        ended: list[Downtime] = session.delete(f"/api/downtimes/{subject}")["ended"]
+        screen.document({"ended": ended})
+        for one in ended:
+            screen.line(f"the downtime of {one['subject']} is over; what is wrong is sent from now on")
+        if not ended:
+            screen.line(f"there is no downtime of {subject} in force or ahead")
+        click.get_current_context().exit(exits.DONE if ended else exits.FAILED)
+    if for_s is None or not reason.strip():
+        raise click.UsageError("a downtime needs --for TIME and --reason TEXT")
+    body = {"subject": subject, "reason": reason, "for_s": for_s, "starts": starts, "owner": owner}
+    made: Downtime = session.post("/api/downtimes", body)
+    screen.document({"downtime": made})
+    screen.line(f"{downtime_view.said(made, screen)}; to end it: karaula downtime {made['id']} --end")
 
 
 def _said(pause: Pause, screen: Screen) -> str:

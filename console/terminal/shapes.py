@@ -18,10 +18,12 @@ class Subject(TypedDict):
     reason: str
     since: float
     seen_at: float | None
+    flapping: bool
+    downtime: str
 
 
 class Alarm(TypedDict):
-    """An alarm; ``cleared_at`` is None while it stands."""
+    """An alarm; ``cleared_at`` is None while it stands. One with a ``cause`` or ``downtime`` is not sent."""
 
     id: str
     name: str
@@ -31,6 +33,23 @@ class Alarm(TypedDict):
     reason: str
     cleared_at: float | None
     cause: str
+    downtime: str
+
+
+class Downtime(TypedDict):
+    """A planned downtime."""
+
+    id: str
+    subject: str
+    start: float
+    end: float
+    planned_end: float
+    owner: str
+    reason: str
+    announced_at: float
+    origin: str
+    job: str
+    ended_by: str
 
 
 class Flip(TypedDict):
@@ -193,9 +212,21 @@ class StatusAnswer(TypedDict):
     schema_version: int
     at: float
     estate: str
+    isolated: str
     problems: list[str]
+    downtimes: list[Downtime]
     subjects: list[Subject]
     alarms: list[Alarm]
+
+
+class DowntimesAnswer(TypedDict):
+    """``/api/downtimes``."""
+
+    schema_version: int
+    at: float
+    in_force: list[Downtime]
+    upcoming: list[Downtime]
+    past: list[Downtime]
 
 
 class SubjectAnswer(TypedDict):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from console.terminal import downtime_view
 from console.terminal.next_steps import who_may_approve
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.shapes import Alarm, Pause, RunLine, StatusAnswer, Subject, SubjectAnswer
@@ -29,6 +30,8 @@ KINDS = (
     "power",
     "dns",
     "check",
+    "group",
+    "anchor",
 )
 PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs", "esx": "ESXi hosts"}
 SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter", "esx": "ESXi host"}
@@ -45,6 +48,7 @@ def overview(
     What an alarm says is not said twice, unless ``everything`` is wanted: then each subject has its line.
     """
     yield Text.assemble((answer["estate"], STRONG), f"  {screen.moment(answer['at'])} {screen.zone}")
+    yield from _isolated(answer["isolated"])
     kinds = _by_kind(answer["subjects"])
     first = [item for kind in ALWAYS for item in kinds.pop(kind, [])]
     yield from _numbers(kinds)
@@ -63,15 +67,22 @@ def overview(
     if answer["alarms"]:
         yield Text()
         yield _grouped(answer["alarms"], screen)
+        yield from _held_back(answer["alarms"])
     if runs:
         yield Text()
         yield from _unfinished(runs, screen)
-    if pauses or answer["problems"]:
+    last = [downtime_view.in_force(downtime, screen) for downtime in answer["downtimes"]]
+    last += [_paused(pause, screen) for pause in pauses]
+    last += [cell(f"the daemon itself: {problem}", BAD) for problem in answer["problems"]]
+    if last:
         yield Text()
-    for pause in pauses:
-        yield _paused(pause, screen)
-    for problem in answer["problems"]:
-        yield cell(f"the daemon itself: {problem}", BAD)
+        yield from last
+
+
+def _isolated(reason: str) -> Iterator[Text]:
+    if reason:
+        yield cell(f"the monitor itself is cut off: {reason}", BAD)
+        yield cell("  what it cannot see is unknown; no alarm starts anything", BAD)
 
 
 def alarms(found: Sequence[Alarm], screen: Screen) -> RenderableType:
@@ -95,7 +106,12 @@ def in_full(one: SubjectAnswer, standing: Sequence[Alarm], screen: Screen) -> li
     """Return one subject with what was last seen of it and how it changed."""
     now = one["status"]
     parts: list[RenderableType] = [
-        Text.assemble((now["subject"], STRONG), "  ", state(now["health"]), f"  {now['detail']}".rstrip()),
+        Text.assemble(
+            (now["subject"], STRONG),
+            "  ",
+            state(now["health"]),
+            f"  {', '.join(filter(None, (now['detail'], *_marks(now))))}".rstrip(),
+        ),
         cell(f"since {screen.when(now['since'])}; last seen {screen.when(now['seen_at'])}"),
     ]
     if now["reason"]:
@@ -123,14 +139,15 @@ def _alarm(alarm: Alarm, screen: Screen) -> tuple[Cell, ...]:
     else:
         since += f", stood {span(alarm['cleared_at'] - alarm['since'])}"
         style = QUIET
-    return cell(alarm["name"], style), alarm["subject"], since, alarm["reason"]
+    why = f"{alarm['reason']} (in planned downtime, not sent)" if alarm["downtime"] else alarm["reason"]
+    return cell(alarm["name"], style), alarm["subject"], since, why
 
 
 def _grouped(found: Sequence[Alarm], screen: Screen) -> RenderableType:
     """Return the alarms that no other one explains, those that say the same in one row."""
     groups: dict[tuple[str, str], list[Alarm]] = {}
     for alarm in found:
-        if not alarm["cause"]:
+        if not alarm["cause"] and not alarm["downtime"]:
             groups.setdefault((alarm["name"], alarm["reason"]), []).append(alarm)
     rows: list[tuple[Cell, ...]] = []
     for (name, reason), group in groups.items():
@@ -145,6 +162,16 @@ def _grouped(found: Sequence[Alarm], screen: Screen) -> RenderableType:
     made.columns[0].max_width = ALARM_WIDTH
     made.columns[1].no_wrap = True
     return made
+
+
+def _held_back(found: Sequence[Alarm]) -> Iterator[Text]:
+    """Yield how many alarms are not sent, and why."""
+    explained = sum(bool(alarm["cause"]) for alarm in found)
+    planned = sum(bool(alarm["downtime"]) and not alarm["cause"] for alarm in found)
+    counts = [f"{explained} explained by others"] if explained else []
+    counts += [f"{planned} in planned downtime"] if planned else []
+    if counts:
+        yield cell(f"not sent: {', '.join(counts)}: karaula alarms", QUIET)
 
 
 def _key(alarm: str, subject: str) -> str:
@@ -197,12 +224,21 @@ def _listed(found: Sequence[Subject], screen: Screen, alarmed: set[str]) -> Rend
     for item in found:
         kind, _, key = item["subject"].partition("/")
         detail = f"at {item['detail']}" if kind == "system" and item["detail"] in _sites(found) else item["detail"]
+        detail = ", ".join(filter(None, (detail, *_marks(item))))
         why = "" if item["subject"] in alarmed else item["reason"]
         name = f"{kind} {key}" if len(kinds) > 1 else key
         rows.append((name, state(item["health"]), detail, span_word(screen.now - item["since"]), why))
     because = "BECAUSE" if any(row[-1] for row in rows) else ""
     heading = "" if len(kinds) > 1 else kinds.pop().upper()
     return table((heading, "STATE", "", "FOR", because), rows)
+
+
+def _marks(item: Subject) -> Iterator[str]:
+    """Yield what else is to be known of a subject's state."""
+    if item["flapping"]:
+        yield "flapping"
+    if item["downtime"]:
+        yield "planned downtime"
 
 
 def _sites(found: Sequence[Subject]) -> set[str]:

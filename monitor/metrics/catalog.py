@@ -261,8 +261,14 @@ SENSOR_LOAD = _gauge("karaula_sensor_load_ratio", "ratio", "sensor site", "Load 
 # -- alarms
 ALARM_ACTIVE = _gauge("karaula_alarm_active", "", "alarm subject severity", "1 while the alarm stands")
 ALARM_HELD_BACK = _gauge(
-    "karaula_alarm_held_back", "", "alarm subject severity", "1 while the standing alarm is explained by another one"
+    "karaula_alarm_held_back",
+    "",
+    "alarm subject severity",
+    "1 while another alarm explains it, or a downtime covers it",
 )
+SUBJECT_FLAPPING = _gauge("karaula_subject_flapping", "", "subject", "1 while the subject changes to and fro")
+SUBJECT_DOWNTIME = _gauge("karaula_subject_downtime", "", "subject", "1 while a planned downtime covers the subject")
+ISOLATED = _gauge("karaula_isolated", "", "", "1 while the monitor itself is cut off from the estate")
 ALARM_SINCE = _gauge(
     "karaula_alarm_raised_timestamp_seconds", "seconds", "alarm subject severity", "When the standing alarm was raised"
 )

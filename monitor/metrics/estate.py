@@ -52,7 +52,7 @@ class View:
     """Everything that ``families`` shows; ``good`` holds the newest OK observation of each subject.
 
     Nothing in it changes any more: it is rendered in a thread of its own while the watch goes on. ``skipped`` counts by
-    subject and kind of probe.
+    subject and kind of probe, ``covered`` are the subjects in planned downtime.
     """
 
     inventory: Inventory
@@ -70,6 +70,9 @@ class View:
     parts_silent_s: Mapping[str, float]
     loop_lag_s: float | None
     month: MonthPart | None
+    isolated: str = ""
+    flapping: frozenset[str] = frozenset()
+    covered: frozenset[str] = frozenset()
 
 
 class _Sheet:
@@ -209,10 +212,17 @@ def _alarms(sheet: _Sheet) -> None:
     for alarm in sheet.view.alarms:
         labels = (alarm.name, alarm.subject, alarm.severity)
         sheet.add(m.ALARM_ACTIVE, labels, 1.0)
-        sheet.add(m.ALARM_HELD_BACK, labels, 1.0 if alarm.cause else 0.0)
+        sheet.add(m.ALARM_HELD_BACK, labels, 1.0 if alarm.cause or alarm.downtime else 0.0)
         sheet.add(m.ALARM_SINCE, labels, alarm.since)
     for name, count in sorted(sheet.view.raised_total.items()):
         sheet.add(m.ALARMS_RAISED, (name,), count)
+    sheet.add(m.ISOLATED, (), 1.0 if sheet.view.isolated else 0.0)
+    for metric, subjects in (
+        (m.SUBJECT_FLAPPING, sheet.view.flapping),
+        (m.SUBJECT_DOWNTIME, sheet.view.covered),
+    ):
+        for subject in sorted(subjects):
+            sheet.add(metric, (subject,), 1.0)
 
 
 def _itself(sheet: _Sheet) -> None:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from console.api import configuration as configuration_api
+from console.api import downtimes as downtimes_api
 from console.api import estate as estate_api
 from console.api import views
 from console.cli.lazy import LazyGroup
@@ -106,6 +107,8 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.Entry, views.EventView),
         (shapes.Output, views.OutputView),
         (shapes.Backup, estate_api.BackupView),
+        (shapes.Downtime, downtimes_api.DowntimeView),
+        (shapes.DowntimesAnswer, downtimes_api.DowntimesReply),
         (shapes.StatusAnswer, estate_api.StatusReply),
         (shapes.SubjectAnswer, estate_api.SubjectReply),
         (shapes.BackupsAnswer, estate_api.BackupsReply),

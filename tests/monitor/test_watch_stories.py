@@ -59,6 +59,7 @@ async def test_a_cut_of_the_own_uplink_is_one_alarm_and_its_return_clears_it(
         assert took <= 4.5
         await it.live(120)
         assert it.standing() == {ISOLATED: ""}
+        assert it.samples("karaula_isolated") == {(): 1}
         assert {status.health for status in it.watch.statuses().values()} == {Health.UNKNOWN}
         assert it.health("front/ncts/main") == "unknown isolated"
         assert not [alarm for alarm in it.heard if alarm.name != "isolated"]
@@ -265,6 +266,7 @@ async def test_what_flaps_is_told_once_and_its_single_changes_are_held_back_unti
         await swing(it, "dns/dns-dr", 12)
         assert it.watch.flapping() == {"dns/dns-dr"}
         assert it.alone() == {"flapping dns/dns-dr"}
+        assert it.samples("karaula_subject_flapping") == {("dns/dns-dr",): 1}
         await swing(it, "dns/dns-dr", 11)
         assert it.standing()["dns-down dns/dns-dr"] == "flapping dns/dns-dr"
         await it.live(30)
@@ -338,6 +340,7 @@ async def test_a_downtime_that_is_ended_early_ends_its_silence(tmp_path: Path) -
         await it.live(60)
         assert it.post.told == []
         assert it.watch.covered().keys() == {"dns/dns-dr", "site/dr"}
+        assert it.samples("karaula_subject_downtime") == {("dns/dns-dr",): 1, ("site/dr",): 1}
         await it.watch.downtimes.end("d1", "Boris", it.clock.now())
         await it.live(20)
         assert it.post.told == [("dns-down dns/dns-dr", "raised")]
