@@ -66,8 +66,9 @@ class Identity:
         for server in plan.dns_servers.values():
             self._secret(server.tsig_credential, lambda: base64.b64encode(secrets.token_bytes(32)))
         for sensor in plan.sensors.values():
-            if "community" in sensor.source:
-                self._secret(sensor.source["community"], _password)
+            for reference in ("community", "credential"):
+                if reference in sensor.source:
+                    self._secret(sensor.source[reference], _password)
 
     def secret(self, reference: str) -> str:
         """Return a password, SNMP community or TSIG key (base64) by its reference. Raises KeyError."""

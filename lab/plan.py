@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from lab.points import completed
+
 TIERS = ("database", "application", "web")
 
 
@@ -244,11 +246,12 @@ def _link(crossing: str, which: str, value: dict[str, Any], operators: dict[str,
     )
 
 
-def _sensor(key: str, value: dict[str, Any]) -> SensorPlan:
+def _sensor(key: str, written: dict[str, Any]) -> SensorPlan:
+    value = completed(written)
     limits = value["thresholds"]
     low = limits.get("warn_below", limits.get("alarm_below", limits["valid_min"]))
     high = limits.get("warn_above", limits.get("alarm_above", limits["valid_max"]))
-    calm = 0.0 if value["unit"] == "boolean" else round(low + (high - low) * 0.45, 1)
+    calm = 0.0 if value["unit"] in {"boolean", "flags"} else round(low + (high - low) * 0.45, 1)
     return SensorPlan(
         key=key,
         site=value["site"],

@@ -16,7 +16,8 @@ from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
 from monitor.inventory.checks_http import BasicLogin, BearerLogin, HttpCheck
 from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
-from monitor.inventory.sensors import ModbusSource, NutSource, SnmpSource
+from monitor.inventory.profiles import PROFILES, Point
+from monitor.inventory.sensors import ModbusSource, NutSource, RedfishSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
 from monitor.probes.http import FormLogin, HeaderLogin, HttpParams, JsonWanted
@@ -25,6 +26,7 @@ from monitor.probes.modbus import ModbusParams
 from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
 from monitor.probes.postgresql import PostgresqlParams
+from monitor.probes.redfish import RedfishParams
 from monitor.probes.snmp import SnmpParams
 from monitor.probes.ssh import (
     CertificateParams,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from monitor.probe import Probe
     from monitor.probes.ssh import SurveyParams
 
+SensorParams = SnmpParams | ModbusParams | NutParams | RedfishParams
 Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval where it differs
 
 
@@ -160,18 +163,49 @@ def _link(link: Link) -> tuple[str, StampParams | IcmpParams]:
 
 def _sensors(inventory: Inventory) -> Iterator[Asked]:
     for key, sensor in inventory.sensors.items():
-        yield f"sensor/{key}", *_source(sensor), sensor.interval_s
+        yield f"sensor/{key}", *_source(sensor, inventory), sensor.interval_s
 
 
-def _source(sensor: Sensor) -> tuple[str, SnmpParams | ModbusParams | NutParams]:
+def _source(sensor: Sensor, inventory: Inventory) -> tuple[str, SensorParams]:
     match sensor.source:
         case SnmpSource() as snmp:
-            return "snmp", SnmpParams(snmp.address, snmp.port, snmp.community, snmp.oid, snmp.scale)
+            return "snmp", _snmp(sensor, snmp, inventory)
         case ModbusSource() as modbus:
-            place = (modbus.address, modbus.port, modbus.unit_id, modbus.register_address)
-            return "modbus", ModbusParams(*place, signed=modbus.signed, scale=modbus.scale)
+            return "modbus", ModbusParams(
+                modbus.address,
+                modbus.port,
+                modbus.unit_id,
+                modbus.register_address,
+                modbus.table,
+                modbus.encoding,
+                modbus.word_order,
+                modbus.scale,
+                frozenset(modbus.sentinels),
+            )
         case NutSource() as nut:
             return "nut", NutParams(nut.address, nut.port, nut.ups, nut.variable)
+        case RedfishSource() as redfish:
+            return "redfish", RedfishParams(
+                redfish.address,
+                redfish.port,
+                redfish.user,
+                redfish.credential,
+                redfish.chassis,
+                redfish.resource,
+                redfish.member,
+                sensor.unit,
+            )
+
+
+def _snmp(sensor: Sensor, source: SnmpSource, inventory: Inventory) -> SnmpParams:
+    access = source.community or inventory.snmp_users[source.user or ""]
+    if source.profile is not None:
+        point = PROFILES[source.profile][source.point or ""]
+    else:
+        valid = (sensor.thresholds.valid_min, sensor.thresholds.valid_max)
+        sentinels = dict.fromkeys(source.sentinels, "the device's word for no measurement")
+        point = Point(sensor.quantity, source.oid or "", valid, source.scale, sentinels)
+    return SnmpParams(source.address, source.port, access, point, source.index)
 
 
 def _checks(inventory: Inventory) -> Iterator[Asked]:

@@ -322,7 +322,7 @@ class Watch:
     # -- the working of it -----------------------------------------------------------------------------------------
 
     def _observed(self, observation: Observation) -> None:
-        self._board.observe(observation)
+        self._board.observe(observation, self._clock.monotonic())
         if self._keeper is not None:
             self._keeper.observed(observation, self._board.status(observation.subject))
 

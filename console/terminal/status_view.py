@@ -19,6 +19,7 @@ KINDS = (
     "site",
     "crossing",
     "link",
+    "vote",
     "sensor",
     "front",
     "database",

@@ -9,7 +9,7 @@ from dr.journal.run import Run, RunState
 from monitor.inventory.crossings import Crossing
 from monitor.inventory.equipment import Site
 from monitor.inventory.model import Inventory
-from monitor.inventory.sensors import Sensor
+from monitor.inventory.sensors import Sensor, Vote
 from monitor.inventory.systems import System
 from monitor.status.alarm import Alarm
 from monitor.status.state import Health, Status
@@ -97,11 +97,12 @@ def subject_name(inventory: Inventory, subject: str) -> str:
     elif kind == "vm":
         name = f"VM {rest} in {first}"
     else:
-        named: Mapping[str, Mapping[str, System | Site | Crossing | Sensor]] = {
+        named: Mapping[str, Mapping[str, System | Site | Crossing | Sensor | Vote]] = {
             "system": inventory.systems,
             "site": inventory.sites,
             "crossing": inventory.crossings,
             "sensor": inventory.sensors,
+            "vote": inventory.votes,
         }
         entry = named.get(kind, {}).get(key)
         name = entry.name if entry is not None else key

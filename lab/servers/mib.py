@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.plan import SensorPlan
+from lab.points import BATTERY_LOW as BATTERY_LOW_STATE
+from lab.points import ON_LINE, UPS_STATE
 from lab.servers.ber import GAUGE32, TIMETICKS, Oid, Value, integer, object_identifier, parse_oid, text
 from lab.states import SensorState
 
@@ -23,7 +25,8 @@ UPS_CHARGE = (*UPS, 2, 4, 0)
 SENSOR_TYPES = {"celsius": 8, "percent": 9, "watts": 6, "boolean": 12}  # EntitySensorDataType; other(1) else
 SCALE_UNITS, OK, UNAVAILABLE = 9, 1, 2
 LOW_BATTERY_PERCENT = 20
-BATTERY_NORMAL, BATTERY_LOW, OUTPUT_NORMAL = 2, 3, 3
+UPS_OUTPUT_SOURCE = (*UPS, 4, 1, 0)
+BATTERY_NORMAL, BATTERY_LOW, OUTPUT_NORMAL, OUTPUT_BATTERY = 2, 3, 3, 5
 MINUTES_A_PERCENT = 0.4
 
 
@@ -53,11 +56,14 @@ def agent_objects(readings: Sequence[Reading], name: str, up_s: float) -> dict[O
     for reading in readings:
         oid = parse_oid(reading.plan.source["oid"])
         if not reading.state.faulty:
-            objects[oid] = integer(raw_value(reading))
+            objects[oid] = integer(_output_source(reading) if oid == UPS_OUTPUT_SOURCE else raw_value(reading))
         if oid[:-1] == ENTITY_SENSOR_VALUE:
             objects.update(_beside_sensor(oid[-1], reading))
     if any(parse_oid(reading.plan.source["oid"])[: len(UPS)] == UPS for reading in readings):
-        objects.update(_beside_ups(objects.get(UPS_CHARGE)))
+        states = [each.state.value for each in readings if each.plan.quantity == UPS_STATE]
+        objects = _beside_ups(objects.get(UPS_CHARGE), low=BATTERY_LOW_STATE in states) | objects
+        if any(each.plan.quantity == UPS_STATE and each.state.faulty for each in readings):
+            objects.pop(UPS_OUTPUT_SOURCE)
     return objects
 
 
@@ -72,12 +78,17 @@ def _beside_sensor(index: int, reading: Reading) -> dict[Oid, Value]:
     }
 
 
-def _beside_ups(charge: Value | None) -> dict[Oid, Value]:
+def _output_source(reading: Reading) -> int:
+    """Give upsOutputSource for the state of a UPS."""
+    return OUTPUT_NORMAL if reading.state.value == ON_LINE else OUTPUT_BATTERY
+
+
+def _beside_ups(charge: Value | None, *, low: bool) -> dict[Oid, Value]:
     percent = 100 if charge is None else int.from_bytes(charge.contents, "big", signed=True)
     return {
-        (*UPS, 2, 1, 0): integer(BATTERY_LOW if percent < LOW_BATTERY_PERCENT else BATTERY_NORMAL),
+        (*UPS, 2, 1, 0): integer(BATTERY_LOW if low or percent < LOW_BATTERY_PERCENT else BATTERY_NORMAL),
         (*UPS, 2, 2, 0): integer(0),
         (*UPS, 2, 3, 0): integer(int(percent * MINUTES_A_PERCENT)),
-        (*UPS, 4, 1, 0): integer(OUTPUT_NORMAL),
+        UPS_OUTPUT_SOURCE: integer(OUTPUT_NORMAL),
         (*UPS, 6, 1, 0): integer(0, GAUGE32),
     }

@@ -14,6 +14,7 @@ from functools import partial
 
 from lab.identity import Identity
 from lab.plan import SensorPlan
+from lab.points import BATTERY_LOW, ON_BATTERY, UPS_STATE
 from lab.presence import Presence
 from lab.scenario import Estate, Server
 from lab.servers.listener import TcpListener, always_alive
@@ -180,16 +181,23 @@ def servers(estate: Estate, identity: Identity) -> list[Server]:  # noqa: ARG001
 def _supplies(estate: Estate, sensors: Sequence[SensorPlan]) -> Mapping[str, Ups]:
     variables: dict[str, dict[str, str]] = {}
     stale: set[str] = set()
+    states: dict[str, float] = {}
     for sensor in sensors:
         name = sensor.source["ups"]
         state = estate.sensor(sensor.key)
         known = variables.setdefault(name, {"device.mfr": "Lab", "device.type": "ups", "driver.name": "simulated"})
-        known[sensor.source["variable"]] = f"{state.value:g}"
+        if sensor.quantity == UPS_STATE:
+            states[name] = state.value
+        else:
+            known[sensor.source["variable"]] = f"{state.value:g}"
         if state.faulty:
             stale.add(name)
-    for known in variables.values():
+    for name, known in variables.items():
         charge = float(known.get("battery.charge", FULL_PERCENT))
-        known["ups.status"] = "OL" if charge >= FULL_PERCENT else "OL CHRG"
+        on_line = "OL" if charge >= FULL_PERCENT else "OL CHRG"
+        known["ups.status"] = {ON_BATTERY: "OB DISCHRG", BATTERY_LOW: "OB LB DISCHRG"}.get(
+            int(states.get(name, 0)), on_line
+        )
     return {name: Ups(f"UPS {name}", known, name in stale) for name, known in variables.items()}
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from monitor.status.alarm import Alarm
 
 WHOLES = ("system/", "crossing/", "group/")
-ALWAYS_TOLD = ("split-brain",)
+ALWAYS_TOLD = ("split-brain", "danger-confirmed")
 # what explains that something that needs it is down
 EXPLAINS = frozenset(
     {"site-down", "vcenter-down", "esx-down", "vm-down", "host-down", "host-untrusted", "group-down", FLAPPING}
@@ -30,7 +30,10 @@ EXPLAINS_WHOLES = frozenset({"site-down", "group-down"})
 TELLS_OF_PARTS = frozenset({"crossing-cut-off", "crossing-on-backup", "redundancy-lost", "group-down", FLAPPING})
 TOLD_BY_WHOLES = ("crossing/", "group/")
 # what says something of its own, whatever stands in for the thing that it speaks of
-OF_THEMSELVES = frozenset({"link-degraded", "host-untrusted", "sensor-alarm", "sensor-warning", "sensor-fault"})
+OF_THEMSELVES = frozenset(
+    {"link-degraded", "host-untrusted", "sensor-alarm", "sensor-warning", "sensor-fault"}
+    | {"ups-on-battery", "ups-low-battery"}
+)
 
 
 @dataclass(slots=True)

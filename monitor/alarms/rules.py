@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor.status.evaluate import SENSOR_FAULT, UNTRUSTED
+from monitor.status.evaluate import UNTRUSTED
 from monitor.status.reachability import CUT_OFF, ON_BACKUP, REDUNDANCY_LOST, SPLIT_BRAIN
+from monitor.status.sensor import LOW_BATTERY, ON_BATTERY, SENSOR_FAULT
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 NOT_KNOWN = "unknown"
 FLAPPING = "flapping"
 OF_NOTHING_KNOWN = (NOT_KNOWN, FLAPPING, "sensor-fault")  # these speak of what is not known, and do not outlast it
-PARTS_TELL = ("crossing", "site", "group")  # their parts alarm when they are not known; one alarm is enough
+PARTS_TELL = ("crossing", "site", "group", "vote")  # their parts alarm when they are not known; one alarm is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,13 @@ RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
     "database": {(Health.DOWN, ""): Call("database-down", "critical")},
     "front": {(Health.DOWN, ""): Call("front-down", "critical")},
     "sensor": {
+        (Health.DOWN, LOW_BATTERY): Call("ups-low-battery", "critical"),
         (Health.DOWN, ""): Call("sensor-alarm", "critical"),
+        (Health.DEGRADED, ON_BATTERY): Call("ups-on-battery", "warning"),
         (Health.DEGRADED, ""): Call("sensor-warning", "warning"),
         (Health.UNKNOWN, SENSOR_FAULT): Call("sensor-fault", "warning"),
     },
+    "vote": {(Health.DOWN, ""): Call("danger-confirmed", "critical")},
     "check": {
         (Health.DOWN, ""): Call("check-down", "warning"),
         (Health.DEGRADED, ""): Call("check-degraded", "warning"),

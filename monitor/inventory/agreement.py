@@ -6,11 +6,10 @@ Names that do not exist are left to ``references.py``; here they are passed over
 from __future__ import annotations
 
 import difflib
-import itertools
 import re
 from typing import TYPE_CHECKING
 
-from monitor.inventory import agreement_systems, agreement_vcenters
+from monitor.inventory import agreement_sensors, agreement_systems, agreement_vcenters
 from monitor.inventory.values import KEY
 from monitor.yamlfile import dotted, shorten
 
@@ -18,26 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from monitor.inventory.model import Inventory
-    from monitor.inventory.sensors import Source
     from monitor.problem import Problem
     from monitor.yamlfile import Document, Path
 
 # What moves production is started by a person or prepared by an alarm, never by the calendar.
 MOVES = frozenset({"failover", "failback", "switchover"})
 
-_UNITS = {
-    "temperature": "celsius",
-    "humidity": "percent",
-    "smoke": "boolean",
-    "water": "boolean",
-    "door": "boolean",
-    "dust": "ug_per_m3",
-    "power": "watts",
-    "battery-charge": "percent",
-    "load": "percent",
-}
 _MANY = 200  # orphans; comparing more of them with one another takes long and helps nobody
-_LADDER = ("valid_min", "alarm_below", "warn_below", "warn_above", "alarm_above", "valid_max")
 
 
 def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
@@ -47,7 +33,7 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
     yield from agreement_systems.check(inventory, document)
     yield from agreement_vcenters.check(inventory, document)
     yield from _crossings(inventory, document)
-    yield from _sensors(inventory, document)
+    yield from agreement_sensors.check(inventory, document)
     yield from _endpoints(inventory, document)
     yield from _calendar(inventory, document)
     yield from _notify(inventory, document)
@@ -110,32 +96,6 @@ def _unpaired(crossings: list[str], links: list[str], document: Document) -> Ite
             yield document.problem(
                 ("crossings", crossing), "this crossing has no links", f"add '{crossing}:' to links", "key"
             )
-
-
-def _sensors(inventory: Inventory, document: Document) -> Iterator[Problem]:
-    read: dict[Hashable, Path] = {}
-    for key, sensor in inventory.sensors.items():
-        path = ("sensors", key)
-        if sensor.unit != _UNITS[sensor.quantity]:
-            message = f"{sensor.quantity} is measured in '{_UNITS[sensor.quantity]}', found '{sensor.unit}'"
-            yield document.problem((*path, "unit"), message)
-        steps = [(name, getattr(sensor.thresholds, name)) for name in _LADDER]
-        given = [(name, value) for name, value in steps if value is not None]
-        for (lower, low), (upper, high) in itertools.pairwise(given):
-            if low >= high:
-                message = f"must be more than {lower} ({low:g}), found {high:g}"
-                yield document.problem((*path, "thresholds", upper), message)
-        first = read.setdefault(_reading(sensor.source), path)
-        if first != path:
-            yield document.problem((*path, "source"), f"the same value is read by {dotted(first)}")
-        if sensor.interval_s is not None and inventory.polling.stale_after_s <= 2 * sensor.interval_s:
-            limit = inventory.polling.stale_after_s / 2
-            message = f"must be less than half of polling.stale_after_s ({limit:g}), found {sensor.interval_s:g}"
-            yield document.problem((*path, "interval_s"), message)
-
-
-def _reading(source: Source) -> Hashable:
-    return tuple(source.model_dump(exclude={"scale", "signed", "community"}).values())
 
 
 def _endpoints(inventory: Inventory, document: Document) -> Iterator[Problem]:

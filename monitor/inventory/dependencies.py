@@ -5,8 +5,8 @@ to hold back alarms that another alarm explains, and to name a probable cause; a
 
 What is redundant explains nothing alone: of two web VMs, one cannot bring the front down, so a front depends on its
 single VMs only, and on all VMs of another tier together (``any_of``). The inventory's ``groups`` say the same of other
-things. A power controller has its own network and battery, so the site's power does not explain it. Systems, sites and
-crossings are judged from their ``parts`` and depend on nothing here.
+things. A power controller has its own network and battery, so the site's power does not explain it. Systems, sites,
+crossings and votes are judged from their ``parts`` and depend on nothing here.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
         found[f"crossing/{key}"] = ()
         found[f"link/{key}/primary"] = ()
         found[f"link/{key}/backup"] = ()
+    found |= {f"vote/{key}": () for key in inventory.votes}
     for key, group in inventory.groups.items():
         found[f"group/{key}"] = ()
         for subject in group.needed_by:
@@ -72,7 +73,7 @@ def any_of(inventory: Inventory) -> Mapping[str, tuple[tuple[str, ...], ...]]:
 
 
 def parts(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
-    """Return what each whole (site, system, crossing, group) is made of."""
+    """Return what each whole (site, system, crossing, vote, group) is made of."""
     found: dict[str, list[str]] = {f"site/{key}": [] for key in inventory.sites}
     at_sites = (
         ("vcenter", inventory.vcenters),
@@ -91,6 +92,7 @@ def parts(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
             whole += (f"vm/{deployment.vcenter}/{vm}" for tier in _tiers(deployment) for vm in tier)
     made = {whole: tuple(found_parts) for whole, found_parts in found.items()}
     made |= {f"crossing/{key}": (f"link/{key}/primary", f"link/{key}/backup") for key in inventory.crossings}
+    made |= {f"vote/{key}": tuple(f"sensor/{one}" for one in vote.sensors) for key, vote in inventory.votes.items()}
     return MappingProxyType(made | {f"group/{key}": group.members for key, group in inventory.groups.items()})
 
 

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from monitor.yamlfile import Document, Path
 
-_SECRETIVE = frozenset({"credential", "tsig_credential", "community", "password", "secret", "token"})
+_SECRETIVE = frozenset(
+    {"credential", "tsig_credential", "community", "password", "secret", "token"}
+    | {"authentication_credential", "privacy_credential"}
+)
 _FEW = 8
 
 _EXPECTED: Mapping[str, str] = {

@@ -19,7 +19,7 @@ from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHos
 from monitor.inventory.estate import Estate, Flapping, Polling, Trust
 from monitor.inventory.evidence import Evidence
 from monitor.inventory.planning import Group, PlannedDowntime
-from monitor.inventory.sensors import Sensor
+from monitor.inventory.sensors import Sensor, SnmpUser, Vote
 from monitor.inventory.systems import System
 from monitor.inventory.values import Key, Model
 from monitor.inventory.vantage import Vantage
@@ -49,7 +49,9 @@ class Inventory(Model):
     operators: dict[Key, Operator]
     crossings: dict[Key, Crossing]
     links: dict[Key, Links]
+    snmp_users: dict[Key, SnmpUser] = Field(default_factory=dict)
     sensors: dict[Key, Sensor]
+    votes: dict[Key, Vote] = Field(default_factory=dict)
     checks: dict[Key, Check] = Field(default_factory=dict)
     schedules: dict[Key, Schedule] = Field(default_factory=dict)
     responses: dict[Key, Response] = Field(default_factory=dict)

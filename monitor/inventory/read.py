@@ -92,14 +92,25 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
     for section, name in _EQUIPMENT:
         for key, entry in getattr(inventory, section).items():
             yield (section, key, name), getattr(entry, name)
-    for key, sensor in inventory.sensors.items():
-        if sensor.source.protocol == "snmp":
-            yield ("sensors", key, "source", "community"), sensor.source.community
+    yield from _references_of_sensors(inventory)
     for key, check in inventory.checks.items():
         if isinstance(check, PostgresqlCheck):
             yield ("checks", key, "credential"), check.credential
         if isinstance(check, HttpCheck) and check.login is not None:
             yield ("checks", key, "login", "credential"), check.login.credential
+
+
+def _references_of_sensors(inventory: Inventory) -> Iterator[tuple[Path, str]]:
+    for key, sensor in inventory.sensors.items():
+        source = sensor.source
+        if source.protocol == "snmp" and source.community is not None:
+            yield ("sensors", key, "source", "community"), source.community
+        if source.protocol == "redfish":
+            yield ("sensors", key, "source", "credential"), source.credential
+    for key, user in inventory.snmp_users.items():
+        yield ("snmp_users", key, "authentication_credential"), user.authentication_credential
+        if user.privacy_credential is not None:
+            yield ("snmp_users", key, "privacy_credential"), user.privacy_credential
 
 
 def _sound_part(data: dict[str, Any], error: ValidationError) -> Inventory:

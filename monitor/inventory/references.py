@@ -25,6 +25,8 @@ _NOUNS = {
     "database_kinds": "kind of database",
     "systems": "system",
     "operators": "operator",
+    "sensors": "sensor",
+    "snmp_users": "SNMP user",
 }
 
 
@@ -39,7 +41,7 @@ def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: D
 
 def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
     """Yield where a name stands, the name, and the section that must have it."""
-    for section in ("vcenters", "hosts", "power_controllers", "dns_servers", "sensors"):
+    for section in ("vcenters", "hosts", "power_controllers", "dns_servers", "sensors", "votes"):
         for key, entry in getattr(inventory, section).items():
             yield (section, key, "site"), entry.site, "sites"
     for key, host in inventory.hosts.items():
@@ -54,6 +56,7 @@ def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
     for key, links in inventory.links.items():
         yield ("links", key, "primary", "operator"), links.primary.operator, "operators"
         yield ("links", key, "backup", "operator"), links.backup.operator, "operators"
+    yield from _named_by_sensors(inventory)
     for key, schedule in inventory.schedules.items():
         yield ("schedules", key, "system"), schedule.system, "systems"
     for key, response in inventory.responses.items():
@@ -72,6 +75,15 @@ def _named_by_evidence(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
     for key, place in inventory.evidence.anchors.items() if inventory.evidence is not None else ():
         if place.place == "ssh":
             yield ("evidence", "anchors", key, "host"), place.host, "hosts"
+
+
+def _named_by_sensors(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
+    for key, sensor in inventory.sensors.items():
+        if sensor.source.protocol == "snmp" and sensor.source.user is not None:
+            yield ("sensors", key, "source", "user"), sensor.source.user, "snmp_users"
+    for key, vote in inventory.votes.items():
+        for index, voter in enumerate(vote.sensors):
+            yield ("votes", key, "sensors", index), voter, "sensors"
 
 
 def _named_by_system(path: Path, system: System) -> Iterator[tuple[Path, str, str]]:

@@ -5,6 +5,7 @@ Each takes the value and gives it back, or raises ValueError whose text is fit f
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -60,3 +61,15 @@ def url(text: str) -> str:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= _CRON_LENGTH else text[:_CRON_LENGTH] + "…")
+
+
+def index_text(value: object) -> object:
+    """Accept a whole number for an index of one part; with dots between, quotes keep YAML from rounding it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def index(text: str) -> str:
+    """Accept the index of a row of a MIB table, such as 1 or 1.1."""
+    if not re.fullmatch(r"([0-9]{1,10}(\.[0-9]{1,10}){0,19})?", text):
+        raise ValueError(f"{_shown(text)} is not an index; write numbers with dots between, in quotes: '1.1'")
+    return text

@@ -108,7 +108,7 @@ def part(inventory: Inventory, mine: Shard) -> Inventory:
 
 
 _WHOLE = frozenset(  # kinds whose subject is one entry of a section
-    {"site", "vcenter", "host", "power", "dns", "system", "crossing", "sensor", "check", "group"}
+    {"site", "vcenter", "host", "power", "dns", "system", "crossing", "sensor", "vote", "check", "group"}
 )
 _EVERYWHERE = "anchor/"  # asks after the daemon's own uplink, so every daemon has it
 

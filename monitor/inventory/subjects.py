@@ -24,6 +24,7 @@ SECTIONS = {
     "crossing": "crossings",
     "link": "links",
     "sensor": "sensors",
+    "vote": "votes",
     "check": "checks",
     "group": "groups",
 }

@@ -257,6 +257,26 @@ SENSOR_DUST = _gauge("karaula_sensor_dust_grams_per_cubic_meter", "", "sensor si
 SENSOR_POWER = _gauge("karaula_sensor_power_watts", "watts", "sensor site", "Electrical power drawn")
 SENSOR_CHARGE = _gauge("karaula_sensor_battery_charge_ratio", "ratio", "sensor site", "Charge of the battery, 0 to 1")
 SENSOR_LOAD = _gauge("karaula_sensor_load_ratio", "ratio", "sensor site", "Load of the UPS, 1 is its rated power")
+SENSOR_UPS = _gauge(
+    "karaula_sensor_ups_state",
+    "",
+    "sensor site state",
+    "1 for the state of the UPS: line, battery, low-battery, bypass, off",
+)
+SENSOR_RISE = _gauge(
+    "karaula_sensor_temperature_rise_celsius_per_second",
+    "",
+    "sensor site",
+    "How fast the temperature rises, over the window of the sensor's limit",
+)
+VOTE_STATE = _gauge(
+    "karaula_vote_state", "", "vote site state", "1 for the state of the vote: ok, degraded, down, unknown"
+)
+VOTE_ALARM = _gauge("karaula_vote_alarm_sensors", "", "vote site", "Sensors of the vote that are in alarm")
+VOTE_SILENT = _gauge(
+    "karaula_vote_silent_sensors", "", "vote site", "Sensors of the vote that are not known and do not vote"
+)
+VOTE_NEEDED = _gauge("karaula_vote_needed_sensors", "", "vote site", "Sensors in alarm that carry the vote")
 
 # -- alarms
 ALARM_ACTIVE = _gauge("karaula_alarm_active", "", "alarm subject severity", "1 while the alarm stands")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
-from monitor.metrics import checks, sla, vcenters
+from monitor.metrics import checks, sensors, sla, vcenters
 from monitor.metrics.catalog import Family
-from monitor.status.evaluate import SENSOR_FAULT, sla_of
+from monitor.status.evaluate import sla_of
 from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
 from monitor.status.state import Health
 
@@ -32,19 +32,6 @@ if TYPE_CHECKING:
 
 HEALTHS = tuple(health.value for health in Health)
 SYSTEM_STATES = ("ok", "degraded", "down", SPLIT_BRAIN, "unknown")
-SENSOR_STATES = {Health.OK: "ok", Health.DEGRADED: "warning", Health.DOWN: "alarm", Health.UNKNOWN: "unknown"}
-SENSOR_WORDS = ("ok", "warning", "alarm", "fault", "unknown")
-QUANTITIES: Mapping[str, tuple[Metric, float]] = {  # and what to multiply the inventory's unit by
-    "temperature": (m.SENSOR_TEMPERATURE, 1.0),
-    "humidity": (m.SENSOR_HUMIDITY, 0.01),
-    "smoke": (m.SENSOR_SMOKE, 1.0),
-    "water": (m.SENSOR_WATER, 1.0),
-    "door": (m.SENSOR_DOOR, 1.0),
-    "dust": (m.SENSOR_DUST, 1e-6),
-    "power": (m.SENSOR_POWER, 1.0),
-    "battery-charge": (m.SENSOR_CHARGE, 0.01),
-    "load": (m.SENSOR_LOAD, 0.01),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +185,8 @@ def _places(sheet: _Sheet) -> None:
 
 def _sensors(sheet: _Sheet) -> None:
     view = sheet.view
-    for key, sensor in view.inventory.sensors.items():
-        subject = f"sensor/{key}"
-        status = view.statuses[subject]
-        word = "fault" if status.detail == SENSOR_FAULT else SENSOR_STATES[status.health]
-        sheet.states(m.SENSOR_STATE, (key, sensor.site), SENSOR_WORDS, word)
-        if status.health is not Health.UNKNOWN:
-            metric, scale = QUANTITIES[sensor.quantity]
-            sheet.value(metric, (key, sensor.site), subject, "value", scale)
+    for sample in sensors.samples(view.inventory, view.statuses, view.good):
+        sheet.add(*sample)
 
 
 def _alarms(sheet: _Sheet) -> None:

@@ -11,6 +11,7 @@ from monitor.probes.modbus import ModbusProbe
 from monitor.probes.ntp import NtpProbe
 from monitor.probes.nut import NutProbe
 from monitor.probes.postgresql import PostgresqlProbe
+from monitor.probes.redfish import RedfishProbe
 from monitor.probes.snmp import SnmpProbe
 from monitor.probes.ssh import SshProbe
 from monitor.probes.stamp import StampProbe
@@ -30,6 +31,7 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "ntp": NtpProbe,
     "nut": NutProbe,
     "postgresql": PostgresqlProbe,
+    "redfish": RedfishProbe,
     "snmp": SnmpProbe,
     "ssh": SshProbe,
     "stamp": StampProbe,

@@ -26,7 +26,7 @@ LONGEST_FACT = 100
 
 @dataclass(frozen=True, slots=True)
 class NutParams:
-    """One variable of one UPS. ``ups.status`` reads 1 on line power and 0 on battery; others must be numbers."""
+    """One variable of one UPS. Of ``ups.status`` the flags are told, as a fact; others must be numbers."""
 
     address: str
     port: int
@@ -69,17 +69,16 @@ class NutProbe:
         text = found.get(params.variable)
         if text is None:
             return failed(target, self._clock.now(), NotFound(f"{where}: the UPS has no variable {params.variable}"))
-        number = on_line(text) if params.variable == STATUS else as_number(text)
+        facts = {STATUS: found[STATUS]} if STATUS in found else {}
+        if "ALARM" in facts.get(STATUS, "").split() and "ups.alarm" in found:
+            facts["ups.alarm"] = found["ups.alarm"]
+        facts = {name.replace(".", "_"): told[:LONGEST_FACT] for name, told in facts.items()}
+        if params.variable == STATUS:
+            return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, facts=facts)
+        number = as_number(text)
         if number is None:
             return failed(target, self._clock.now(), GarbledReply(f"{where}: {params.variable} is not a number"))
-        facts = {"ups_status": found[STATUS][:LONGEST_FACT]} if STATUS in found else {}
         return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, "", {"value": number}, facts)
-
-
-def on_line(flags: str) -> float | None:
-    """Return 1 when the flags have OL, 0 when they have OB, None when they have neither (RFC 9271, section 5.1)."""
-    words = flags.split()
-    return 1.0 if "OL" in words else 0.0 if "OB" in words else None
 
 
 def as_number(text: str) -> float | None:

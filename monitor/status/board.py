@@ -20,6 +20,7 @@ from monitor.status.isolation import ISOLATED
 from monitor.status.reachability import UP, Doubt, Seen, composites, settle
 from monitor.status.sight import COMPOSITES, INSIDE_A_VCENTER, Sight
 from monitor.status.state import Flip, Health, Status
+from monitor.status.trend import Trends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 GONE = "no longer in the inventory"
 LISTED = frozenset(  # kinds whose every subject the inventory names; a VM may also be one that only its vCenter knows
     {"site", "system", "crossing", "vcenter", "host", "front", "database", "link", "sensor", "dns", "power", "check"}
-    | {"group", "anchor"}
+    | {"group", "anchor", "vote"}
 )
 
 
@@ -88,6 +89,7 @@ class Board:
         self._good: dict[str, Observation] = {}
         self._doubts: dict[str, Doubt] = {}
         self._evidence: dict[str, Evidence] = {}
+        self._trends = Trends()
         self._recorded = dict(recorded or {})
         self._resuming: set[str] = set()
         self._swings: dict[str, flapping.Swings] = {}
@@ -141,12 +143,14 @@ class Board:
         for subject in changed:
             self._newest.pop(subject, None)
             self._good.pop(subject, None)
+            self._trends.forget(subject)
         for system in systems - inventory.systems.keys():
             self._evidence.pop(system, None)
         return gone
 
-    def observe(self, observation: Observation) -> None:
-        """Take in one observation, of whatever subject."""
+    def observe(self, observation: Observation, steady: float | None = None) -> None:
+        """Take in one observation, of whatever subject; ``steady`` is a clock that nobody sets, where there is one."""
+        observation = self._trends.followed(observation, self.inventory.sensors, steady)
         subject = observation.subject
         if self._orphaned(subject):
             return  # an answer that was under way while its vCenter left the inventory

@@ -1,18 +1,17 @@
 """What one observation says of its subject's health, by the kind of subject.
 
-Thresholds and service levels come from the inventory. A sensor that cannot be believed is UNKNOWN with the detail
-``sensor-fault``, whatever it reads: it is an alarm about the sensor, not about the room.
+Service levels come from the inventory. What a sensor says is judged in ``sensor``.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from monitor.inventory.checks_hosts import HostCheck
 from monitor.probe import Answer
 from monitor.status import checks, vsphere
 from monitor.status.hysteresis import Judgement
+from monitor.status.sensor import sensor
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
@@ -20,12 +19,9 @@ if TYPE_CHECKING:
 
     from monitor.inventory.crossings import Sla
     from monitor.inventory.model import Inventory
-    from monitor.inventory.sensors import Sensor, Thresholds
     from monitor.probe import Observation
 
-SENSOR_FAULT = "sensor-fault"
 UNTRUSTED = "untrusted"
-UNIT_SIGNS = {"celsius": " °C", "percent": " %", "watts": " W", "ug_per_m3": " µg/m³", "boolean": ""}
 
 
 def judge(observation: Observation, inventory: Inventory) -> Judgement:
@@ -109,54 +105,10 @@ def _datastore(observation: Observation, name: str, inventory: Inventory) -> Jud
     return vsphere.datastore(observation, name, inventory) if plain.health is Health.OK else plain
 
 
-def _sensor(observation: Observation, name: str, inventory: Inventory) -> Judgement:
-    if observation.answer is not Answer.OK:
-        return Judgement(Health.UNKNOWN, observation.reason or "the sensor gave no value", SENSOR_FAULT)
-    sensor = inventory.sensors.get(name)
-    value = observation.values.get("value")
-    if sensor is None or value is None or not math.isfinite(value):
-        return Judgement(Health.UNKNOWN, "the sensor gave no value", SENSOR_FAULT)
-    return reading(sensor, value)
-
-
-def reading(sensor: Sensor, value: float) -> Judgement:
-    """Judge a finite ``value`` in the sensor's unit by its thresholds."""
-    limits = sensor.thresholds
-    shown = _shown(sensor, value)
-    if not limits.valid_min <= value <= limits.valid_max:
-        reason = f"{shown} is outside of what the sensor can measure ({limits.valid_min:g} to {limits.valid_max:g})"
-        return Judgement(Health.UNKNOWN, reason, SENSOR_FAULT)
-    crossed = _crossed(limits, value)
-    if crossed is None:
-        return Judgement(Health.OK)
-    health, side, limit = crossed
-    word = "alarm" if health is Health.DOWN else "warning"
-    if sensor.unit == "boolean":
-        return Judgement(health, f"{sensor.quantity} reported", side)
-    return Judgement(health, f"{shown} is {side} the {word} limit of {_shown(sensor, limit)}", side)
-
-
-def _crossed(limits: Thresholds, value: float) -> tuple[Health, str, float] | None:
-    ordered = (
-        (Health.DOWN, "above", limits.alarm_above),
-        (Health.DOWN, "below", limits.alarm_below),
-        (Health.DEGRADED, "above", limits.warn_above),
-        (Health.DEGRADED, "below", limits.warn_below),
-    )
-    for health, side, limit in ordered:
-        if limit is not None and (value > limit if side == "above" else value < limit):
-            return health, side, limit
-    return None
-
-
-def _shown(sensor: Sensor, value: float) -> str:
-    return f"{value:g}{UNIT_SIGNS[sensor.unit]}"
-
-
 _JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
     "link": _link,
     "database": _database,
-    "sensor": _sensor,
+    "sensor": sensor,
     "vcenter": _vcenter,
     "esx": _vcenter,
     "vm": _vm,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from monitor.status import voting
 from monitor.status.hysteresis import Judgement
 from monitor.status.redundancy import group
 from monitor.status.state import Health
@@ -55,12 +56,13 @@ class Seen:
 
 
 def composites(inventory: Inventory, seen: Seen) -> dict[str, Judgement]:
-    """Return the judgement of every crossing, system, site and group."""
+    """Return the judgement of every crossing, system, site, group and vote."""
     found = {f"crossing/{key}": crossing(key, seen) for key in inventory.links}
     found |= {f"system/{key}": system(key, entry, seen) for key, entry in inventory.systems.items()}
     found |= {f"site/{key}": site(key, inventory, seen) for key in inventory.sites}
     for key, entry in inventory.groups.items():
         found[f"group/{key}"] = group(entry, [seen.health(member) for member in entry.members])
+    found |= {f"vote/{key}": voting.judged(entry, seen.health) for key, entry in inventory.votes.items()}
     return found
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from monitor.status.state import Status
 
 INSIDE_A_VCENTER = ("vm", "esx", "datastore")  # known from what their vCenter tells
-COMPOSITES = ("crossing/", "system/", "site/", "group/")
+COMPOSITES = ("crossing/", "system/", "site/", "group/", "vote/")
 NOT_SEEN = "it cannot be seen: the monitor itself is cut off"
 NOT_HEARD_AGAIN = "not heard again since the monitor itself was cut off"
 

@@ -159,7 +159,17 @@ def test_credentials_are_for_their_owner_alone(lab: RunningLab) -> None:
     files = sorted(lab.credentials.iterdir())
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert [path.name for path in files] == [
-        *("known_hosts", "lab-ca.pem", "pdu-dr", "pdu-main", "snmp-community", "ssh-karaula", "tsig-karaula"),
+        *(
+            "chassis-dr",
+            "chassis-main",
+            "known_hosts",
+            "lab-ca.pem",
+            "pdu-dr",
+            "pdu-main",
+            "snmp-community",
+            "ssh-karaula",
+            "tsig-karaula",
+        ),
         *("vcenter-dr", "vcenter-main"),
     ]
 

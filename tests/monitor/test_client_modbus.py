@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from monitor.clients.modbus import read_input_registers
+from monitor.clients import modbus
+from monitor.clients.modbus import Place
 from monitor.errors import DeadlineExceeded, GarbledReply, NotFound, Refused, SessionLost, TargetError, Unreachable
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +60,9 @@ async def device():
 
 
 async def read(port: int, *registers: int, timeout_s: float = 20.0) -> dict[int, int | TargetError]:
-    return await read_input_registers(ADDRESS, port, 1, registers, timeout_s)
+    places = [Place("input", register) for register in registers]
+    found = await modbus.read(ADDRESS, port, 1, places, timeout_s)
+    return {place.address: one[0] if isinstance(one, tuple) else one for place, one in found.items()}
 
 
 async def test_registers_come_as_unsigned_16_bits(device) -> None:
@@ -84,7 +87,7 @@ async def test_exception_codes(device, code: int, kind: type[TargetError]) -> No
 
 async def test_nobody_listening() -> None:
     with pytest.raises(Unreachable, match=r"Connection refused$"):
-        await read_input_registers("127.94.5.99", 9, 1, [0], 20.0)
+        await modbus.read("127.94.5.99", 9, 1, [Place("input", 0)], 20.0)
 
 
 async def test_silence_ends_at_the_deadline(device) -> None:

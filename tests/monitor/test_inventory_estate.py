@@ -25,10 +25,10 @@ def test_the_estate_is_complete(estate):
     assert len(estate.hosts) == 9
     assert len(estate.crossings) == len(estate.links) == 19
     assert len(estate.operators) == 4
-    assert {sensor.source.protocol for sensor in estate.sensors.values()} == {"snmp", "modbus", "nut"}
+    assert {sensor.source.protocol for sensor in estate.sensors.values()} == {"snmp", "modbus", "nut", "redfish"}
     for site in estate.sites:
         quantities = {sensor.quantity for sensor in estate.sensors.values() if sensor.site == site}
-        assert len(quantities) == 9
+        assert len(quantities) == 10
     for name in estate.systems:
         playbooks = {schedule.playbook for schedule in estate.schedules.values() if schedule.system == name}
         assert playbooks == {"backup", "verify", "drill"}
@@ -73,6 +73,6 @@ def test_there_is_one_subject_for_everything_watched(estate):
     found = depends_on(estate)
     expected = 2 + 2 + 2 + 2 + 9  # sites, vCenters, power controllers, DNS servers, hosts
     expected += 4 + 4 * 2 * 7  # systems; at each site five VMs, a front and a database
-    expected += 19 * 3 + len(estate.sensors) + len(estate.checks)
+    expected += 19 * 3 + len(estate.sensors) + len(estate.votes) + len(estate.checks)
     expected += len(estate.vantage.anchors) + len(estate.groups)
     assert len(found) == expected

@@ -48,8 +48,8 @@ async def test_signs_scales_and_what_is_not_there(probe: ModbusProbe, device) ->
     port = device.sockets[0].getsockname()[1]
     targets = [
         sensor(port, 0, scale=0.1),
-        sensor(port, 1, signed=True),
-        sensor(port, 7, signed=False),
+        sensor(port, 1, encoding="int16"),
+        sensor(port, 7, encoding="uint16"),
         sensor(port, 5),
         sensor(port, 0, unit=2),
     ]

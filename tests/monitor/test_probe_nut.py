@@ -16,7 +16,7 @@ from monitor.errors import Unreachable
 from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
 from monitor.probes import nut
-from monitor.probes.nut import NutParams, NutProbe, as_number, on_line
+from monitor.probes.nut import NutParams, NutProbe, as_number
 
 VARIABLES = {"battery.charge": "87", "ups.load": "n/a", "ups.status": "OL CHRG", "ups.mfr": "ACME"}
 
@@ -42,8 +42,8 @@ async def observed(monkeypatch, tmp_path: Path, *names: str, error: Exception | 
 async def test_one_question_a_ups(monkeypatch, tmp_path: Path) -> None:
     seen = await observed(monkeypatch, tmp_path, "battery.charge", "ups.status", "ups.load", "ups.temperature")
     assert [one.answer for one in seen] == [Answer.OK, Answer.OK, Answer.FAILED, Answer.FAILED]
-    assert [one.values.get("value") for one in seen] == [87.0, 1.0, None, None]
-    assert seen[0].facts == {"ups_status": "OL CHRG"}
+    assert [one.values.get("value") for one in seen] == [87.0, None, None, None]
+    assert seen[0].facts == seen[1].facts == {"ups_status": "OL CHRG"}
     assert "ups.load is not a number" in seen[2].reason
     assert "no variable ups.temperature" in seen[3].reason
 
@@ -52,13 +52,6 @@ async def test_one_question_a_ups(monkeypatch, tmp_path: Path) -> None:
 async def test_a_lost_ups_fails_all_its_sensors(monkeypatch, tmp_path: Path) -> None:
     seen = await observed(monkeypatch, tmp_path, "battery.charge", "ups.load", error=Unreachable("DATA-STALE"))
     assert [(one.answer, one.reason) for one in seen] == [(Answer.FAILED, "DATA-STALE")] * 2
-
-
-@pytest.mark.parametrize(
-    ("flags", "value"), [("OL", 1), ("OB DISCHRG LB", 0), ("OFF", None), ("", None), ("BOOL", None)]
-)
-def test_flags(flags: str, value: float | None) -> None:
-    assert on_line(flags) == value
 
 
 @given(st.text(max_size=60))

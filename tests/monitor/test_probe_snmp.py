@@ -14,6 +14,7 @@ from test_client_snmp import ADDRESS, OIDS, Agent, answered
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.inventory.estate import Trust
+from monitor.inventory.profiles import Point
 from monitor.probe import Answer, Observation, Target
 from monitor.probes.snmp import SnmpParams, SnmpProbe, as_number
 
@@ -35,7 +36,13 @@ async def agent(*values: bytes) -> Agent:
 
 def sensors(port: int, deadline_s: float = 20.0, community: str = "snmp-community") -> list[Target]:
     return [
-        Target(f"sensor/{port}/{n}", "snmp", SnmpParams(ADDRESS, port, community, oid, 0.1), 10, deadline_s)
+        Target(
+            f"sensor/{port}/{n}",
+            "snmp",
+            SnmpParams(ADDRESS, port, community, Point("temperature", oid, (-20, 80), 0.1)),
+            10,
+            deadline_s,
+        )
         for n, oid in enumerate(OIDS)
     ]
 

@@ -16,12 +16,14 @@ from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_http import HttpCheck
 from monitor.inventory.equipment import SshHost
 from monitor.inventory.model import Inventory
+from monitor.inventory.profiles import Point
 from monitor.inventory.read import read
 from monitor.probes import PROBES
 from monitor.probes.http import HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.nut import NutParams
+from monitor.probes.redfish import RedfishParams
 from monitor.probes.snmp import SnmpParams
 from monitor.probes.ssh import DatabaseParams
 from monitor.probes.stamp import StampParams
@@ -64,6 +66,7 @@ def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) 
         "icmp": IcmpParams,
         "modbus": ModbusParams,
         "nut": NutParams,
+        "redfish": RedfishParams,
         "snmp": SnmpParams,
         "stamp": StampParams,
         "tcp": TcpParams,
@@ -113,7 +116,9 @@ def test_no_secret_is_in_a_target(inventory: Inventory, tmp_path: Path) -> None:
     # Nothing is resolved: there is no credentials directory at all.
     for target in targets(inventory):
         values = [getattr(target.params, field.name) for field in fields(target.params)]
-        assert all(isinstance(value, str | int | float | tuple | SshHost | None) for value in values)
+        assert all(
+            isinstance(value, str | int | float | tuple | frozenset | SshHost | Point | None) for value in values
+        )
 
 
 @pytest.mark.anyio

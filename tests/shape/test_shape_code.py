@@ -15,7 +15,7 @@ REGISTRIES = {"monitor/probes/__init__.py", "dr/actions/__init__.py", "dr/guards
 FILE_CEILING_LINES = 400
 TEST_FILE_CEILING_LINES = 450  # a table of cases may run on
 FUNCTION_CEILING_LINES = 70
-FOLDER_CEILING_FILES = 30  # plural folders of one file a thing (servers, commands) grow; mixed ones must not
+FOLDER_CEILING_FILES = 36  # plural folders of one file a thing (servers, commands, nouns) grow; mixed ones must not
 MEDIAN_CEILING_LINES = 180
 
 

@@ -27,7 +27,7 @@ from console.main import karaula
 from deploy.boards.build import texts
 from dr import metrics as dr_metrics
 from dr.journal.run import RunState
-from monitor.metrics import catalog, configuration, estate, sla
+from monitor.metrics import catalog, configuration, estate, sensors, sla
 from monitor.status.reachability import CROSSING_STATES
 
 METRICS = {
@@ -43,7 +43,9 @@ STATES = {
     "karaula_site_state": set(estate.HEALTHS),
     "karaula_system_state": set(estate.SYSTEM_STATES),
     "karaula_crossing_state": set(CROSSING_STATES),
-    "karaula_sensor_state": set(estate.SENSOR_WORDS),
+    "karaula_sensor_state": set(sensors.SENSOR_WORDS),
+    "karaula_sensor_ups_state": set(sensors.UPS_WORDS),
+    "karaula_vote_state": set(estate.HEALTHS),
     "karaula_run_active": {state.value for state in RunState},
 }
 QUERIES = [*rule_queries(), *panel_queries()]
@@ -119,6 +121,12 @@ def test_every_metric_is_shown_or_watched_somewhere() -> None:
         "karaula_vm_disk_write_bytes_per_second",
         "karaula_vm_network_received_bytes_per_second",
         "karaula_vm_network_transmitted_bytes_per_second",
+        "karaula_sensor_ups_state",
+        "karaula_sensor_temperature_rise_celsius_per_second",
+        "karaula_vote_state",
+        "karaula_vote_alarm_sensors",
+        "karaula_vote_silent_sensors",
+        "karaula_vote_needed_sensors",
     }
     # Each of these stands beside an alarm or a page of the daemon's own, by which people are told.
     elsewhere |= {"karaula_isolated", "karaula_subject_flapping", "karaula_subject_downtime"}
@@ -219,7 +227,15 @@ def test_the_unit_loads_every_credential_of_the_shipped_inventory() -> None:
 def references(data: object) -> set[str]:
     """Return every value of a key that names a credential, however deep."""
     if isinstance(data, dict):
-        named = {"credential", "tsig_credential", "community", "tls_ca", "known_hosts"}
+        named = {
+            "credential",
+            "tsig_credential",
+            "community",
+            "authentication_credential",
+            "privacy_credential",
+            "tls_ca",
+            "known_hosts",
+        }
         own = {value for key, value in data.items() if key in named and isinstance(value, str)}
         return own.union(*(references(value) for value in data.values()))
     if isinstance(data, list):

@@ -19,7 +19,7 @@ def not_seen_since(daemon: RunningDaemon, moment: float) -> set[str]:
     """Return the polled subjects that were last seen before ``moment``, less those of what is broken here."""
     polled = ("front/", "database/", "host/", "link/", "sensor/", "dns/", "power/", "vcenter/", "vm/")
     subjects = daemon.api("/api/status")["subjects"]
-    broken = ("vcenter/vc-main", "vm/vc-main/", "sensor/main-rack-")  # the four rack sensors have one agent
+    broken = ("vcenter/vc-main", "vm/vc-main/", "sensor/main-rack-")  # the five rack sensors have one agent
     others = [one for one in subjects if one["subject"].startswith(polled) and not one["subject"].startswith(broken)]
     assert len(others) > 100
     return {one["subject"] for one in others if one["seen_at"] is None or one["seen_at"] < moment}

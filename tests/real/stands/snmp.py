@@ -16,10 +16,12 @@ from monitor.clock import RealClock
 from monitor.credential import Credentials, Secret
 from monitor.errors import DeadlineExceeded, Unreachable
 from monitor.inventory.estate import Trust
+from monitor.inventory.profiles import Point
 from monitor.probe import Probe
 from monitor.probes.snmp import SnmpParams, SnmpProbe
 
 INTERFACES = "1.3.6.1.2.1.2.1.0"  # IF-MIB::ifNumber
+COUNT = Point("power", INTERFACES, (0, 1000))
 
 
 class SnmpV2c(Stand):
@@ -72,7 +74,7 @@ class SnmpV2c(Stand):
         return SnmpProbe(Credentials(self.folder), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
 
     def params(self, port: int) -> SnmpParams:
-        return SnmpParams(self.address, port, "good", INTERFACES)
+        return SnmpParams(self.address, port, "good", COUNT)
 
     def wrong_params(self, port: int) -> SnmpParams:
-        return SnmpParams(self.address, port, "bad", INTERFACES)
+        return SnmpParams(self.address, port, "bad", COUNT)
