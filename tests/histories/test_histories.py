@@ -1,0 +1,89 @@
+"""Files that earlier versions wrote are read, go on, and tell the same; each is a dump of what a day on the lab left.
+
+A new schema version of the journal or the history brings the dump of the one before with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dr.engine.whereabouts import placement
+from dr.evidence.render import to_html
+from dr.evidence.report import report
+from dr.evidence.verify import verify
+from dr.journal import schema
+from dr.journal.fold import fold_all
+from dr.journal.run import RunState
+from dr.journal.sqlite import SqliteJournal
+from monitor import history
+from monitor.history import History
+from monitor.inventory.read import read
+from monitor.status.board import recorded_from
+
+HERE = Path(__file__).parent
+INVENTORY = HERE.parents[1] / "inventory.yaml"
+RUNS = {
+    "ncts-backup-20261126-121633": ("SUCCEEDED", 2),
+    "ncts-verify-20261126-121634": ("SUCCEEDED", 5),
+    "ite-drill-20261126-121635": ("SUCCEEDED", 5),
+    "cdeps-failover-20261126-121638": ("CANCELED", 7),
+    "ncts-failover-20261126-121651": ("SUCCEEDED", 7),
+    "ite-failover-20261126-121651": ("CANCELED", 7),
+    "cdeps-failover-20261126-121651": ("CANCELED", 7),
+    "exim-failover-20261126-121651": ("CANCELED", 7),
+    "ncts-failback-20261126-121700": ("SUCCEEDED", 22),
+}
+
+
+def restored(name: str, folder: Path) -> Path:
+    """Return the file that the dump ``name`` was made of."""
+    path = folder / f"{name}.sqlite"
+    with sqlite3.connect(path) as db:
+        db.executescript((HERE / f"{name}.sql").read_text(encoding="utf-8"))
+    db.close()
+    return path
+
+
+@pytest.mark.parametrize("version", range(1, schema.SCHEMA_VERSION))
+def test_a_journal_of_an_earlier_version_is_read_and_goes_on(version: int, tmp_path: Path) -> None:
+    path = restored(f"journal-{version}", tmp_path)
+    journal = SqliteJournal(path)
+    stories = journal.load()
+    runs = {run_id: fold_all(run_id, events) for run_id, events in stories.items()}
+    assert {key: (run.state.value, len(run.steps)) for key, run in runs.items()} == RUNS
+    assert [run.token for run in runs.values() if run.state is RunState.SUCCEEDED and run.plan.attended] == sorted(
+        run.token for run in runs.values() if run.state is RunState.SUCCEEDED and run.plan.attended
+    )
+    assert [pause.system for pause in journal.pauses(1_795_694_000.0)] == ["exim"]
+    for run_id, run in runs.items():
+        outputs = {(item.step, item.attempt): item.text for item in journal.outputs(run_id)}
+        page = to_html(report(run, stories[run_id], outputs, read(INVENTORY), 1_795_700_000.0))
+        assert run_id in page
+    head = journal.head()
+    journal.close()
+    assert head.count == sum(len(events) for events in stories.values())
+    assert verify(path, (), None).intact
+    again = SqliteJournal(path)
+    assert again.head() == head
+    again.close()
+
+
+def test_where_each_system_belongs_is_told_from_an_earlier_journal(tmp_path: Path) -> None:
+    journal = SqliteJournal(restored("journal-1", tmp_path))
+    runs = [fold_all(run_id, events) for run_id, events in journal.load().items()]
+    journal.close()
+    assert placement(runs, {"ncts": "dr"}) == {"ncts": "main"}
+
+
+@pytest.mark.parametrize("version", range(1, history.SCHEMA_VERSION + 1))
+def test_a_history_of_an_earlier_version_is_taken_up(version: int, tmp_path: Path) -> None:
+    kept = History(restored(f"history-{version}", tmp_path))
+    recorded = recorded_from(kept.last_flips())
+    assert recorded["system/ncts"].health.value in {"ok", "degraded"}
+    assert {alarm.name for alarm in kept.alarms(active_only=False)} >= {"site-down", "system-down"}
+    flips = kept.flips("site/main")
+    assert [flip.new.value for flip in reversed(flips)][:2] == ["ok", "down"]
+    kept.close()
