@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from xml.sax.saxutils import escape
 
 from pyVmomi import vim, vmodl
@@ -25,11 +25,13 @@ from monitor.clients.vsphere_soap import Line, Peer, meaning
 from monitor.errors import Refused, SessionLost, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from monitor.clients.vsphere_reply import Sample
     from monitor.clock import Clock
 
-CHUNK = 64  # entities a QueryPerf
+Found = TypeVar("Found")
+CHUNK = 64  # entities a call
 REALTIME_S = 20  # what the real-time provider's refreshRate is everywhere; used where it does not say
 OLDEST_SAMPLE_S = 120.0
 NO_MEASURE: Mapping[str, float] = MappingProxyType({})
@@ -131,7 +133,7 @@ class Surveyor:
         line.expires = expires
         at = self._clock.now()
         try:
-            sizes = self._sizes(line, with_snapshots)
+            sizes = dict(piecewise(with_snapshots, lambda chunk: self._layouts(line, chunk)))
             measures = self._measures(line, running) if self._counters and running else {}
         except vmodl.MethodFault as fault:
             raise meaning(fault, self._peer, "performance") from fault
@@ -144,10 +146,9 @@ class Surveyor:
             self._learn(line, running[0])
         theirs: float = line.instance().CurrentTime().timestamp()
         found: dict[str, Mapping[str, float]] = {}
-        for start in range(0, len(running), CHUNK):
-            for sample in self._chunk(line, running[start : start + CHUNK]):
-                if abs(theirs - sample.at) <= OLDEST_SAMPLE_S:
-                    found[sample.entity.moref] = self._in_base_units(sample.values, sample.interval_s)
+        for sample in piecewise(running, lambda chunk: self._chunk(line, chunk)):
+            if abs(theirs - sample.at) <= OLDEST_SAMPLE_S:
+                found[sample.entity.moref] = self._in_base_units(sample.values, sample.interval_s)
         return found
 
     def _learn(self, line: Line, one: str) -> None:
@@ -170,17 +171,10 @@ class Surveyor:
             interval_s = int(provider.refreshRate or REALTIME_S)
         self._known = _Known(ids, interval_s)
 
-    def _chunk(self, line: Line, morefs: Sequence[str]) -> Iterable[Any]:
+    def _chunk(self, line: Line, morefs: Sequence[str]) -> list[Sample]:
         manager = line.content.perfManager
         body = query(manager._GetMoId(), morefs, self._known.ids, self._known.interval_s)  # noqa: SLF001 - pyVmomi's documented way to a MoRef
-        try:
-            return read_samples(line.send(manager, "QueryStats", body))
-        except vmodl.fault.ManagedObjectNotFound:
-            pass
-        if len(morefs) == 1:
-            return []
-        half = len(morefs) // 2
-        return [*self._chunk(line, morefs[:half]), *self._chunk(line, morefs[half:])]
+        return read_samples(line.send(manager, "QueryStats", body))
 
     def _in_base_units(self, values: Mapping[int, int], interval_s: int) -> Mapping[str, float]:
         found = {}
@@ -196,25 +190,42 @@ class Surveyor:
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
-    def _sizes(self, line: Line, morefs: Sequence[str]) -> dict[str, float]:
+    @staticmethod
+    def _layouts(line: Line, morefs: Sequence[str]) -> list[tuple[str, float]]:
         """Read the layout of those VMs alone: it is long, and changes with every write."""
         collector = vmodl.query.PropertyCollector
-        found: dict[str, float] = {}
-        for start in range(0, len(morefs), CHUNK):
-            chunk = [vim.VirtualMachine(moref, line) for moref in morefs[start : start + CHUNK]]
-            spec = collector.FilterSpec(
-                objectSet=[collector.ObjectSpec(obj=vm, skip=False) for vm in chunk],
-                propSet=[collector.PropertySpec(type=vim.VirtualMachine, pathSet=["layoutEx"], all=False)],
-                reportMissingObjectsInResults=True,  # one that has just vanished is left out
-            )
-            page = line.content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
-            while page is not None:
-                for item in page.objects:
-                    for one in item.propSet or ():
-                        found[str(item.obj._GetMoId())] = snapshot_bytes(one.val)  # noqa: SLF001 - pyVmomi's documented way to a MoRef
-                token = page.token
-                page = line.content.propertyCollector.ContinueRetrievePropertiesEx(token) if token else None
+        spec = collector.FilterSpec(
+            objectSet=[collector.ObjectSpec(obj=vim.VirtualMachine(moref, line), skip=False) for moref in morefs],
+            propSet=[collector.PropertySpec(type=vim.VirtualMachine, pathSet=["layoutEx"], all=False)],
+        )
+        found = []
+        page = line.content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
+        while page is not None:
+            for item in page.objects:
+                moref = str(item.obj._GetMoId())  # noqa: SLF001 - pyVmomi's documented way to a MoRef
+                found += [(moref, snapshot_bytes(one.val)) for one in item.propSet or ()]
+            token = page.token
+            page = line.content.propertyCollector.ContinueRetrievePropertiesEx(token) if token else None
         return found
+
+
+def piecewise(morefs: Sequence[str], ask: Callable[[Sequence[str]], list[Found]]) -> list[Found]:
+    """Ask of VMs in chunks; one that has just vanished spoils its chunk, which is halved until the rest has answered.
+
+    Raises what ``ask`` raises, but for ManagedObjectNotFound of one of the VMs.
+    """
+    found: list[Found] = []
+    waiting = [morefs[start : start + CHUNK] for start in range(0, len(morefs), CHUNK)]
+    while waiting:
+        chunk = waiting.pop()
+        try:
+            found += ask(chunk)
+        except vmodl.fault.ManagedObjectNotFound as fault:
+            if fault.obj is not None and str(fault.obj._GetMoId()) not in chunk:  # noqa: SLF001 - as above
+                raise
+            half = len(chunk) // 2
+            waiting += [part for part in (chunk[:half], chunk[half:]) if part and len(chunk) > 1]
+    return found
 
 
 def query(manager: str, morefs: Iterable[str], counters: Iterable[int], interval_s: int) -> str:

@@ -124,6 +124,36 @@ async def test_a_vcenter_that_hangs_and_comes_back(lab, enter):
     assert (await hung.vm(DB)).power == "on"
 
 
+async def test_a_vm_that_vanishes_takes_only_its_own_counters_along(lab, enter):
+    """A vCenter answers a whole query by a fault when one of its VMs has gone."""
+    session = enter(1, "vcenter-main")
+    before = await session.refresh()
+    gone = before.named(WEB)[0].moref
+    surveyor = session._surveyor
+    surveyor._counters = ("cpu-usage", "cpu-ready", "memory-swapped", "disk-latency")
+    morefs = list(before.vms)
+    lab.fault("vanish-vm", f"vc-main/{WEB}")
+    lab.fault("old-snapshot", f"vc-main/{DB}", days=2)
+    expires = RealClock().monotonic() + 20
+    db = before.named(DB)[0].moref
+    found = await asyncio.to_thread(surveyor.survey, morefs, [gone, db], expires)
+    assert found.measures.keys() == set(morefs) - {gone}
+    values = found.measures[db]
+    assert values["memory-swapped"] == 0.0  # a counter that says 0 is a value
+    assert 0 < values["cpu-ready"] < 0.05
+    assert found.snapshot_bytes.keys() == {db}
+    assert found.snapshot_bytes[db] == pytest.approx(8 * 2**30, rel=0.01)
+
+
+async def test_a_clock_that_is_wrong_at_the_vcenter_is_its_own(lab, enter, monkeypatch):
+    session = enter(1, "vcenter-main")
+    morefs = list((await session.refresh()).vms)
+    session._surveyor._counters = ("cpu-usage",)
+    monkeypatch.setattr("monitor.clients.vsphere_survey.OLDEST_SAMPLE_S", -1.0)
+    found = await asyncio.to_thread(session._surveyor.survey, morefs, [], RealClock().monotonic() + 20)
+    assert found.measures == {}  # samples are compared with the vCenter's clock, and old ones are left out
+
+
 async def test_the_vcenter_probe_sees_a_vm_vanish_and_a_site_cut(lab, credentials):
     probe = VsphereProbe(credentials, TRUST, RealClock())
     params = VsphereParams("vc-main", lab.address("1.5"), 8989, USER, "vcenter-main", vms=(DB, WEB))

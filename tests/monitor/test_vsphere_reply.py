@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
 from monitor.clients.vsphere_inventory import ManagedBy, Ref, Triggered
 from monitor.clients.vsphere_reply import Page, Sample, moment, read_samples, read_updates
-from monitor.clients.vsphere_survey import query, snapshot_bytes
+from monitor.clients.vsphere_survey import piecewise, query, snapshot_bytes
 from monitor.errors import GarbledReply
 
 Collector = vmodl.query.PropertyCollector
@@ -341,3 +341,28 @@ def test_the_query_is_what_pyvmomi_would_write(morefs: list[str], counters: list
 def test_a_hostile_name_of_a_vm_stays_a_name() -> None:
     body = query("PerfMgr", ["vm-1</entity><entity>"], [2], 20)
     assert '<entity type="VirtualMachine">vm-1&lt;/entity&gt;&lt;entity&gt;</entity>' in body
+
+
+@given(st.integers(0, 200).flatmap(lambda count: st.tuples(st.just(count), st.sets(st.integers(0, 210), max_size=6))))
+def test_vanished_vms_take_nobody_along(case: tuple[int, set[int]]) -> None:
+    count, gone = case
+    morefs, asked = [f"vm-{number}" for number in range(count)], []
+
+    def ask(chunk: Sequence[str]) -> list[str]:
+        asked.append(len(chunk))
+        missing = [moref for moref in chunk if int(moref[3:]) in gone]
+        if missing:
+            raise vmodl.fault.ManagedObjectNotFound(obj=vim.VirtualMachine(missing[0]))
+        return list(chunk)
+
+    assert sorted(piecewise(morefs, ask)) == sorted(moref for moref in morefs if int(moref[3:]) not in gone)
+    assert all(0 < each <= 64 for each in asked)
+    assert len(asked) <= count / 64 + 1 + 14 * len(gone)
+
+
+def test_what_else_is_gone_is_not_blamed_on_a_vm() -> None:
+    def ask(_chunk: Sequence[str]) -> list[str]:
+        raise vmodl.fault.ManagedObjectNotFound(obj=vim.PerformanceManager("PerfMgr"))
+
+    with pytest.raises(vmodl.fault.ManagedObjectNotFound):
+        piecewise(["vm-1", "vm-2"], ask)

@@ -1,0 +1,93 @@
+"""A vCenter's day on the lab: a datastore fills, a snapshot is forgotten, a VM is orphaned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from daemon_kit import RunningDaemon, running_daemon
+from estate_kit import RunningLab, start_lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+STORE = "datastore/vc-main/san-main-1"
+DATABASE = "vm/vc-main/ncts-db-1"
+WEB = "vm/vc-dr/ncts-web-1"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    with start_lab(tmp_path_factory.mktemp("vcenters"), rate=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def daemon(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    with running_daemon(lab, tmp_path_factory.mktemp("state")) as running:
+        running.wait("the vCenter is well", lambda: running.status(STORE) == "ok" and running.status(WEB) == "ok")
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def healed(lab: RunningLab) -> Iterator[None]:
+    yield
+    lab.clear()
+
+
+def seen(daemon: RunningDaemon, subject: str) -> dict[str, Any]:
+    found: dict[str, Any] = daemon.api(f"/api/status/{subject}")
+    return found
+
+
+def test_counters_of_every_running_vm_are_shown(daemon: RunningDaemon) -> None:
+    def measured() -> bool:
+        page = httpx2.get(f"{daemon.url}/metrics").text
+        return page.count("karaula_vm_cpu_ready_ratio{") == 40
+
+    daemon.wait("counters of 40 VMs", measured)
+    values = seen(daemon, DATABASE)["values"]
+    assert 0.04 <= values["cpu_usage"] <= 0.45
+    assert 0 <= values["disk_latency"] <= 0.018
+
+
+def test_a_datastore_that_fills_is_told_once_and_known_again(lab: RunningLab, daemon: RunningDaemon) -> None:
+    lab.fault("fill-datastore", "vc-main/san-main-1", free_percent=12)
+    daemon.wait("a warning", lambda: ("datastore-warning", STORE) in daemon.alarms())
+    lab.fault("fill-datastore", "vc-main/san-main-1", free_percent=3)
+    daemon.wait("an alarm", lambda: ("datastore-alarm", STORE) in daemon.alarms())
+    shown = daemon.karaula("status", STORE)
+    assert "3.0 % free (122.9 GiB), below the alarm limit of 5 %" in shown
+    assert "vCenter alarm 'Datastore usage on disk' (red)" in shown
+    assert {alarm for alarm in daemon.alarms() if alarm[1].startswith(("datastore/", "vcenter/"))} == {
+        ("datastore-alarm", STORE)
+    }
+    lab.clear("fill-datastore", "vc-main/san-main-1")
+    daemon.wait("well again", lambda: daemon.status(STORE) == "ok" and not daemon.alarms())
+
+
+def test_an_alarm_that_was_acknowledged_at_the_vcenter_is_shown_and_changes_nothing(
+    lab: RunningLab, daemon: RunningDaemon
+) -> None:
+    store = "datastore/vc-dr/san-dr-2"
+    lab.fault("acknowledge-alarms", "vc-dr")
+    lab.fault("fill-datastore", "vc-dr/san-dr-2", free_percent=14.95)
+    daemon.wait("below our limit", lambda: daemon.status(store) == "degraded")
+    assert "vCenter alarm" not in seen(daemon, store)["status"]["reason"]
+    assert "acknowledged by VSPHERE.LOCAL" in seen(daemon, store)["facts"]["alarms"]
+    values = seen(daemon, "vcenter/vc-dr")["values"]
+    assert (values["alarms"], values["alarms_acknowledged"]) == (1, 1)
+    assert daemon.status("vcenter/vc-dr") == "ok"
+
+
+def test_a_forgotten_snapshot_and_an_orphaned_vm(lab: RunningLab, daemon: RunningDaemon) -> None:
+    lab.fault("old-snapshot", "vc-main/ncts-db-1", days=9)
+    lab.fault("orphan-vm", "vc-dr/ncts-web-1")
+    daemon.wait("both are told", lambda: {("vm-degraded", DATABASE), ("vm-down", WEB)} <= daemon.alarms())
+    assert "a snapshot is 9.0 d old, longer than the 3.0 d that are allowed" in daemon.karaula("status", DATABASE)
+    assert "the vCenter calls it orphaned" in daemon.karaula("status", WEB)
+    daemon.wait("its size, by the slower clock", lambda: "snapshot_bytes" in seen(daemon, DATABASE)["values"])
+    assert "36.0 GiB" in seen(daemon, DATABASE)["facts"]["snapshots"]  # 4 GiB a day
+    lab.clear()
+    daemon.wait("well again", lambda: not daemon.alarms())
