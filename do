@@ -56,6 +56,7 @@ TEST_PACKAGES = (
     "snmpd",
     "snmp",
     "nut-client",
+    "nut-server",
     "bind9",
     "bind9-dnsutils",
     "postgresql",

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from matrix_kit import Stand, row
-from stands.snmp import SnmpV2c
+from stands.modbus import ModbusServer
+from stands.nut import NutUps
+from stands.redfish import RedfishService
+from stands.snmp import SnmpV2c, SnmpV3
 from stands.vsphere import VcenterSimulator
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(300)]
 
-STANDS: tuple[type[Stand], ...] = (SnmpV2c, VcenterSimulator)
+STANDS: tuple[type[Stand], ...] = (SnmpV2c, SnmpV3, ModbusServer, NutUps, RedfishService, VcenterSimulator)
 
 
 @pytest.mark.parametrize("stand", STANDS, ids=lambda stand: stand.source)

@@ -17,6 +17,7 @@ from monitor.credential import Credentials, Secret
 from monitor.errors import DeadlineExceeded, Unreachable
 from monitor.inventory.estate import Trust
 from monitor.inventory.profiles import Point
+from monitor.inventory.sensors import SnmpUser
 from monitor.probe import Probe
 from monitor.probes.snmp import SnmpParams, SnmpProbe
 
@@ -41,7 +42,12 @@ class SnmpV2c(Stand):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.process: subprocess.Popen[bytes] | None = None
-        (folder / "snmpd.conf").write_text("rocommunity k-read 127.0.0.0/8\n")
+        lines = [
+            "rocommunity k-read 127.0.0.0/8",
+            'createUser reader SHA-256 "k-auth-it" AES "k-priv-it"',
+            "rouser reader priv",
+        ]
+        (folder / "snmpd.conf").write_text("\n".join(lines) + "\n")
         (folder / "good").write_text("k-read\n")
         (folder / "bad").write_text("public\n")
 
@@ -78,3 +84,29 @@ class SnmpV2c(Stand):
 
     def wrong_params(self, port: int) -> SnmpParams:
         return SnmpParams(self.address, port, "bad", COUNT)
+
+
+class SnmpV3(SnmpV2c):
+    """The same agent, asked by a user whose questions and answers are signed and encrypted."""
+
+    source = "snmp v3"
+    address = "127.94.7.63"
+    expected: ClassVar[dict[str, Said | NotApplicable]] = SnmpV2c.expected | {
+        "garbage": Said("not an SNMP answer"),
+        "wrong credentials": Said("does not accept the authentication password"),
+    }
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for name, text in (("auth", "k-auth-it"), ("priv", "k-priv-it"), ("wrong", "not-that-one")):
+            (folder / name).write_text(f"{text}\n")
+
+    def params(self, port: int) -> SnmpParams:
+        return SnmpParams(self.address, port, _user("auth"), COUNT)
+
+    def wrong_params(self, port: int) -> SnmpParams:
+        return SnmpParams(self.address, port, _user("wrong"), COUNT)
+
+
+def _user(password: str) -> SnmpUser:
+    return SnmpUser(name="reader", authentication_credential=password, privacy_credential="priv")
