@@ -68,6 +68,8 @@ TEST_PACKAGES = (
     "chromium",
     "golang-go",
     "golang-github-vmware-govmomi-dev",
+    "frr",
+    "frr-snmp",
     "iproute2",
     "nftables",
     "procps",

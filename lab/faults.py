@@ -17,6 +17,7 @@ KINDS: Mapping[str, str] = {
     "cut-link": "link",
     "delay-link": "link",
     "lose-link": "link",
+    "move-traffic": "router",
     "set-sensor": "sensor",
     "stick-sensor": "sensor",
     "fault-sensor": "sensor",

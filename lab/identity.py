@@ -69,6 +69,8 @@ class Identity:
             for reference in ("community", "credential"):
                 if reference in sensor.source:
                     self._secret(sensor.source[reference], _password)
+        for router in plan.routers.values():
+            self._secret(router.community, _password)
 
     def secret(self, reference: str) -> str:
         """Return a password, SNMP community or TSIG key (base64) by its reference. Raises KeyError."""

@@ -28,6 +28,7 @@ class Injuries:
             "site": plan.sites,
             "system": tuple(plan.systems),
             "link": tuple(plan.links),
+            "router": tuple(plan.routers),
             "sensor": tuple(plan.sensors),
             "vcenter": tuple(plan.vcenters),
             "vm": tuple(f"{one.vcenter}/{name}" for one in plan.deployments for name in one.vms),

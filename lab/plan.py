@@ -117,6 +117,18 @@ class LinkPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RouterPlan:
+    """A crossing's router: an SNMP agent; ``links`` are interface and BGP peer of primary and backup."""
+
+    crossing: str
+    address: str
+    port: int
+    community: str
+    links: dict[str, tuple[int | None, str | None]]
+    vrrp: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SensorPlan:
     """A sensor. ``source`` is the inventory's mapping as it stands there (protocol, address, port, oid, scale, …).
 
@@ -146,6 +158,7 @@ class Plan:
     dns_servers: dict[str, DnsPlan]
     systems: dict[str, SystemPlan]
     links: dict[str, LinkPlan]
+    routers: dict[str, RouterPlan]
     sensors: dict[str, SensorPlan]
     mail_server: tuple[str, int] | None
     ticket_url: str
@@ -176,6 +189,7 @@ def read_plan(path: Path) -> Plan:
             for crossing, pair in data["links"].items()
             for which in ("primary", "backup")
         },
+        routers={key: _router(key, value["router"]) for key, value in data["crossings"].items() if value.get("router")},
         sensors={key: _sensor(key, value) for key, value in data["sensors"].items()},
         mail_server=(mail["address"], mail["port"]) if mail else None,
         ticket_url=notify.get("ticket_url") or "",
@@ -244,6 +258,15 @@ def _link(crossing: str, which: str, value: dict[str, Any], operators: dict[str,
         port=value.get("port", 862),
         rtt_ms=float(sla["rtt_ms"]),
     )
+
+
+def _router(key: str, value: dict[str, Any]) -> RouterPlan:
+    links: dict[str, tuple[int | None, str | None]] = {
+        which: (value[which].get("interface"), value[which].get("bgp_peer"))
+        for which in ("primary", "backup")
+        if which in value
+    }
+    return RouterPlan(key, value["address"], value.get("port", 161), value["community"], links, value.get("vrrp"))
 
 
 def _sensor(key: str, written: dict[str, Any]) -> SensorPlan:

@@ -1,9 +1,9 @@
 """Everything that the inventory says is to be watched, as targets with their probes' parameters, and the probes.
 
 Subjects: ``vcenter/<key>``, ``host/<key>``, ``front/<system>/<site>``, ``database/<system>/<site>``,
-``link/<crossing>/<primary|backup>``, ``sensor/<key>``, ``dns/<key>``, ``power/<key>``, ``check/<key>``,
-``anchor/<key>``. A VM's subject comes from its vCenter's answer. Secrets stay references here; a probe resolves them
-when it asks.
+``link/<crossing>/<primary|backup>``, ``router/<crossing>``, ``path/<crossing>``, ``sensor/<key>``, ``dns/<key>``,
+``power/<key>``, ``check/<key>``, ``anchor/<key>``. A VM's subject comes from its vCenter's answer. Secrets stay
+references here; a probe resolves them when it asks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from monitor.inventory import checks_http
 from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
 from monitor.inventory.checks_http import BasicLogin, BearerLogin, HttpCheck
-from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
+from monitor.inventory.checks_services import DnsCheck, NtpCheck, PostgresqlCheck, ServiceCheck, TlsCheck
+from monitor.inventory.crossings import states_of
 from monitor.inventory.profiles import PROFILES, Point
 from monitor.inventory.sensors import ModbusSource, NutSource, RedfishSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
+from monitor.probes.dns import DnsParams
 from monitor.probes.http import FormLogin, HeaderLogin, HttpParams, JsonWanted
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
@@ -27,6 +29,7 @@ from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
 from monitor.probes.postgresql import PostgresqlParams
 from monitor.probes.redfish import RedfishParams
+from monitor.probes.router import RouterParams
 from monitor.probes.snmp import SnmpParams
 from monitor.probes.ssh import (
     CertificateParams,
@@ -39,6 +42,7 @@ from monitor.probes.ssh import (
 )
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
+from monitor.probes.tls import TlsParams
 from monitor.probes.vsphere import Rule, VsphereParams
 
 if TYPE_CHECKING:
@@ -64,7 +68,7 @@ Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval w
 def targets(inventory: Inventory) -> list[Target]:
     """Return every target, in the inventory's order. Subjects are unique."""
     polling = inventory.polling
-    parts = (_anchors, _equipment, _systems, _links, _sensors, _checks)
+    parts = (_anchors, _equipment, _systems, _links, _paths, _sensors, _checks)
     return [
         Target(subject, probe, params, interval_s or polling.interval_s, polling.deadline_s)
         for part in parts
@@ -155,6 +159,16 @@ def _links(inventory: Inventory) -> Iterator[Asked]:
             yield f"link/{crossing}/{name}", *_link(link), None
 
 
+def _paths(inventory: Inventory) -> Iterator[Asked]:
+    for key, crossing in inventory.crossings.items():
+        if crossing.router is not None:
+            router = crossing.router
+            params = RouterParams(router.address, router.port, router.community, tuple(states_of(router).items()))
+            yield f"router/{key}", "router", params, None
+        if crossing.path is not None:
+            yield f"path/{key}", "icmp", IcmpParams(crossing.path.address), None
+
+
 def _link(link: Link) -> tuple[str, StampParams | IcmpParams]:
     if link.probe == "icmp":
         return "icmp", IcmpParams(link.far_end)
@@ -222,12 +236,23 @@ def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
             return "http", _page(check)
         case IcmpCheck():
             return "icmp", IcmpParams(check.address)
+        case DnsCheck() | TlsCheck() | NtpCheck() | PostgresqlCheck():
+            return _of_service(check)
+        case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():
+            return "ssh", _of_host(check, inventory.hosts[check.host])
+
+
+def _of_service(check: ServiceCheck) -> tuple[str, Any]:
+    match check:
+        case DnsCheck():
+            expected = (check.record, check.expect, check.rcode, check.recursive)
+            return "dns", DnsParams(check.address, check.port, check.name, *expected)
+        case TlsCheck():
+            return "tls", TlsParams(check.address, check.port, check.name or check.address)
         case NtpCheck():
             return "ntp", NtpParams(check.address, check.port)
         case PostgresqlCheck():
             return "postgresql", _postgresql(check)
-        case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():
-            return "ssh", _of_host(check, inventory.hosts[check.host])
 
 
 def _page(check: HttpCheck) -> HttpParams:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from monitor.alarms.book import Book, Circumstances, joined
 from monitor.alarms.patience import hold_s, waits_s
 from monitor.downtimes import Downtimes
-from monitor.metrics.estate import View, families
+from monitor.metrics.estate import families
+from monitor.metrics.sheet import View
 from monitor.poller import Poller
 from monitor.pulse import Pulse
 from monitor.record import Record
@@ -312,6 +313,7 @@ class Watch:
             history_failing=self._record is not None and bool(self._record.error),
             history_pending=0 if self._record is None else self._record.pending,
             parts_silent_s=self.pulse.silent_s(),
+            links=self._board.links(),
             loop_lag_s=self.pulse.worst_lag_s(),
             month=None if self.sla is None else self.sla.current,
             isolated=self._board.isolated,

@@ -33,7 +33,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from real_kit import missing, need
 
@@ -151,15 +151,16 @@ class NetnsEstate:
             finally:
                 _setns(before.fileno())
 
-    def spawn(self, host: Host, *command: str | Path, log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-        """Start a process inside; it is ended with the estate."""
+    def spawn(self, host: Host, *command: str | Path, log: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a process inside, its output going to the end of ``log``; it is ended with the estate."""
         place = f"--net={NAMESPACES / host.namespace}"
-        process = subprocess.Popen(
-            ["nsenter", place, *map(str, command)],
-            stdin=subprocess.DEVNULL,
-            stdout=log or subprocess.DEVNULL,
-            stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
-        )
+        with (log or Path(os.devnull)).open("ab") as output:
+            process = subprocess.Popen(
+                ["nsenter", place, *map(str, command)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         self._processes.append(process)
         return process
 

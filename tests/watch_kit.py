@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
-from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
+from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck, TlsCheck
 from monitor.inventory.dependencies import depends_on
 from monitor.inventory.read import read
 from monitor.metrics.vcenters import OF_A_VCENTER, OF_A_VM
@@ -191,6 +191,8 @@ def well(check: Check) -> Says:
         facts = {"load": "loaded", "active": "active", "sub": "running", "result": "success"}
     if isinstance(check, CertificateCheck):
         values["not_after_seconds"] = START + 90 * 86400
+    if isinstance(check, TlsCheck):
+        values["tls_not_after_seconds"] = START + 90 * 86400
     if isinstance(check, ClockCheck):
         values |= {"clock_offset_seconds": 0.001, "clock_uncertainty_seconds": 0.004}
         facts = {"synchronized": "yes"}

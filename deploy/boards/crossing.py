@@ -24,6 +24,7 @@ from deploy.boards.words import CROSSING, crossing_state
 HERE = 'crossing=~"$crossing"'
 LINK = f'{HERE}, operator=~"$operator"'
 NAME = "{{crossing}} {{link}}"
+ROUND_TRIPS = f"sum by (crossing, link, le) (rate(karaula_link_round_trip_seconds_bucket{{{LINK}}}[5m]))"
 LEFT = limits((0, ORANGE), (0.25, YELLOW), (0.5, GREEN), below=RED, unit="percentunit") | {"min": 0, "max": 1}
 
 BOARD = Board(
@@ -72,6 +73,68 @@ BOARD = Board(
             about="1 uses up exactly what 30 days allow; from 14.4 on people are called",
             min=0,
         ),
+        Row("What the replies tell"),
+        lines(
+            "Round trips: half, and 99 of 100",
+            (12, 8),
+            Ask(f"histogram_quantile(0.5, {ROUND_TRIPS})", f"{NAME}, half"),
+            Ask(f"histogram_quantile(0.99, {ROUND_TRIPS})", f"{NAME}, 99 of 100"),
+            unit="s",
+            min=0,
+        ),
+        lines(
+            "Lost on the way there, and back",
+            (12, 8),
+            Ask(
+                f"rate(karaula_link_lost_probes_total{{{LINK}}}[5m])"
+                f" / ignoring(way) group_left rate(karaula_link_judged_probes_total{{{LINK}}}[5m])",
+                f"{NAME} {{{{way}}}}",
+            ),
+            unit="percentunit",
+            about="needs a far end that numbers its own replies; docs/links.md",
+            min=0,
+        ),
+        lines(
+            "Answered in time",
+            (12, 8),
+            Ask(
+                f"rate(karaula_link_replies_total{{{LINK}}}[5m]) / rate(karaula_link_probes_total{{{LINK}}}[5m])", NAME
+            ),
+            unit="percentunit",
+            max=1,
+        ),
+        lines(
+            "Late, doubled and garbled replies in an hour",
+            (12, 8),
+            Ask(f"increase(karaula_link_late_replies_total{{{LINK}}}[1h])", f"{NAME} late"),
+            Ask(f"increase(karaula_link_duplicates_total{{{LINK}}}[1h])", f"{NAME} doubled"),
+            Ask(f"increase(karaula_link_garbled_total{{{LINK}}}[1h])", f"{NAME} garbled"),
+            unit="none",
+            min=0,
+        ),
+        lines(
+            "The way: TTL of the replies, and how often it changed in a day",
+            (12, 8),
+            Ask(f"karaula_link_reply_ttl{{{LINK}}}", f"{NAME} TTL"),
+            Ask(f"increase(karaula_link_path_changes_total{{{LINK}}}[1d])", f"{NAME} changes"),
+            unit="none",
+            min=0,
+        ),
+        lines(
+            "One-way times",
+            (12, 8),
+            Ask(f"karaula_link_one_way_seconds{{{LINK}}}", f"{NAME} {{{{way}}}}"),
+            unit="s",
+            about="needs a far end with a synchronized clock",
+            min=0,
+        ),
+        timeline(
+            "Which link carries the traffic, and who says so",
+            (12, 8),
+            Ask(f"karaula_crossing_traffic{{{HERE}}}", f"{NAME} by the {{{{evidence}}}}"),
+            UP_DOWN,
+        ),
+        stat("Routers that answer", (12, 8), Ask(f"karaula_router_up{{{HERE}}}", "{{crossing}}"), UP_DOWN),
         Row("History"),
         timeline("State, history", (24, 9), Ask(crossing_state(HERE), "{{crossing}}"), CROSSING),
         timeline("Links, history", (24, 9), Ask(f"karaula_link_up{{{LINK}}}", NAME), UP_DOWN),

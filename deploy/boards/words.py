@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploy.boards.panels import DARK_RED, GREEN, ORANGE, PURPLE, RED, YELLOW, Json, reading, states
 from monitor.metrics.estate import HEALTHS, SYSTEM_STATES
 from monitor.metrics.sensors import SENSOR_WORDS
-from monitor.status.reachability import CROSSING_STATES
+from monitor.status.crossings import CROSSING_STATES
 
 COLORS = {
     "ok": GREEN,

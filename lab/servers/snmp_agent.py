@@ -3,6 +3,10 @@
 A wrong community, another version or bytes that are no SNMP are met with silence, as RFC 3584 and every real agent do.
 When ``garbled`` says so the agent answers every request with noise of the right length. What the objects are worth is
 asked anew at each request.
+
+A border crossing's router is one too: it shows interfaces (IF-MIB), BGP sessions (BGP4-MIB), VRRP (VRRP-MIB). It is
+reached over the links themselves: with both of them cut it is silent. A link that is cut has its interface down and no
+session; traffic that was moved away from the primary leaves the link itself as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lab.identity import Identity
-from lab.plan import SensorPlan
+from lab.plan import RouterPlan, SensorPlan
 from lab.presence import Presence
 from lab.scenario import Estate, Server
 from lab.servers.ber import (
@@ -26,6 +30,7 @@ from lab.servers.ber import (
     OBJECT_IDENTIFIER,
     OCTET_STRING,
     SEQUENCE,
+    TIMETICKS,
     BadEncoding,
     Oid,
     Reader,
@@ -35,15 +40,24 @@ from lab.servers.ber import (
     encode,
     integer,
     object_identifier,
+    parse_oid,
+    text,
 )
 from lab.servers.listener import Datagram, UdpListener, always_alive
-from lab.servers.mib import Reading, agent_objects
+from lab.servers.mib import SYSTEM, Reading, agent_objects
 
 VERSION_2C = 1
 GET, GET_NEXT, RESPONSE, SET, GET_BULK = 0xA0, 0xA1, 0xA2, 0xA3, 0xA5
 NOT_WRITABLE = 17
 MAX_REPETITIONS = 64
 MAX_REPLY_BYTES = 1400  # RFC 3416 4.2.3: fewer repetitions rather than a datagram that must be split
+
+OPER_STATUS = (1, 3, 6, 1, 2, 1, 2, 2, 1, 8)
+BGP_STATE = (1, 3, 6, 1, 2, 1, 15, 3, 1, 2)
+VRRP_STATE = (1, 3, 6, 1, 2, 1, 68, 1, 3, 1, 3)
+IF_UP, IF_DOWN = 1, 2
+BGP_ACTIVE, BGP_ESTABLISHED = 3, 6
+VRRP_BACKUP, VRRP_MASTER = 2, 3
 
 Objects = Mapping[Oid, Value]
 Binding = tuple[Oid, Value]
@@ -151,12 +165,13 @@ class SnmpAgent:
 
 
 def servers(estate: Estate, identity: Identity) -> list[Server]:
-    """Build an agent for each address and port at which the inventory has sensors."""
+    """Build an agent for each address and port at which the inventory has sensors, and one for each router."""
     devices: dict[tuple[str, int], list[SensorPlan]] = {}
     for sensor in estate.plan.sensors.values():
         if sensor.source["protocol"] == "snmp":
             devices.setdefault((sensor.source["address"], sensor.source["port"]), []).append(sensor)
-    return [_agent(estate, identity, sensors) for sensors in devices.values()]
+    routers = [_router(estate, identity, router) for router in estate.plan.routers.values()]
+    return [*(_agent(estate, identity, sensors) for sensors in devices.values()), *routers]
 
 
 def _agent(estate: Estate, identity: Identity, sensors: Sequence[SensorPlan]) -> SnmpAgent:
@@ -176,6 +191,42 @@ def _agent(estate: Estate, identity: Identity, sensors: Sequence[SensorPlan]) ->
         presence=partial(estate.sensor_presence, sensors[0].key),
         garbled=lambda: any(estate.sensor(sensor.key).garbled for sensor in sensors),
     )
+
+
+def _router(estate: Estate, identity: Identity, router: RouterPlan) -> SnmpAgent:
+    return SnmpAgent(
+        router.address,
+        router.port,
+        identity.secret(router.community),
+        partial(_router_objects, estate, router, estate.now()),
+        presence=partial(_router_presence, estate, router),
+    )
+
+
+def _router_presence(estate: Estate, router: RouterPlan) -> Presence:
+    cut = all(estate.link(f"{router.crossing}/{which}").cut for which in ("primary", "backup"))
+    return Presence.DEAD if cut else Presence.ALIVE
+
+
+def _router_objects(estate: Estate, router: RouterPlan, began: float) -> Objects:
+    objects: dict[Oid, Value] = {
+        (*SYSTEM, 1, 0): text("Simulated border router of the lab"),
+        (*SYSTEM, 2, 0): object_identifier((1, 3, 6, 1, 4, 1, 8072, 3, 2, 10)),
+        (*SYSTEM, 3, 0): integer(int((estate.now() - began) * 100) % 2**32, TIMETICKS),
+        (*SYSTEM, 5, 0): text(router.crossing),
+    }
+    moved = estate.faults.active("move-traffic", router.crossing)
+    for which, (interface, peer) in router.links.items():
+        cut = estate.link(f"{router.crossing}/{which}").cut
+        away = cut or (moved and which == "primary")
+        if interface is not None:
+            objects[*OPER_STATUS, interface] = integer(IF_DOWN if cut else IF_UP)
+        if peer is not None:
+            objects[*BGP_STATE, *parse_oid(peer)] = integer(BGP_ACTIVE if away else BGP_ESTABLISHED)
+    if router.vrrp is not None:
+        away = moved or estate.link(f"{router.crossing}/primary").cut
+        objects[*VRRP_STATE, *parse_oid(router.vrrp)] = integer(VRRP_BACKUP if away else VRRP_MASTER)
+    return objects
 
 
 def _bindings(contents: bytes) -> tuple[Binding, ...]:

@@ -1,4 +1,4 @@
-"""The far end of a rented link: a STAMP Session-Reflector (RFC 8762), stateless and unauthenticated.
+"""The far end of a rented link: a STAMP Session-Reflector (RFC 8762), stateful and unauthenticated.
 
 A link that is cut answers nothing; delay is added to the round trip, half on each way, so that the timestamps inside
 the packet tell the same story as the clock outside; loss is drawn from a generator that the reflector's seed fixes.
@@ -24,6 +24,8 @@ PACKET_BYTES = 44
 SENDER = struct.Struct("!IQH")
 # RFC 8762 4.3.1: sequence, timestamp, error estimate, MBZ, receive timestamp, the sender's three, MBZ, its TTL, MBZ.
 REFLECTED = struct.Struct("!IQH2xQIQH2xB3x")
+MOST_SESSIONS = 1000
+WAY_THERE = 0.5  # the part of what is lost that is lost on the way there
 ERROR_ESTIMATE = 0x8001  # RFC 4656 4.1.2: synchronized, NTP format, scale 0, multiplier 1 (which must not be 0)
 
 
@@ -33,6 +35,7 @@ class StampReflector:
     def __init__(self, address: str, port: int, link: Callable[[], LinkState], seed: str) -> None:
         self._link = link
         self._random = random.Random(seed)
+        self._counts: dict[tuple[str, int], int] = {}  # RFC 8762 4.3: a stateful reflector numbers its packets itself
         self._listener = UdpListener(address, port, self._reflect)
 
     @property
@@ -57,11 +60,22 @@ class StampReflector:
             return None
         lost = self._random.random() * 100 < link.loss_percent
         delay_s = max(link.rtt_ms + self._random.uniform(-link.jitter_ms, link.jitter_ms), 0) / 1000
+        if lost and self._random.random() < WAY_THERE:
+            return None
+        number = self._number(datagram.sender)
         if lost:
             return None
-        reply = reflect(datagram.payload, datagram.ttl, time.time() + delay_s / 2)
+        reply = reflect(datagram.payload, datagram.ttl, time.time() + delay_s / 2, number)
         asyncio.get_running_loop().call_later(delay_s, self._deliver, reply, datagram)
         return None
+
+    def _number(self, sender: tuple[str, int]) -> int:
+        """Return the number of the next packet to ``sender``; the oldest sessions are forgotten."""
+        number = self._counts.pop(sender, 0)
+        self._counts[sender] = (number + 1) % 2**32
+        if len(self._counts) > MOST_SESSIONS:
+            del self._counts[next(iter(self._counts))]
+        return number
 
     def _deliver(self, reply: bytes, datagram: Datagram) -> None:
         if not self._link().cut:
@@ -76,15 +90,15 @@ def servers(estate: Estate, identity: Identity) -> list[Server]:  # noqa: ARG001
     ]
 
 
-def reflect(packet: bytes, ttl: int, now: float) -> bytes:
+def reflect(packet: bytes, ttl: int, now: float, number: int) -> bytes:
     """Build the reflected packet for ``packet`` (44 bytes or more), received and sent back at Unix time ``now``.
 
-    The stateless reflector repeats the sender's sequence number; what follows the base packet is returned unchanged.
+    ``number`` is the reflector's own; what follows the base packet is returned unchanged.
     """
     sequence, sent_at, sender_estimate = SENDER.unpack_from(packet)
     stamp = ntp_timestamp(now)
     base = REFLECTED.pack(
-        sequence, stamp, ERROR_ESTIMATE, stamp, sequence, sent_at, sender_estimate, min(max(ttl, 0), 255)
+        number, stamp, ERROR_ESTIMATE, stamp, sequence, sent_at, sender_estimate, min(max(ttl, 0), 255)
     )
     return base + packet[PACKET_BYTES:]
 

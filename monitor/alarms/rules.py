@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from monitor.status.crossings import CUT_OFF, DEGRADED, ON_BACKUP, REDUNDANCY_LOST
 from monitor.status.evaluate import UNTRUSTED
-from monitor.status.reachability import CUT_OFF, ON_BACKUP, REDUNDANCY_LOST, SPLIT_BRAIN
+from monitor.status.reachability import SPLIT_BRAIN
 from monitor.status.sensor import LOW_BATTERY, ON_BATTERY, SENSOR_FAULT
 from monitor.status.state import Health
 
@@ -45,11 +46,14 @@ RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
         (Health.DOWN, CUT_OFF): Call("crossing-cut-off", "critical"),
         (Health.DEGRADED, ON_BACKUP): Call("crossing-on-backup", "warning"),
         (Health.DEGRADED, REDUNDANCY_LOST): Call("redundancy-lost", "warning"),
+        (Health.DEGRADED, DEGRADED): Call("crossing-degraded", "warning"),
     },
     "link": {
         (Health.DOWN, ""): Call("link-down", "warning"),
         (Health.DEGRADED, ""): Call("link-degraded", "warning"),
     },
+    "router": {(Health.DOWN, ""): Call("router-down", "warning")},
+    "path": {(Health.DOWN, ""): Call("path-down", "warning")},
     "vcenter": {
         (Health.DOWN, ""): Call("vcenter-down", "critical"),
         (Health.DEGRADED, ""): Call("vcenter-degraded", "warning"),

@@ -11,6 +11,7 @@ import base64
 import binascii
 import ipaddress
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dns.asyncbackend
@@ -60,6 +61,32 @@ async def query_a(address: str, port: int, fqdn: str, timeout_s: float) -> tuple
     if answer is None:
         raise NotFound(f"DNS server {address}:{port} has no address of {fqdn}")
     return tuple(sorted((item.address for item in answer), key=ipaddress.ip_address)), int(answer.ttl)
+
+
+@dataclass(frozen=True, slots=True)
+class DnsReply:
+    """What a server said: its response code (``NOERROR``), and the records of the kind asked for, as ``normal``."""
+
+    rcode: str
+    records: tuple[str, ...]
+
+
+def normal(record: str) -> str:
+    """Return a record's text in the form in which two of them are compared: no quotes, case or last dot."""
+    return record.strip().replace('"', "").rstrip(".").lower()
+
+
+async def question(
+    address: str, port: int, name: str, record: str, timeout_s: float, *, recursive: bool = False
+) -> DnsReply:
+    """Ask for the ``record`` (``A``, ``MX``, …) of ``name``; any response code is an answer.
+
+    Raises Refused (not a name that can be asked for), Unreachable, DeadlineExceeded, SessionLost, GarbledReply.
+    """
+    kind = dns.rdatatype.from_text(record)
+    reply = await _exchange(address, port, name, kind, timeout_s, recursive=recursive)
+    found = {normal(item.to_text()) for records in reply.answer if records.rdtype == kind for item in records}
+    return DnsReply(dns.rcode.to_text(reply.rcode()), tuple(sorted(found)))
 
 
 async def soa_serial(address: str, port: int, zone: str, timeout_s: float) -> int:
@@ -126,9 +153,18 @@ async def _connect(address: str, port: int, where: str) -> Any:
 async def _ask(
     address: str, port: int, name: str, kind: dns.rdatatype.RdataType, timeout_s: float
 ) -> dns.message.Message:
+    reply = await _exchange(address, port, name, kind, timeout_s)
+    _check(reply, f"DNS server {address}:{port}", name)
+    return reply
+
+
+async def _exchange(
+    address: str, port: int, name: str, kind: dns.rdatatype.RdataType, timeout_s: float, *, recursive: bool = False
+) -> dns.message.Message:
     where = f"DNS server {address}:{port}"
+    flags = dns.flags.RD if recursive else 0  # no recursion desired: this server's own word
     try:
-        query = dns.message.make_query(name, kind, flags=0)  # no recursion desired: this server's own word
+        query = dns.message.make_query(name, kind, flags=flags)
     except dns.exception.DNSException as error:
         raise Refused(f"{where} cannot be asked for '{name}': {error}") from error
     try:
@@ -137,7 +173,6 @@ async def _ask(
             reply = await _heard(_both_ways(query, numeric, port, timeout_s / SENDS), where)
     except TimeoutError as error:
         raise DeadlineExceeded(f"{where} did not answer in time") from error
-    _check(reply, where, name)
     return reply
 
 

@@ -16,6 +16,7 @@ from monitor.yamlfile import dotted, shorten
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
+    from monitor.inventory.crossings import PathMark, PathSignature, Router
     from monitor.inventory.model import Inventory
     from monitor.problem import Problem
     from monitor.yamlfile import Document, Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MOVES = frozenset({"failover", "failback", "switchover"})
 
 _MANY = 200  # orphans; comparing more of them with one another takes long and helps nobody
+_CLEARLY = 1.5  # times: round trips closer to one another tell nothing
 
 
 def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
@@ -33,6 +35,7 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
     yield from agreement_systems.check(inventory, document)
     yield from agreement_vcenters.check(inventory, document)
     yield from _crossings(inventory, document)
+    yield from _paths(inventory, document)
     yield from agreement_sensors.check(inventory, document)
     yield from _endpoints(inventory, document)
     yield from _calendar(inventory, document)
@@ -122,6 +125,9 @@ def _listed(inventory: Inventory) -> Iterator[tuple[str, str, int, Path]]:
         for name, link in (("primary", pair.primary), ("backup", pair.backup)):
             transport, port = ("udp", link.port) if link.probe == "stamp" else ("icmp", 0)
             yield transport, link.far_end, port, ("links", key, name, "far_end")
+    for key, crossing in inventory.crossings.items():
+        if crossing.router is not None:
+            yield "udp", crossing.router.address, crossing.router.port, ("crossings", key, "router", "address")
     for key, sensor in inventory.sensors.items():
         source = sensor.source
         transport = "udp" if source.protocol == "snmp" else "tcp"
@@ -153,3 +159,51 @@ def _notify(inventory: Inventory, document: Document) -> Iterator[Problem]:
     for name in ("mail_from", "mail_to"):
         if not getattr(notify, name):
             yield document.problem(("notify",), f"'{name}' is missing", "mail_server needs it", "key")
+
+
+def _paths(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    """Each router or path of a crossing must be able to tell which link carries the traffic."""
+    for key, crossing in inventory.crossings.items():
+        if crossing.router is not None:
+            yield from _router_tells(("crossings", key, "router"), crossing.router, document)
+        if crossing.path is not None:
+            yield from _path_tells(("crossings", key, "path"), crossing.path, document)
+
+
+def _router_tells(path: Path, router: Router, document: Document) -> Iterator[Problem]:
+    given = [name for name in ("primary", "backup") if getattr(router, name) is not None]
+    if router.vrrp is not None and given:
+        message = f"'{given[0]}' and 'vrrp' cannot stand together"
+        hint = "either the links of one router, or who is VRRP master"
+        yield document.problem((*path, given[0]), message, hint, "key")
+        return
+    if router.vrrp is None and len(given) < 2:  # noqa: PLR2004 - primary and backup
+        missing = "backup" if given == ["primary"] else "primary"
+        hint = "a router tells by primary and backup, or by vrrp"
+        yield document.problem(path, f"'{missing}' is missing", hint, "key")
+        return
+    for name in given:
+        link = getattr(router, name)
+        if link.interface is None and link.bgp_peer is None:
+            hint = "give its interface or its bgp_peer, or both"
+            yield document.problem((*path, name), "nothing tells whether this link can be used", hint, "key")
+    if router.primary is not None and router.primary == router.backup:
+        yield document.problem((*path, "backup"), "the same as primary: they cannot be told apart", at="key")
+
+
+def _path_tells(path: Path, signature: PathSignature, document: Document) -> Iterator[Problem]:
+    for name in ("primary", "backup"):
+        mark: PathMark = getattr(signature, name)
+        if mark.reply_ttl is None and mark.rtt_ms is None:
+            hint = "give its reply_ttl or its rtt_ms, or both"
+            yield document.problem((*path, name), "nothing tells this path from another", hint, "key")
+            return
+    first, second = signature.primary, signature.backup
+    if first.reply_ttl is not None and second.reply_ttl is not None and first.reply_ttl != second.reply_ttl:
+        return
+    if first.rtt_ms is not None and second.rtt_ms is not None:
+        low, high = sorted((first.rtt_ms, second.rtt_ms))
+        if high >= _CLEARLY * low:
+            return
+    hint = f"their reply_ttl must differ, or one rtt_ms be {_CLEARLY:g} times the other"
+    yield document.problem((*path, "backup"), "too like primary: they cannot be told apart", hint, "key")

@@ -1,15 +1,16 @@
-"""Checks of services that are asked in their own protocol: PostgreSQL's replication, NTP."""
+"""Checks of services that are asked in their own protocol: PostgreSQL's replication, NTP, names, certificates."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from monitor.inventory.checks_hosts import Limits
-from monitor.inventory.values import Host, Key, Port, Reference, Seconds, Text, Whole
+from monitor.inventory.checks_hosts import Days, Limits
+from monitor.inventory.values import Flag, Host, Key, Model, Port, Reference, Seconds, Text, Whole
 
 GIB = 1024**3
+NAME = r"^[A-Za-z0-9_.*-]{1,253}$"
 
 Count = Annotated[Whole, Field(ge=0, le=100)]
 Bytes = Annotated[Whole, Field(gt=0, le=2**60)]
@@ -51,4 +52,46 @@ class NtpCheck(Limits):
     max_stratum: Annotated[Whole, Field(ge=1, le=15)] = Field(15, description="a higher one is degraded")
 
 
-ServiceCheck = PostgresqlCheck | NtpCheck
+class DnsCheck(Model):
+    """A DNS server must give the answer that is expected of it."""
+
+    probe: Literal["dns"]
+    site: Key
+    address: Host = Field(description="the server that is asked, not the name")
+    port: Port = 53
+    name: Annotated[str, Field(pattern=NAME)]
+    record: Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"] = "A"
+    expect: tuple[Text, ...] = Field(
+        (), max_length=100, description="exactly these records, in any order; left out: any, but at least one"
+    )
+    rcode: Literal["NOERROR", "NXDOMAIN", "REFUSED"] = Field(
+        "NOERROR", description="NXDOMAIN where the name must not be there, REFUSED where the server must not tell us"
+    )
+    recursive: Flag = Field(default=False, description="true for a resolver; else the server's own word is asked for")
+
+    @model_validator(mode="after")
+    def _expects_what_can_be(self) -> Self:
+        if self.expect and self.rcode != "NOERROR":
+            raise ValueError(f"nothing can be expected of an answer {self.rcode}; leave out expect or rcode")
+        return self
+
+
+class TlsCheck(Model):
+    """A server's certificate must be trusted, be its own and not end soon."""
+
+    probe: Literal["tls"]
+    site: Key
+    address: Host
+    port: Port = 443
+    name: Host | None = Field(None, description="the name that it must be for, where that is not the address")
+    warn_days: Days = 30
+    alarm_days: Days = 7
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.alarm_days >= self.warn_days:
+            raise ValueError(f"alarm_days must be less than warn_days ({self.warn_days:g}), found {self.alarm_days:g}")
+        return self
+
+
+ServiceCheck = PostgresqlCheck | NtpCheck | DnsCheck | TlsCheck

@@ -45,8 +45,12 @@ def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
         found[f"system/{key}"] = ()
         for site, deployment in system.sites.items():
             found |= _deployment(key, site, deployment, inventory)
-    for key in inventory.crossings:
+    for key, crossing in inventory.crossings.items():
         found[f"crossing/{key}"] = ()
+        if crossing.router is not None:
+            found[f"router/{key}"] = ()
+        if crossing.path is not None:
+            found[f"path/{key}"] = ()
         found[f"link/{key}/primary"] = ()
         found[f"link/{key}/backup"] = ()
     found |= {f"vote/{key}": () for key in inventory.votes}
@@ -60,7 +64,8 @@ def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
 def any_of(inventory: Inventory) -> Mapping[str, tuple[tuple[str, ...], ...]]:
     """Return the sets of subjects of which each subject needs one: all of a set, when down, explain that it is.
 
-    These are the tiers of several VMs behind a front; ``groups`` of the inventory are subjects of their own.
+    These are the tiers of several VMs behind a front and the two links to a crossing's router; ``groups`` of the
+    inventory are subjects of their own.
     """
     found: dict[str, tuple[tuple[str, ...], ...]] = {}
     for key, system in inventory.systems.items():
@@ -69,6 +74,9 @@ def any_of(inventory: Inventory) -> Mapping[str, tuple[tuple[str, ...], ...]]:
             found[f"front/{key}/{site}"] = tuple(
                 tuple(f"vm/{deployment.vcenter}/{vm}" for vm in tier) for tier in tiers
             )
+    for key in inventory.crossings:
+        for subject in (f"router/{key}", f"path/{key}"):
+            found[subject] = ((f"link/{key}/primary", f"link/{key}/backup"),)
     return MappingProxyType(found)
 
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from monitor.inventory.checks_hosts import PATH, UNIT
 from monitor.inventory.checks_http import FIELD
-from monitor.inventory.values import HOST, KEY, OID, PAGE, REFERENCE, SUBJECT
+from monitor.inventory.checks_services import NAME
+from monitor.inventory.values import HOST, IPV4, KEY, OID, PAGE, REFERENCE, SUBJECT, VRRP_INSTANCE
 from monitor.problem import Problem, did_you_mean
 from monitor.yamlfile import describe, resolve, shorten
 
@@ -60,6 +61,9 @@ _FORMS: Mapping[str, str] = {
     HOST: "expected a host name or an address",
     REFERENCE: "expected the file name of a credential, never the secret itself",
     OID: "expected an OID such as 1.3.6.1.2.1.33.1.2.4.0",
+    IPV4: "expected an IPv4 address",
+    VRRP_INSTANCE: "expected the interface's index and the VRID, such as 2.10",
+    NAME: "expected a DNS name",
     PAGE: "expected a path that starts with '/'",
     SUBJECT: "expected a subject such as system/ncts or link/tabanovce/backup",
     PATH: "expected an absolute path without spaces",

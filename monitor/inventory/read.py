@@ -98,6 +98,13 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
             yield ("checks", key, "credential"), check.credential
         if isinstance(check, HttpCheck) and check.login is not None:
             yield ("checks", key, "login", "credential"), check.login.credential
+    yield from _of_routers(inventory)
+
+
+def _of_routers(inventory: Inventory) -> Iterator[tuple[Path, str]]:
+    for key, crossing in inventory.crossings.items():
+        if crossing.router is not None:
+            yield ("crossings", key, "router", "community"), crossing.router.community
 
 
 def _references_of_sensors(inventory: Inventory) -> Iterator[tuple[Path, str]]:

@@ -23,6 +23,8 @@ SECTIONS = {
     "database": "systems",
     "crossing": "crossings",
     "link": "links",
+    "router": "crossings",
+    "path": "crossings",
     "sensor": "sensors",
     "vote": "votes",
     "check": "checks",

@@ -12,6 +12,8 @@ KEY = r"^[a-z][a-z0-9-]{0,62}$"
 HOST = r"^[A-Za-z0-9.:_-]+$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 OID = r"^1(\.[0-9]+){2,60}$"
+IPV4 = r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])$"
+VRRP_INSTANCE = r"^[0-9]{1,10}\.[0-9]{1,3}$"
 PAGE = r"^/[!-~]{0,500}$"
 SUBJECT = r"^[a-z]+/[!-~]{1,200}$"
 
@@ -40,9 +42,12 @@ AlarmName = Literal[
     "site-down",
     "crossing-cut-off",
     "crossing-on-backup",
+    "crossing-degraded",
     "redundancy-lost",
     "link-down",
     "link-degraded",
+    "router-down",
+    "path-down",
     "vcenter-down",
     "vcenter-degraded",
     "vm-down",

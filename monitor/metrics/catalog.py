@@ -23,7 +23,7 @@ class Metric:
     """One metric. ``unit`` is the last word of the name (before ``_total``), empty where there is none."""
 
     name: str
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "histogram"]
     unit: str
     labels: tuple[str, ...]
     help: str
@@ -43,7 +43,11 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric with its samples: label values in the order of ``metric.labels``, and the value."""
+    """A metric with its samples: label values in the order of ``metric.labels``, and the value.
+
+    A histogram's label values end in one word more: a bucket's upper bound as it is written (``0.005``, ``+Inf``),
+    ``count`` or ``sum``.
+    """
 
     metric: Metric
     samples: tuple[tuple[tuple[str, ...], float], ...]
@@ -55,6 +59,10 @@ def _gauge(name: str, unit: str, labels: str, text: str) -> Metric:
 
 def _counter(name: str, unit: str, labels: str, text: str) -> Metric:
     return Metric(name, "counter", unit, tuple(labels.split()), text)
+
+
+def _histogram(name: str, unit: str, labels: str, text: str) -> Metric:
+    return Metric(name, "histogram", unit, tuple(labels.split()), text)
 
 
 # -- every subject
@@ -109,12 +117,50 @@ CROSSING_STATE = _gauge(
     "karaula_crossing_state",
     "",
     "crossing state",
-    "1 for the state of the crossing: primary, on-backup, redundancy-lost, cut-off, unknown",
+    "1 for the state of the crossing: primary, on-backup, redundancy-lost, degraded, flapping, cut-off, unknown",
 )
 LINK_UP = _gauge("karaula_link_up", "", "crossing link operator", "1 if the link carries traffic, else 0")
 LINK_RTT = _gauge("karaula_link_rtt_seconds", "seconds", "crossing link operator", "Mean round trip to the far end")
 LINK_JITTER = _gauge("karaula_link_jitter_seconds", "seconds", "crossing link operator", "Variation of the round trip")
 LINK_LOSS = _gauge("karaula_link_loss_ratio", "ratio", "crossing link operator", "Part of the probes that was lost")
+LINK_TTL = _gauge(
+    "karaula_link_reply_ttl", "", "crossing link operator", "TTL of the replies: another one, another way"
+)
+LINK_ONE_WAY = _gauge(
+    "karaula_link_one_way_seconds",
+    "seconds",
+    "crossing link operator way",
+    "Smallest time forward (there) or backward; only where the far end has a synchronized clock",
+)
+LINK_RTTS = _histogram(
+    "karaula_link_round_trip_seconds", "seconds", "crossing link operator", "Every round trip to the far end"
+)
+LINK_PROBES = _counter("karaula_link_probes_total", "", "crossing link operator", "Probes sent to the far end")
+LINK_REPLIES = _counter("karaula_link_replies_total", "", "crossing link operator", "Replies that came in time")
+LINK_LATE = _counter(
+    "karaula_link_late_replies_total", "", "crossing link operator", "Replies that came after their deadline: not lost"
+)
+LINK_DUPLICATES = _counter("karaula_link_duplicates_total", "", "crossing link operator", "Replies that came twice")
+LINK_GARBLED = _counter("karaula_link_garbled_total", "", "crossing link operator", "Replies that were no replies")
+LINK_JUDGED = _counter(
+    "karaula_link_judged_probes_total", "", "crossing link operator", "Probes of which it is known where they were lost"
+)
+LINK_LOST = _counter(
+    "karaula_link_lost_probes_total", "", "crossing link operator way", "Judged probes lost forward (there) or backward"
+)
+LINK_PATH_CHANGES = _counter(
+    "karaula_link_path_changes_total",
+    "",
+    "crossing link operator",
+    "How often the replies' TTL changed: another way",
+)
+CROSSING_TRAFFIC = _gauge(
+    "karaula_crossing_traffic",
+    "",
+    "crossing link evidence",
+    "1 if the link carries the crossing's traffic, else 0; by the router, or (weak evidence) by the path",
+)
+ROUTER_UP = _gauge("karaula_router_up", "", "crossing", "1 if the crossing's router answers, else 0")
 LINK_SLA_RTT = _gauge("karaula_link_sla_rtt_seconds", "seconds", "crossing link operator", "Agreed round trip")
 LINK_SLA_LOSS = _gauge("karaula_link_sla_loss_ratio", "ratio", "crossing link operator", "Agreed loss")
 LINK_SLA_AVAILABILITY = _gauge(

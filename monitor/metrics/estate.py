@@ -6,104 +6,30 @@ times stay. Everything here is arithmetic over what was observed before.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
 from monitor.metrics import checks, sensors, sla, vcenters
-from monitor.metrics.catalog import Family
-from monitor.status.evaluate import sla_of
-from monitor.status.reachability import CROSSING_STATES, SPLIT_BRAIN, UNKNOWN, UP, Seen, lag
+from monitor.metrics.links import crossings
+from monitor.metrics.sheet import Sheet
+from monitor.status.reachability import SPLIT_BRAIN, UP, Seen, lag
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from monitor.inventory.model import Inventory
-    from monitor.metrics.catalog import Metric
-    from monitor.notify import ChannelStats
-    from monitor.probe import Observation
-    from monitor.sla.document import MonthPart
-    from monitor.status.alarm import Alarm
-    from monitor.status.source import SourceStats
-    from monitor.status.state import Status
+    from monitor.metrics.catalog import Family
+    from monitor.metrics.sheet import View
 
 HEALTHS = tuple(health.value for health in Health)
 SYSTEM_STATES = ("ok", "degraded", "down", SPLIT_BRAIN, "unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything that ``families`` shows; ``good`` holds the newest OK observation of each subject.
-
-    Nothing in it changes any more: it is rendered in a thread of its own while the watch goes on. ``skipped`` counts by
-    subject and kind of probe, ``covered`` are the subjects in planned downtime.
-    """
-
-    inventory: Inventory
-    statuses: Mapping[str, Status]
-    good: Mapping[str, Observation]
-    alarms: tuple[Alarm, ...]
-    raised_total: Mapping[str, int]
-    sources: tuple[SourceStats, ...]
-    skipped: Mapping[tuple[str, str], int]
-    channels: tuple[ChannelStats, ...]
-    started_at: float
-    evaluated_at: float
-    history_failing: bool
-    history_pending: int
-    parts_silent_s: Mapping[str, float]
-    loop_lag_s: float | None
-    month: MonthPart | None
-    isolated: str = ""
-    flapping: frozenset[str] = frozenset()
-    covered: frozenset[str] = frozenset()
-
-
-class _Sheet:
-    """Samples by metric, while they are gathered."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self._samples: dict[Metric, list[tuple[tuple[str, ...], float]]] = defaultdict(list)
-
-    def add(self, metric: Metric, labels: tuple[str, ...], value: float | None) -> None:
-        if value is not None:
-            self._samples[metric].append((labels, float(value)))
-
-    def states(self, metric: Metric, labels: tuple[str, ...], words: Iterable[str], present: str) -> None:
-        samples = self._samples[metric]
-        for word in words:
-            samples.append(((*labels, word), 1.0 if word == present else 0.0))
-
-    def up(self, metric: Metric, labels: tuple[str, ...], subject: str) -> bool:
-        """Add 1 or 0 unless it is not known; return whether the subject is up."""
-        status = self.view.statuses.get(subject)
-        if status is None or status.health is Health.UNKNOWN:
-            return False
-        is_up = status.health in UP
-        self.add(metric, labels, 1.0 if is_up else 0.0)
-        return is_up
-
-    def value(self, metric: Metric, labels: tuple[str, ...], subject: str, name: str, scale: float = 1.0) -> None:
-        """Add a value of the newest OK observation."""
-        observation = self.view.good.get(subject)
-        found = observation.values.get(name) if observation is not None else None
-        self.add(metric, labels, None if found is None else found * scale)
-
-    def families(self) -> list[Family]:
-        order = {metric: place for place, metric in enumerate(m.METRICS)}
-        return [Family(metric, tuple(self._samples[metric])) for metric in sorted(self._samples, key=order.__getitem__)]
-
-
 def families(view: View) -> list[Family]:
-    """Return every family that has samples, in the catalogue's order, service levels last."""
-    sheet = _Sheet(view)
+    """Return every family that has samples, in the catalogue's order."""
+    sheet = Sheet(view)
     _subjects(sheet)
     _systems(sheet)
-    _crossings(sheet)
+    crossings(sheet)
     _places(sheet)
     for sample in vcenters.samples(view.inventory, view.statuses, view.good):
         sheet.add(*sample)
@@ -113,7 +39,7 @@ def families(view: View) -> list[Family]:
     return [*sheet.families(), *sla.families(view.month)]
 
 
-def _subjects(sheet: _Sheet) -> None:
+def _subjects(sheet: Sheet) -> None:
     for subject, status in sheet.view.statuses.items():
         sheet.states(m.SUBJECT_STATUS, (subject,), HEALTHS, status.health.value)
         sheet.add(m.SUBJECT_SEEN, (subject,), status.seen_at)
@@ -123,7 +49,7 @@ def _subjects(sheet: _Sheet) -> None:
             sheet.value(m.TLS_NOT_AFTER, (subject,), subject, "tls_not_after_seconds")
 
 
-def _systems(sheet: _Sheet) -> None:
+def _systems(sheet: Sheet) -> None:
     view = sheet.view
     seen = Seen(view.statuses, view.good)
     for key, system in view.inventory.systems.items():
@@ -147,26 +73,7 @@ def _systems(sheet: _Sheet) -> None:
             sheet.add(m.DATABASE_LAG, (key,), lag(key, system, status.detail, seen))
 
 
-def _crossings(sheet: _Sheet) -> None:
-    view = sheet.view
-    for key, pair in view.inventory.links.items():
-        detail = view.statuses[f"crossing/{key}"].detail or UNKNOWN
-        sheet.states(m.CROSSING_STATE, (key,), CROSSING_STATES, detail)
-        for which, link in (("primary", pair.primary), ("backup", pair.backup)):
-            labels, subject = (key, which, link.operator), f"link/{key}/{which}"
-            if sheet.up(m.LINK_UP, labels, subject):
-                sheet.value(m.LINK_RTT, labels, subject, "rtt_seconds")
-                sheet.value(m.LINK_JITTER, labels, subject, "jitter_seconds")
-                sheet.value(m.LINK_LOSS, labels, subject, "loss_ratio")
-            elif view.statuses[subject].health is Health.DOWN:
-                sheet.add(m.LINK_LOSS, labels, 1.0)
-            sla = sla_of(view.inventory, key, which)
-            sheet.add(m.LINK_SLA_RTT, labels, sla.rtt_ms / 1000)
-            sheet.add(m.LINK_SLA_LOSS, labels, sla.loss_percent / 100)
-            sheet.add(m.LINK_SLA_AVAILABILITY, labels, sla.availability_percent / 100)
-
-
-def _places(sheet: _Sheet) -> None:
+def _places(sheet: Sheet) -> None:
     view = sheet.view
     inventory = view.inventory
     for key in inventory.sites:
@@ -183,13 +90,13 @@ def _places(sheet: _Sheet) -> None:
         sheet.add(*sample)
 
 
-def _sensors(sheet: _Sheet) -> None:
+def _sensors(sheet: Sheet) -> None:
     view = sheet.view
     for sample in sensors.samples(view.inventory, view.statuses, view.good):
         sheet.add(*sample)
 
 
-def _alarms(sheet: _Sheet) -> None:
+def _alarms(sheet: Sheet) -> None:
     for alarm in sheet.view.alarms:
         labels = (alarm.name, alarm.subject, alarm.severity)
         sheet.add(m.ALARM_ACTIVE, labels, 1.0)
@@ -206,7 +113,7 @@ def _alarms(sheet: _Sheet) -> None:
             sheet.add(metric, (subject,), 1.0)
 
 
-def _itself(sheet: _Sheet) -> None:
+def _itself(sheet: Sheet) -> None:
     view = sheet.view
     for source in view.sources:
         labels = (source.source,)

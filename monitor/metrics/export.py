@@ -25,6 +25,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 MOST_STRAY_LINES = 10_000
 NAME = "application/openmetrics-text"
 VERSIONS = (";version=1.0.0", ";version=0.0.1")  # the second is what older Prometheus servers called the first
+WHOLE = ("count", "sum")  # of a histogram: the samples that are no buckets
 QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
@@ -41,7 +42,7 @@ class SnapshotCollector(Collector):
             described = family.metric
             metric = ClientMetric(_stem(described), described.help, described.kind, described.unit)
             for labels, value in family.samples:
-                metric.add_sample(described.name, dict(zip(described.labels, labels, strict=True)), value + 0.0)
+                metric.add_sample(_name(described, labels), dict(_pairs(described, labels)), value + 0.0)
             yield metric
 
 
@@ -141,10 +142,25 @@ def _head(metric: Metric, *, openmetrics: bool) -> list[str]:
 
 
 def _series(metric: Metric, labels: tuple[str, ...]) -> str:
-    if not labels:
+    name, pairs = _name(metric, labels), sorted(_pairs(metric, labels))
+    if not pairs:
+        return name
+    return name + "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in pairs) + "}"
+
+
+def _name(metric: Metric, labels: tuple[str, ...]) -> str:
+    """Return a sample's name; a histogram has three kinds of samples."""
+    if metric.kind != "histogram":
         return metric.name
-    pairs = sorted(zip(metric.labels, labels, strict=True))
-    return metric.name + "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in pairs) + "}"
+    return f"{metric.name}_{labels[-1] if labels[-1] in WHOLE else 'bucket'}"
+
+
+def _pairs(metric: Metric, labels: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Return a sample's labels with their values; a bucket's bound is one of them."""
+    if metric.kind != "histogram":
+        return zip(metric.labels, labels, strict=True)
+    names = metric.labels if labels[-1] in WHOLE else (*metric.labels, "le")
+    return zip(names, labels[: len(names)], strict=True)
 
 
 def _escape(value: str) -> str:

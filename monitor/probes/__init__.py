@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from monitor.probes.dns import DnsProbe
 from monitor.probes.http import HttpProbe
 from monitor.probes.icmp import IcmpProbe
 from monitor.probes.modbus import ModbusProbe
@@ -12,10 +13,12 @@ from monitor.probes.ntp import NtpProbe
 from monitor.probes.nut import NutProbe
 from monitor.probes.postgresql import PostgresqlProbe
 from monitor.probes.redfish import RedfishProbe
+from monitor.probes.router import RouterProbe
 from monitor.probes.snmp import SnmpProbe
 from monitor.probes.ssh import SshProbe
 from monitor.probes.stamp import StampProbe
 from monitor.probes.tcp import TcpProbe
+from monitor.probes.tls import TlsProbe
 from monitor.probes.vsphere import VsphereProbe
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from monitor.probe import Probe
 
 PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
+    "dns": DnsProbe,
     "http": HttpProbe,
     "icmp": IcmpProbe,
     "modbus": ModbusProbe,
@@ -32,9 +36,11 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "nut": NutProbe,
     "postgresql": PostgresqlProbe,
     "redfish": RedfishProbe,
+    "router": RouterProbe,
     "snmp": SnmpProbe,
     "ssh": SshProbe,
     "stamp": StampProbe,
     "tcp": TcpProbe,
+    "tls": TlsProbe,
     "vsphere": VsphereProbe,
 }

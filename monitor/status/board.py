@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from monitor.inventory.dependencies import Ties, ties
 from monitor.probe import Answer
 from monitor.status import flapping
+from monitor.status.crossings import crossing, steadied
 from monitor.status.evaluate import judge
 from monitor.status.hysteresis import Memory, Rules, expired, judged, unseen
 from monitor.status.isolation import ISOLATED
 from monitor.status.reachability import UP, Doubt, Seen, composites, settle
 from monitor.status.sight import COMPOSITES, INSIDE_A_VCENTER, Sight
 from monitor.status.state import Flip, Health, Status
+from monitor.status.totals import LinkTotals
 from monitor.status.trend import Trends
 
 if TYPE_CHECKING:
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
     from monitor.inventory.model import Inventory
     from monitor.probe import Observation
     from monitor.status.hysteresis import Judgement
+    from monitor.status.totals import Totals
 
 GONE = "no longer in the inventory"
 LISTED = frozenset(  # kinds whose every subject the inventory names; a VM may also be one that only its vCenter knows
     {"site", "system", "crossing", "vcenter", "host", "front", "database", "link", "sensor", "dns", "power", "check"}
-    | {"group", "anchor", "vote"}
+    | {"group", "anchor", "vote", "router", "path"}
 )
 
 
@@ -88,6 +91,8 @@ class Board:
         self._newest: dict[str, Observation] = {}
         self._good: dict[str, Observation] = {}
         self._doubts: dict[str, Doubt] = {}
+        self._differ_since: dict[str, float | None] = {}
+        self._links = LinkTotals()
         self._evidence: dict[str, Evidence] = {}
         self._trends = Trends()
         self._recorded = dict(recorded or {})
@@ -114,6 +119,8 @@ class Board:
         self.ties = ties(inventory)
         self.expected = self.ties.depends_on
         self._sight.change(inventory, self.expected)
+        in_a_row = max(polling.fail_after, polling.recover_after) + 1
+        self._settle_s = in_a_row * polling.interval_s + polling.deadline_s
         for subject in self.expected.keys() - self._memories.keys():
             before = self._recorded.get(subject)
             trusting = before is None or before.health is Health.OK
@@ -158,6 +165,7 @@ class Board:
             self._forget(subject)
             return
         self._newest[subject] = observation
+        self._links.observe(observation)
         if observation.answer is Answer.OK:
             self._good[subject] = observation
             self._note_whereabouts(observation)
@@ -227,6 +235,10 @@ class Board:
         memory = self._memories.get(subject)
         return None if memory is None else memory.status
 
+    def links(self) -> Mapping[str, Totals]:
+        """Return what became of each link's probes since the start."""
+        return self._links.snapshot()
+
     def flapping(self) -> frozenset[str]:
         """Return the subjects that change to and fro too often for a single change to mean much."""
         return frozenset(subject for subject, swings in self._swings.items() if swings.flapping)
@@ -273,6 +285,10 @@ class Board:
             if believed is None:
                 return
             judgement = believed
+        if kind == "crossing":
+            probed, since = crossing(key, seen), self._differ_since.get(subject)
+            judgement, since = steadied(judgement, probed, since, now, self._settle_s)
+            self._differ_since[subject] = since
         since = status.since if judgement.health is status.health else now
         seen_at = status.seen_at if judgement.health is Health.UNKNOWN else now
         fresh = Status(subject, judgement.health, judgement.reason, since, seen_at, judgement.detail)
@@ -341,6 +357,8 @@ class Board:
         self._went_blind.discard(subject)
         self._sight.forget(subject)
         self._resuming.discard(subject)
+        self._differ_since.pop(subject, None)
+        self._links.forget(subject)
 
 
 def recorded_from(flips: Iterable[Flip]) -> dict[str, Recorded]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
-from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck
+from monitor.inventory.checks_services import NtpCheck, PostgresqlCheck, TlsCheck
 from monitor.status import checks_services
 from monitor.status.hysteresis import Judgement
 from monitor.status.limits import DAY_S, above, off, size, span, worst
@@ -69,16 +69,23 @@ def _unit(check: UnitCheck, observation: Observation) -> Judgement:
 
 
 def _certificate(check: CertificateCheck, observation: Observation) -> Judgement:
-    days = (observation.values["not_after_seconds"] - observation.at) / DAY_S
+    return _ends(check.path, observation.values["not_after_seconds"] - observation.at, check)
+
+
+def _tls(check: TlsCheck, observation: Observation) -> Judgement:
+    return _ends("the certificate", observation.values["tls_not_after_seconds"] - observation.at, check)
+
+
+def _ends(what: str, left_s: float, check: CertificateCheck | TlsCheck) -> Judgement:
+    days = left_s / DAY_S
     if days <= 0:
-        return Judgement(Health.DOWN, f"{check.path} ended {span(-days * DAY_S)} ago")
+        return Judgement(Health.DOWN, f"{what} ended {span(-left_s)} ago")
     for health, word, limit in (
         (Health.DOWN, "alarm", check.alarm_days),
         (Health.DEGRADED, "warning", check.warn_days),
     ):
         if days < limit:
-            reason = f"{check.path} ends in {span(days * DAY_S)}, below the {word} limit of {limit:g} days"
-            return Judgement(health, reason)
+            return Judgement(health, f"{what} ends in {span(left_s)}, below the {word} limit of {limit:g} days")
     return Judgement(Health.OK)
 
 
@@ -99,6 +106,7 @@ _JUDGES: Mapping[type, Callable[[Any, Observation], Judgement]] = {
     DiskCheck: _disk,
     UnitCheck: _unit,
     CertificateCheck: _certificate,
+    TlsCheck: _tls,
     ClockCheck: _clock,
     LagCheck: _lag,
     PostgresqlCheck: checks_services.postgresql,

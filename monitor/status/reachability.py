@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.status import voting
+from monitor.status.crossings import crossing
 from monitor.status.hysteresis import Judgement
 from monitor.status.redundancy import group
 from monitor.status.state import Health
+from monitor.status.traffic import NOTHING, Evidence, evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,12 +25,6 @@ if TYPE_CHECKING:
     from monitor.probe import Observation
     from monitor.status.state import Status
 
-PRIMARY = "primary"
-ON_BACKUP = "on-backup"
-REDUNDANCY_LOST = "redundancy-lost"
-CUT_OFF = "cut-off"
-UNKNOWN = "unknown"
-CROSSING_STATES = (PRIMARY, ON_BACKUP, REDUNDANCY_LOST, CUT_OFF, UNKNOWN)
 SPLIT_BRAIN = "split-brain"
 UP = (Health.OK, Health.DEGRADED)
 FEW = 3
@@ -49,6 +45,11 @@ class Seen:
         status = self.statuses.get(subject)
         return Health.UNKNOWN if status is None else status.health
 
+    def fresh(self, subject: str) -> Mapping[str, float] | None:
+        """Return the values of a subject that is up; None when it is not."""
+        observation = self.observations.get(subject)
+        return observation.values if observation and self.health(subject) in UP else None
+
     def fact(self, subject: str, name: str) -> str:
         """Return a fact of a subject that is up; else empty."""
         observation = self.observations.get(subject)
@@ -57,7 +58,7 @@ class Seen:
 
 def composites(inventory: Inventory, seen: Seen) -> dict[str, Judgement]:
     """Return the judgement of every crossing, system, site, group and vote."""
-    found = {f"crossing/{key}": crossing(key, seen) for key in inventory.links}
+    found = {f"crossing/{key}": crossing(key, seen, carried(key, inventory, seen)) for key in inventory.links}
     found |= {f"system/{key}": system(key, entry, seen) for key, entry in inventory.systems.items()}
     found |= {f"site/{key}": site(key, inventory, seen) for key in inventory.sites}
     for key, entry in inventory.groups.items():
@@ -93,23 +94,10 @@ def settle(
     return judgement, doubt
 
 
-def crossing(key: str, seen: Seen) -> Judgement:
-    """Judge a crossing by its two links; a degraded link still carries traffic."""
-    primary, backup = seen.health(f"link/{key}/primary"), seen.health(f"link/{key}/backup")
-    if primary is Health.DOWN and backup is Health.DOWN:
-        return Judgement(Health.DOWN, "both links are down", CUT_OFF)
-    if primary is Health.DOWN and backup in UP:
-        return Judgement(Health.DEGRADED, "the primary link is down, the backup carries the traffic", ON_BACKUP)
-    if primary in UP and backup is Health.DOWN:
-        return Judgement(Health.DEGRADED, "the backup link is down", REDUNDANCY_LOST)
-    unknown = [name for name, health in (("primary", primary), ("backup", backup)) if health is Health.UNKNOWN]
-    if unknown:
-        verb = "link is" if len(unknown) == 1 else "links are"
-        return Judgement(Health.UNKNOWN, f"the {' and '.join(unknown)} {verb} not known", UNKNOWN)
-    weak = [name for name, health in (("primary", primary), ("backup", backup)) if health is Health.DEGRADED]
-    if PRIMARY in weak:
-        return Judgement(Health.DEGRADED, "the primary link is degraded", PRIMARY)
-    return Judgement(Health.OK, "the backup link is degraded" if weak else "", PRIMARY)
+def carried(key: str, inventory: Inventory, seen: Seen) -> Evidence:
+    """Return which link of a crossing carries its traffic, as far as its router or its path tell."""
+    entry = inventory.crossings.get(key)
+    return NOTHING if entry is None else evidence(key, entry, seen)
 
 
 def system(key: str, entry: System, seen: Seen) -> Judgement:

@@ -73,6 +73,7 @@ def test_there_is_one_subject_for_everything_watched(estate):
     found = depends_on(estate)
     expected = 2 + 2 + 2 + 2 + 9  # sites, vCenters, power controllers, DNS servers, hosts
     expected += 4 + 4 * 2 * 7  # systems; at each site five VMs, a front and a database
-    expected += 19 * 3 + len(estate.sensors) + len(estate.votes) + len(estate.checks)
+    expected += 19 * 3 + 3  # crossings, their links; routers
+    expected += len(estate.sensors) + len(estate.votes) + len(estate.checks)
     expected += len(estate.vantage.anchors) + len(estate.groups)
     assert len(found) == expected

@@ -22,7 +22,8 @@ values = st.floats() | st.integers(-(2**53), 2**53).map(float) | st.sampled_from
 @st.composite
 def families(draw: st.DrawFn) -> list[Family]:
     found = []
-    for metric in draw(st.lists(st.sampled_from(METRICS), unique=True, max_size=4)):
+    plain = [metric for metric in METRICS if metric.kind != "histogram"]
+    for metric in draw(st.lists(st.sampled_from(plain), unique=True, max_size=4)):
         word = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
         series = draw(st.dictionaries(st.tuples(*[word] * len(metric.labels)), values, max_size=6))
         found.append(Family(metric, tuple(series.items())))
@@ -89,3 +90,20 @@ def test_the_recovery_half_adds_its_own_and_a_name_given_twice_is_refused() -> N
 )
 def test_the_scraper_chooses_the_format(accept: str, content_type: str) -> None:
     assert render([], accept)[1] == content_type
+
+
+@given(st.lists(st.integers(0, 1000), min_size=3, max_size=3), st.floats(0, 1e6))
+def test_a_histogram_is_what_prometheus_client_writes_and_its_parser_reads(counts: list[int], total: float) -> None:
+    metric = Metric("karaula_test_wait_seconds", "histogram", "seconds", ("thing", "zebra"), "Waits")
+    rows = [(("a", 'b"', bound), float(sum(counts[: place + 1]))) for place, bound in enumerate(("0.1", "1.0", "+Inf"))]
+    rows += [(("a", 'b"', "count"), float(sum(counts))), (("a", 'b"', "sum"), total)]
+    family = Family(metric, tuple(rows))
+    collector = SnapshotCollector([family])
+    exporter = Exporter()
+    assert exporter.render([family]) == (generate_latest(collector), PLAIN)
+    body, _ = exporter.render([family], WANTS_OPENMETRICS)
+    assert body == openmetrics.generate_latest(collector)
+    (read,) = parse_openmetrics(body.decode())
+    assert read.type == "histogram"
+    assert [sample.name.rpartition("_")[2] for sample in read.samples] == [*["bucket"] * 3, "count", "sum"]
+    assert read.samples[0].labels == {"thing": "a", "zebra": 'b"', "le": "0.1"}

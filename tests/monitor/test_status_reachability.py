@@ -34,7 +34,7 @@ def seen(at: float = 0.0, **said: object) -> Seen:
     [
         ("o", "o", Health.OK, "primary"),
         ("o", "d", Health.OK, "primary"),
-        ("d", "o", Health.DEGRADED, "primary"),
+        ("d", "o", Health.DEGRADED, "degraded"),
         ("o", "x", Health.DEGRADED, "redundancy-lost"),
         ("d", "x", Health.DEGRADED, "redundancy-lost"),
         ("x", "o", Health.DEGRADED, "on-backup"),

@@ -19,15 +19,18 @@ from monitor.inventory.model import Inventory
 from monitor.inventory.profiles import Point
 from monitor.inventory.read import read
 from monitor.probes import PROBES
+from monitor.probes.dns import DnsParams
 from monitor.probes.http import HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.nut import NutParams
 from monitor.probes.redfish import RedfishParams
+from monitor.probes.router import RouterParams
 from monitor.probes.snmp import SnmpParams
 from monitor.probes.ssh import DatabaseParams
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
+from monitor.probes.tls import TlsParams
 from monitor.probes.vsphere import VsphereParams
 from monitor.targets import make_probes, targets
 
@@ -54,6 +57,7 @@ def test_everything_has_exactly_one_target(inventory: Inventory) -> None:
     expected |= {f"link/{key}/{which}" for key in inventory.crossings for which in ("primary", "backup")}
     expected |= {f"sensor/{key}" for key in inventory.sensors}
     expected |= {f"check/{key}" for key in inventory.checks}
+    expected |= {f"router/{key}" for key, crossing in inventory.crossings.items() if crossing.router}
     expected |= {f"anchor/{key}" for key in inventory.vantage.anchors}
     assert set(found) == expected
     assert set(found.values()) == {1}
@@ -65,6 +69,9 @@ def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) 
         "http": HttpParams,
         "icmp": IcmpParams,
         "modbus": ModbusParams,
+        "dns": DnsParams,
+        "router": RouterParams,
+        "tls": TlsParams,
         "nut": NutParams,
         "redfish": RedfishParams,
         "snmp": SnmpParams,

@@ -286,8 +286,15 @@ async def test_every_metric_of_the_estate_shows_up_in_some_day(tmp_path: Path) -
         it.world.set(tls, "front/ite/dr")
         it.world.set(Says(values={"vms": 20, "hosts": 2}), "vcenter/vc-main")
         it.world.set(REFUSES, "link/blace/primary")
+        echoes = {"probes_sent": 5, "replies": 4, "reply_ttl": 61, "judged_each_way": 5, "forward_seconds": 0.01}
+        times = {"rtt_seconds": 0.01, "jitter_seconds": 0, "loss_ratio": 0}
+        it.world.set(Says(values=times | echoes), "link/dojran/backup")
+        states = (("interface", 1), ("bgp", 6))
+        router = {f"{name} {what}": state for name in ("primary", "backup") for what, state in states}
+        it.world.set(Says(values=router), "router/tabanovce")
         await it.live(12)
         shown = set(it.samples())
+        shown |= {name.removesuffix("_bucket") for name in shown}
         without = {metric.name for metric in METRICS} - shown
         elsewhere = {  # of checks that the shipped inventory does not have: test_status_checks.py
             "karaula_host_certificate_not_after_timestamp_seconds",

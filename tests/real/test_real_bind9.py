@@ -11,7 +11,7 @@ import time
 import pytest
 from real_kit import free_port, need
 
-from monitor.clients.dns import query_a, replace_a, soa_serial
+from monitor.clients.dns import DnsReply, query_a, question, replace_a, soa_serial
 from monitor.credential import Secret
 from monitor.errors import CredentialError, DeadlineExceeded, NotFound, Refused, Unreachable
 
@@ -141,3 +141,18 @@ async def test_an_update_survives_the_servers_death(bind):
             assert (await query_a(HOST, bind.port, NCTS, 10))[0] == ("127.80.1.77",)
             return
     pytest.fail("named did not answer again")
+
+
+async def test_any_record_of_a_name_and_any_response_code_is_an_answer(bind) -> None:
+    async def said(name: str, record: str) -> DnsReply:
+        return await question(HOST, bind.port, name, record, 5)
+
+    assert (await said(ZONE, "NS")) == DnsReply("NOERROR", ("ns.customs.example",))
+    assert (await said("text.customs.example", "TXT")).records == ("no address",)
+    assert (await said("alias.customs.example", "CNAME")).records == ("ncts.customs.example",)
+    assert len((await said("alias.customs.example", "A")).records) == 1  # by way of the alias
+    assert await said("text.customs.example", "A") == DnsReply("NOERROR", ())
+    assert await said("nobody.customs.example", "A") == DnsReply("NXDOMAIN", ())
+    assert await said("www.elsewhere.example", "A") == DnsReply("REFUSED", ())
+    with pytest.raises(Refused, match="cannot be asked"):
+        await said("a" * 64 + ".customs.example", "A")

@@ -28,7 +28,7 @@ from deploy.boards.build import texts
 from dr import metrics as dr_metrics
 from dr.journal.run import RunState
 from monitor.metrics import catalog, configuration, estate, sensors, sla
-from monitor.status.reachability import CROSSING_STATES
+from monitor.status.crossings import CROSSING_STATES
 
 METRICS = {
     metric.name: metric for metric in (*catalog.METRICS, *dr_metrics.METRICS, *configuration.METRICS, *sla.METRICS)
@@ -48,6 +48,12 @@ STATES = {
     "karaula_vote_state": set(estate.HEALTHS),
     "karaula_run_active": {state.value for state in RunState},
 }
+SERIES = {  # a histogram is asked for by its three kinds of series
+    f"{name}_{part}": (name, {"le"} if part == "bucket" else set())
+    for name, metric in METRICS.items()
+    if metric.kind == "histogram"
+    for part in ("bucket", "count", "sum")
+}
 QUERIES = [*rule_queries(), *panel_queries()]
 
 
@@ -58,7 +64,8 @@ def labels_of(name: str) -> set[str]:
         expr = RECORDED[name].expr
         kept = {word for group in re.findall(r"\bby\s*\(([^)]*)\)", expr) for word in re.split(r",\s*", group)}
         return kept or set().union(*(labels_of(inner) for inner, _ in selectors(expr)))
-    return set(METRICS[name].labels)
+    name, more = SERIES.get(name, (name, set()))
+    return set(METRICS[name].labels) | more
 
 
 def where(query: Query) -> str:
@@ -71,7 +78,7 @@ def test_a_query_names_metrics_labels_and_states_that_exist(query: Query) -> Non
     assert used
     known = set()
     for name, matchers in used:
-        assert name in PROMETHEUS_OWN or name in METRICS or name in RECORDED, f"{name} is in no catalogue"
+        assert name in PROMETHEUS_OWN or name in {*METRICS, *SERIES, *RECORDED}, f"{name} is in no catalogue"
         known |= labels_of(name)
         assert set(matchers) <= labels_of(name), f"{name} has no labels {set(matchers) - labels_of(name)}"
         if "state" in matchers:
@@ -82,7 +89,7 @@ def test_a_query_names_metrics_labels_and_states_that_exist(query: Query) -> Non
 
 
 def test_every_metric_is_shown_or_watched_somewhere() -> None:
-    used = {name for query in QUERIES for name, _ in selectors(query.expr)}
+    used = {SERIES.get(name, (name,))[0] for query in QUERIES for name, _ in selectors(query.expr)}
     # Looked up by who needs it for a single VM, disk, host or check; or a number beside one that is shown.
     elsewhere = {
         "karaula_link_sla_availability_measured_ratio",

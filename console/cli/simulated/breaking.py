@@ -52,6 +52,7 @@ def fault(lab: Lab, name: str, target: str, parameters: tuple[str, ...]) -> None
     Example:
       karaula lab fault hang-vcenter vc-main
       karaula lab fault delay-link blace/primary ms=180
+      karaula lab fault move-traffic blace
       karaula lab fault lie ncts-db-dr command=promote
     """  # noqa: D301 - click's mark
     pairs = [parameter.partition("=") for parameter in parameters]
