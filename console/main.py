@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("console.cli.run:run", "Look at one run and decide about it."),
         "plan": ("console.cli.plan:plan", "Show what a run would do; change nothing."),
         "failover": ("console.cli.start:failover", "Move a system whose site is lost to the other site."),
+        "switchover": ("console.cli.start:switchover", "Move a system to the other site while both are well."),
+        "reprotect": ("console.cli.start:reprotect", "Make the old side the standby after a failover."),
         "failback": ("console.cli.start:failback", "Bring a system back to its protected site."),
         "drill": ("console.cli.start:drill", "Rehearse a failover, isolated from production."),
         "backup": ("console.cli.start:backup", "Take a backup of a system."),

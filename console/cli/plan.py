@@ -11,7 +11,7 @@ from console.cli.session import Session, complete_system, talks
 if TYPE_CHECKING:
     from console.terminal.shapes import Plan
 
-PLAYBOOKS = ("failover", "failback", "drill", "backup", "verify")
+PLAYBOOKS = ("failover", "switchover", "reprotect", "failback", "drill", "backup", "verify")
 
 
 def complete_playbook(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:

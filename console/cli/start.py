@@ -1,4 +1,4 @@
-"""`karaula failover|failback|drill|backup|verify`: ask for a run and watch it to its end."""
+"""`karaula failover|switchover|reprotect|failback|drill|backup|verify`: ask for a run and watch it to its end."""
 
 from __future__ import annotations
 
@@ -47,6 +47,33 @@ def failover() -> None:
     Example:
       karaula failover ncts --dry-run
       karaula failover ncts --reason "main site without power"
+    """  # noqa: D301 - click's mark
+
+
+@run_command("switchover")
+def switchover() -> None:
+    """Move a system to the other site while both are well, with nothing lost.
+
+    The active side stops and its last declaration arrives, then it is fenced, the standby promoted, the service's
+    name led there, and the old side made the standby. It waits for the approval of a second person.
+
+    \b
+    Example:
+      karaula switchover ncts --dry-run
+      karaula switchover ncts --reason "works on the power of the main site"
+    """  # noqa: D301 - click's mark
+
+
+@run_command("reprotect")
+def reprotect() -> None:
+    """Make the old side the standby after a failover; the service stays where it is.
+
+    What only the old side still holds is discarded there, and counted: it is what the failover lost. It waits for the
+    approval of a second person.
+
+    \b
+    Example:
+      karaula reprotect ncts --reason "main site has power again"
     """  # noqa: D301 - click's mark
 
 

@@ -73,6 +73,8 @@ def consequence(run: Run) -> str:
         "switchover": f"{system} stops at {here} for a short time and goes on at {there}; nothing is lost.",
         "failback": f"{system} stops at {here} for a short time and goes on at {there}. "
         f"What only {there} still holds from before the failover is discarded there.",
+        "reprotect": f"{system} goes on at {here}. {there} gets its power back and becomes the standby; "
+        f"what only {there} still holds from before the failover is discarded there.",
         "drill": f"{system} is tried out at {there} on copies, cut off from production; they are removed at the end.",
     }.get(run.plan.kind, "")
 

@@ -72,13 +72,14 @@ def effect(run: Run, step: PlannedStep, world: World, *, forced: bool) -> Iterat
 
 def _success(run: Run, world: World, accepting: list[str]) -> Iterator[Broken]:
     plan = run.plan
-    if plan.kind in MOVES:
-        if accepting != [plan.to_site]:
+    goal = plan.to_site if plan.kind in MOVES else plan.from_site if plan.kind == "reprotect" else ""
+    if goal:
+        if accepting != [goal]:
             yield Broken(
                 3, f"the run ends as {run.state}, and {' and '.join(accepting) or 'no site'} accepts declarations"
             )
         leads_to = world.values.get((f"system/{plan.system}", "traffic"), "")
-        if leads_to != plan.to_site:
+        if leads_to != goal:
             yield Broken(3, f"the run ends as {run.state}, and the service's name leads to {leads_to}")
 
 

@@ -59,9 +59,11 @@ def measures(run: Run, events: Sequence[Event]) -> tuple[Measure, ...]:
         found.append(Measure("machine", "Machine", machine_s, "s", note="from the start to the end, without pauses"))
         if paused_s:
             found.append(Measure("paused", "Paused", paused_s, "s", note="people: while the run was paused"))
-    if run.plan.attended:
+    if any(step.promotes for step in run.plan.steps):
         found.append(_rta(run))
         found.extend(_rpa(run))
+    elif run.plan.kind == "reprotect":
+        found.extend(_discarded(run))
     if run.plan.kind == "drill":
         found.append(_exercise(run))
     if run.plan.kind == "verify":

@@ -251,6 +251,33 @@ SEEDS = (
         (changed("recovery-power", needs=("fence-from",)), changed("promote", needs=("recovery-power",))),
     ),
     Seed("clients led home before there is a primary", "failback", {7}, (changed("names", needs=("fence-from",)),)),
+    # -- a switchover's and a reprotect's
+    Seed("old side not drained, only fenced, and powered again", "switchover", {1}, (without("drain", "all-there"),)),
+    Seed(
+        "standby promoted before the old side is fenced",
+        "switchover",
+        {3},
+        (changed("promote", needs=("all-there",)), changed("fence-from", needs=("promote",))),
+    ),
+    Seed(
+        "old side powered again before the promotion",
+        "switchover",
+        {3},
+        (changed("old-power", needs=("fence-from",)), changed("promote", needs=("old-power",))),
+    ),
+    Seed(
+        "old side serves before it follows the active one",
+        "reprotect",
+        {1},
+        (changed("machines", needs=("database-machine",)),),
+    ),
+    Seed("old side powered with its servers on", "reprotect", {1}, (without("no-web", "no-application"),)),
+    Seed(
+        "a reprotect leads clients to the old side",
+        "reprotect",
+        {3, 7},
+        (added("names", lambda: shipped("failback"), "names", ("follow",), "machines"),),
+    ),
     # -- what must leave production alone
     Seed("a drill's clones are not removed", "drill", {5, 3}, (without("remove"),)),
     Seed(
@@ -312,6 +339,9 @@ SEEDS = (
 )
 
 
+SHIPPED = ("backup", "verify", "drill", "switchover", "failover", "reprotect", "failback")
+
+
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: seed.name)
 def test_a_planted_mistake_is_found(seed: Seed, record_property: Callable[[str, object], None]) -> None:
     result = found(spoiled(shipped(seed.playbook), *seed.ways), seed.faults, seed.engine)
@@ -326,7 +356,7 @@ def test_the_corpus_is_large_enough() -> None:
     assert len({seed.name for seed in SEEDS}) == len(SEEDS) >= 40
 
 
-@pytest.mark.parametrize("playbook", ["backup", "verify", "drill", "failover", "failback"])
+@pytest.mark.parametrize("playbook", SHIPPED)
 def test_what_is_shipped_has_none_of_them_with_one_fault(playbook: str) -> None:
     result = found(shipped(playbook), 1)
     assert result.proved, result.counterexample
@@ -335,7 +365,7 @@ def test_what_is_shipped_has_none_of_them_with_one_fault(playbook: str) -> None:
 
 @pytest.mark.proof
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("playbook", ["backup", "verify", "drill", "failover", "failback"])
+@pytest.mark.parametrize("playbook", SHIPPED)
 def test_what_is_shipped_is_proved_for_every_system_with_two_faults(
     playbook: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -1,0 +1,70 @@
+"""A planned day on the lab: switchover and failback; then failover, reprotect, and home. Held against the truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon_kit import RunningDaemon, running_daemon
+from estate_kit import start_lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+
+
+def done(daemon: RunningDaemon, playbook: str) -> dict[str, dict[str, Any]]:
+    """Let bojan ask for it and ana approve; return what its report measured."""
+    words = (playbook, "ncts", "--no-wait", "--reason", "planned", "--output", "json")
+    run_id = json.loads(daemon.karaula(*words, user="bojan"))["run"]["id"]
+    daemon.karaula("run", "approve", run_id, "--yes", user="ana", timeout_s=240)
+    run = daemon.run(run_id)
+    assert run["state"] == "SUCCEEDED", run["end_reason"]
+    report = json.loads(daemon.karaula("run", "report", run_id, "--json"))["report"]
+    return {measure["name"]: measure for measure in report["measures"]}
+
+
+def test_a_switchover_and_the_way_home_lose_nothing(tmp_path: Path) -> None:
+    with start_lab(tmp_path) as lab, running_daemon(lab, tmp_path / "state") as daemon:
+        daemon.wait("NCTS to be OK", lambda: daemon.status("system/ncts") == "ok")
+        lab.wait_for("ncts", lambda truth: truth["acknowledged"] >= 3, within_s=30)
+        moved = done(daemon, "switchover")
+        truth = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["dr"])
+        assert (moved["rpa_count"]["value"], truth["lost"]) == (0, 0)
+        assert moved["rta"]["met"]
+        assert truth["roles"] == {"main": "standby", "dr": "primary"}
+        daemon.wait("NCTS to be OK at dr", lambda: daemon.status("system/ncts") == "ok")
+        refused = daemon.karaula("switchover", "ncts", "--no-wait", user="bojan", code=3)
+        assert "already active at dr" in refused
+        done(daemon, "failback")
+        truth = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["main"])
+        assert truth["lost"] == 0
+        assert not truth["ever_double_writable"]
+
+
+def test_after_a_failover_the_old_side_becomes_the_standby_and_the_service_stays(tmp_path: Path) -> None:
+    with start_lab(tmp_path) as lab, running_daemon(lab, tmp_path / "state") as daemon:
+        daemon.wait("NCTS to be OK", lambda: daemon.status("system/ncts") == "ok")
+        lab.wait_for("ncts", lambda truth: truth["acknowledged"] >= 3, within_s=30)
+        lab.fault("cut-site", "main")
+        daemon.wait("main to be seen down", lambda: daemon.status("site/main") == "down")
+
+        def prepared() -> str:
+            runs = json.loads(daemon.karaula("runs", "--output", "json"))["runs"]
+            return next((run["id"] for run in runs if run["system"] == "ncts" and run["state"] == "WAITING"), "")
+
+        run_id = daemon.wait("the prepared failover", prepared)
+        daemon.karaula("run", "approve", run_id, "--yes", user="ana", timeout_s=200)
+        lost = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["dr"])["lost"]
+        lab.clear("cut-site", "main")
+        daemon.wait("main's vCenter to be back", lambda: daemon.status("vcenter/vc-main") == "ok")
+        measured = done(daemon, "reprotect")
+        assert "rta" not in measured
+        assert measured["discarded"]["value"] >= lost
+        truth = lab.wait_for("ncts", lambda truth: truth["roles"] == {"main": "standby", "dr": "primary"})
+        assert truth["writable_sites"] == ["dr"]
+        daemon.wait("NCTS to be OK at dr", lambda: daemon.status("system/ncts") == "ok")
+        assert done(daemon, "failback")["rpa_count"]["value"] == 0
+        truth = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["main"])
+        assert truth["lost"] == lost
+        assert not truth["ever_double_writable"]
