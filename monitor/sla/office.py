@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0
-SHORTEST_REFRESH_S = 15.0
+SHORTEST_REFRESH_S = 5.0
 REFRESH_SHARE = 200.0  # a month is reckoned anew after this many times of what it took: half a percent of one core
 MOST_KEPT = 4
 MOST_BACK = 24  # months that are closed late, when the daemon did not run at their end
@@ -93,6 +93,7 @@ class Office:
         self._kept: dict[Month, tuple[float, Answer | None]] = {}
         self._refresh_s = SHORTEST_REFRESH_S
         self._busy = asyncio.Lock()
+        self._closed_before: Month | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.current: MonthPart | None = None
         self.error = ""
@@ -169,15 +170,18 @@ class Office:
         Raises StateError.
         """
         present = await self.present_month()
-        kept = self._kept.get(present)
-        if kept is not None and self._clock.monotonic() < kept[0]:
-            return
         answer = await self.month(present)
         self.current = None if answer is None else answer.month
+        if present == self._closed_before:
+            return
+        waiting = False
         for month in (await self.months())[1 : 1 + MOST_BACK]:
             if await asyncio.to_thread(self._archive.seal, str(month)) is not None:
                 break
-            await self.month(month)
+            found = await self.month(month)
+            waiting |= found is not None and found.seal is None
+        if not waiting:
+            self._closed_before = present
 
     # -- what people enter ---------------------------------------------------------------------------------------------
 

@@ -8,7 +8,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from watch_kit import START, estate
 
+from monitor.sla.keeper import Keeper
+from monitor.sla.ledger import ChainBegun, Mark, Row
 from monitor.sla.period import HOUR_US, Month, Period, moment, month_of, parse_moment, parse_month
 from monitor.sla.reckon import (
     Availability,
@@ -225,3 +228,45 @@ def test_a_time_that_the_clocks_made_happen_twice_or_never_must_be_said_clearly(
     assert parse_moment("2026-10-14T00:00Z", zone) - parse_moment("2026-10-14 00:00", zone) == 2 * HOUR_US
     with pytest.raises(ValueError, match="is not a time"):
         parse_moment("yesterday", zone)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("tick"), st.integers(0, 120), st.sampled_from([0, 0, 0, -7200, -30, -1, 1, 30, 7200])),
+        st.tuples(st.sampled_from(["reload", "lost", "crash", "end"]), st.just(0), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+@settings(max_examples=300)
+def test_marks_never_vouch_for_more_time_than_the_machine_lived(steps: list[tuple[str, int, int]]) -> None:
+    """Whatever is done to clock and daemon: chains are numbered on, marks follow one another, time is never double."""
+    inventory = estate()
+    wall, mono, last = START, 1_000.0, 0
+    keeper = Keeper(inventory, last, None)
+    rows: list[Row] = []
+    lived_us = 0
+    for what, own_s, jump_s in steps:
+        if what == "tick":
+            wall, mono = wall + own_s + jump_s, mono + own_s
+            lived_us += own_s * 1_000_000
+            rows += [*keeper.moved(wall, mono), *keeper.tick({})]
+        elif what == "reload":
+            rows += keeper.reload(inventory)
+        elif what == "lost":
+            rows = [row for row in rows if not isinstance(row, Mark)]
+            rows += keeper.lost()
+        else:
+            rows += keeper.end() if what == "end" else []
+            last = max([last, *(row.number for row in rows if isinstance(row, ChainBegun))])
+            keeper = Keeper(inventory, last, None)
+    marks = [row for row in rows if isinstance(row, Mark)]
+    assert all(mark.start_us < mark.end_us for mark in marks)
+    # Within a tick wall time may be corrected by up to a second; more than that breaks the chain.
+    assert sum(mark.end_us - mark.start_us for mark in marks) <= lived_us + len(steps) * 1_000_000
+    numbers = [row.number for row in rows if isinstance(row, ChainBegun)]
+    assert numbers == sorted(set(numbers))
+    for one, other in pairwise(marks):
+        assert one.chain < other.chain or one.end_us == other.start_us
