@@ -54,11 +54,12 @@ class Nut:
             while True:
                 assert self.daemon.poll() is None, (self.folder / "log").read_text()
                 try:
-                    await variables(self.address, self.port, UPS, 1.0)
+                    found = await variables(self.address, self.port, UPS, 1.0)
                 except TargetError:
-                    await asyncio.sleep(0.1)
-                else:
+                    found = {}
+                if "battery.charge" in found:  # at first upsd knows the UPS, and of it only that it waits
                     return
+                await asyncio.sleep(0.1)
 
     def processes(self) -> list[subprocess.Popen[bytes]]:
         return [each for each in (self.daemon, self.driver) if each is not None]
