@@ -298,6 +298,7 @@ class Tables:
         """Start empty, as before a full read."""
         self._tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self.alarms: tuple[Triggered, ...] | None = ()
+        self._copies: tuple[MappingProxyType[str, Any], ...] | None = None
 
     def apply(self, updates: Iterable[Update]) -> int:
         """Take in updates (kinds enter, modify, leave) and return how many there were.
@@ -307,6 +308,7 @@ class Tables:
         count = 0
         for update in updates:
             count += 1
+            self._copies = None
             self._take(update)
         return count
 
@@ -342,8 +344,13 @@ class Tables:
         names: Mapping[str, str] | None = None,
         attributes: Mapping[int, str] | None = None,
     ) -> VcenterSnapshot:
-        """Return an immutable copy, with the ``names`` and ``attributes`` that go with it."""
-        vms, hosts, datastores, folders = (MappingProxyType(dict(table)) for table in self._tables.values())
+        """Return an immutable copy, with the ``names`` and ``attributes`` that go with it.
+
+        While nothing changes its tables are the very same objects.
+        """
+        if self._copies is None:
+            self._copies = tuple(MappingProxyType(dict(table)) for table in self._tables.values())
+        vms, hosts, datastores, folders = self._copies
         return VcenterSnapshot(
             at,
             full,

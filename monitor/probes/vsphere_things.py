@@ -77,6 +77,7 @@ class Teller:
         self._replicas = frozenset(params.replicas)
         self._seen: dict[str, dict[str, str]] = {"vm": {}, "esx": {}, "datastore": {}}  # by kind, MoRefs by name
         self._memo: dict[str, tuple[tuple[Any, ...], Said]] = {}
+        self._told: tuple[VcenterSnapshot, Survey | None, list[tuple[str, Said]]] | None = None
 
     def unseen(self, now: float) -> Iterator[Observation]:
         """Say that nothing is known of anything, for the vCenter does not answer."""
@@ -101,25 +102,30 @@ class Teller:
             values=_counts(snapshot, survey),
             facts=self._itself(snapshot, alarms.get("", ()), ruled, survey_error if survey is None else ""),
         )
-        yield from self._each("vm", snapshot.vms, snapshot, lambda vm: self._vm(vm, snapshot, survey, alarms, ruled))
-        yield from self._each("esx", snapshot.hosts, snapshot, lambda host: _esx(host, snapshot, alarms))
-        yield from self._each("datastore", snapshot.datastores, snapshot, lambda one: _datastore(one, snapshot, alarms))
+        if self._told is not None and _same(self._told[0], snapshot) and self._told[1] is survey:
+            told = self._told[2]
+        else:
+            told = [
+                *self._each("vm", snapshot.vms, lambda vm: self._vm(vm, snapshot, survey, alarms, ruled)),
+                *self._each("esx", snapshot.hosts, lambda host: _esx(host, snapshot, alarms)),
+                *self._each("datastore", snapshot.datastores, lambda one: _datastore(one, snapshot, alarms)),
+            ]
+            again = [each for each in told if "vanished" not in each[1].facts]  # that is said once
+            self._told = (snapshot, survey, again)
+        probe, at = self._probe, snapshot.at
+        for subject, said in told:
+            yield Observation(subject, probe, at, said.answer, said.reason, said.values, said.facts)
 
-    def _each(
-        self, kind: str, table: Mapping[str, Any], snapshot: VcenterSnapshot, say: Callable[[Any], Said]
-    ) -> Iterator[Observation]:
+    def _each(self, kind: str, table: Mapping[str, Any], say: Callable[[Any], Said]) -> Iterator[tuple[str, Said]]:
         by_name: dict[str, list[Any]] = {}
         for thing in table.values():
             by_name.setdefault(thing.name, []).append(thing)
         for name, found in by_name.items():
             if len(found) > 1:
                 reason = f"{len(found)} {NOUNS[kind]} of this name: " + ", ".join(sorted(one.moref for one in found))
-                yield Observation(self._subject(kind, name), self._probe, snapshot.at, Answer.UNKNOWN, reason)
+                yield self._subject(kind, name), Said(Answer.UNKNOWN, reason, {}, {})
                 continue
-            said = say(found[0])
-            yield Observation(
-                self._subject(kind, name), self._probe, snapshot.at, said.answer, said.reason, said.values, said.facts
-            )
+            yield self._subject(kind, name), say(found[0])
         before = self._seen[kind]
         named = self._needed | self._replicas if kind == "vm" else frozenset()
         for name in sorted((before.keys() | named) - by_name.keys()):
@@ -128,7 +134,7 @@ class Teller:
             if renamed is not None:
                 reason = f"renamed to '{renamed.name}'"
             facts = {} if name in named else {"vanished": "yes"}
-            yield Observation(self._subject(kind, name), self._probe, snapshot.at, Answer.FAILED, reason, facts=facts)
+            yield self._subject(kind, name), Said(Answer.FAILED, reason, {}, facts)
             self._memo.pop(before.get(name, ""), None)
         self._seen[kind] = {name: found[0].moref for name, found in by_name.items()}
 
@@ -282,6 +288,18 @@ def _datastore(store: Datastore, snapshot: VcenterSnapshot, alarms: Mapping[str,
         values["measured_at"] = store.measured_at
     facts["free"] = f"{store.free / GIB:.1f} of {store.capacity / GIB:.1f} GiB"
     return Said(Answer.OK, "", {**values, **_red(own)}, facts)
+
+
+def _same(before: VcenterSnapshot, now: VcenterSnapshot) -> bool:
+    """Return whether nothing in the inventory has changed; its tables are then the very same objects."""
+    tables = (
+        (before.vms, now.vms),
+        (before.hosts, now.hosts),
+        (before.datastores, now.datastores),
+        (before.folders, now.folders),
+        (before.alarms, now.alarms),
+    )
+    return all(old is new for old, new in tables) and (before.names, before.attributes) == (now.names, now.attributes)
 
 
 def _placed(snapshot: VcenterSnapshot) -> dict[str, list[Triggered]]:
