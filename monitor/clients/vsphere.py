@@ -10,7 +10,6 @@ socket shut down, which gives the thread back. Source: vSphere Web Services API 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -184,9 +183,9 @@ class VcenterSession:
             loop.run_in_executor(self._survey_thread, self._surveyor.log_out, expires),
             loop.run_in_executor(self._errand_threads, self._desk.log_out, expires),
         ]
-        for farewell in farewells:
-            with contextlib.suppress(TargetError):  # a session that cannot be ended runs out at the vCenter
-                await farewell
+        for farewell in farewells:  # a session that cannot be ended runs out at the vCenter
+            farewell.add_done_callback(_heard)
+        await asyncio.wait(farewells, timeout=self._deadline_s + GRACE_S)
         self._poll_thread.shutdown(wait=False, cancel_futures=True)
         self._survey_thread.shutdown(wait=False, cancel_futures=True)
         self._errand_threads.shutdown(wait=False, cancel_futures=True)

@@ -18,7 +18,7 @@ from pyVmomi import vim, vmodl
 from monitor.clients.vsphere_inventory import ALARMS, KINDS, RULE_PATHS, Tables, VcenterSnapshot, unescape
 from monitor.clients.vsphere_reply import read_updates
 from monitor.clients.vsphere_session import Keeper
-from monitor.clients.vsphere_soap import Line, Peer, filter_spec, meaning
+from monitor.clients.vsphere_soap import SESSION_FAULTS, Line, Peer, filter_spec, meaning
 from monitor.errors import GarbledReply, NotFound, SessionLost, TargetError
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ class Collector:
         )
         try:
             page = line.content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
-        except vmodl.fault.ManagedObjectNotFound:
-            return ""
-        except vmodl.MethodFault as fault:
+        except SESSION_FAULTS as fault:
             raise meaning(fault, self._peer, "names of its alarms") from fault
+        except vmodl.MethodFault:
+            return ""  # gone since, or not for us to see: its MoRef stands for it
         found: Iterable[Any] = () if page is None else page.objects
         return next((unescape(str(one.val)) for item in found for one in item.propSet or ()), "")

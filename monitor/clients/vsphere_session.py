@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class Keeper:
     """Holds at most one line with a session."""
 
-    def __init__(self, peer: Peer, clock: Clock) -> None:
-        """Prepare; nothing is sent yet."""
+    def __init__(self, peer: Peer, clock: Clock, call_limit_s: float | None = None) -> None:
+        """Prepare; nothing is sent yet. ``call_limit_s`` bounds each call (None: all the time that is left)."""
         self.peer = peer
+        self._call_limit_s = call_limit_s
         self.clock = clock
         self.line: Line | None = None
         self._old_session: str | None = None
@@ -27,6 +28,7 @@ class Keeper:
     def connect(self, expires: float) -> Line:
         """Log in on a new line, whose calls end by ``expires`` (monotonic seconds). Raises TargetError, MethodFault."""
         line = Line(self.peer, self.clock, expires)
+        line.call_limit_s = self._call_limit_s
         self.line = line  # from here on abort() reaches it
         line.open()
         if self._old_session is not None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 CHUNK = 64  # entities a call
+CALL_LIMIT_S = 10.0  # a survey may take long, none of its calls; a connect that hangs cannot be broken off
 REALTIME_S = 20  # what the real-time provider's refreshRate is everywhere; used where it does not say
 OLDEST_SAMPLE_S = 120.0
 NO_MEASURE: Mapping[str, float] = MappingProxyType({})
@@ -94,7 +95,7 @@ class Surveyor:
         self._peer = peer
         self._clock = clock
         self._counters = tuple(counters)
-        self._keeper = Keeper(peer, clock)
+        self._keeper = Keeper(peer, clock, CALL_LIMIT_S)
         self._known = _Known()
 
     def survey(self, running: Sequence[str], with_snapshots: Sequence[str], expires: float) -> Survey:

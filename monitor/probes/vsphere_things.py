@@ -232,6 +232,8 @@ def judge(vm: Vm, *, needed: bool, replica: bool = False) -> tuple[Answer, str]:
         return Answer.FAILED, f"the vCenter calls it {vm.connection}"
     if vm.connection == "disconnected":
         return Answer.UNKNOWN, "its host is disconnected from the vCenter"
+    if vm.connection != "connected":
+        return Answer.UNKNOWN, "the vCenter does not say whether it is connected"
     reason = ""
     if vm.template and (needed or replica):
         reason = "it has been made a template, which cannot be powered on"

@@ -184,7 +184,19 @@ def _down_parts(key: str, site: str, deployment: Deployment, seen: Seen) -> list
     tiers = deployment.vms
     parts = [f"vm/{deployment.vcenter}/{vm}" for vm in (*tiers.database, *tiers.application, *tiers.web)]
     parts.append(f"database/{key}/{site}")
-    return [part for part in parts if seen.health(part) is Health.DOWN]
+    down = [part for part in parts if seen.health(part) is Health.DOWN]
+    return down + (_down_by_rule(f"{key}/{site}/", seen) if tiers.rules else [])
+
+
+def _down_by_rule(place: str, seen: Seen) -> list[str]:
+    """Return the VMs that are down and that a rule of the inventory had found for ``place`` (system/site/)."""
+    found = []
+    for subject, status in seen.statuses.items():
+        if status.health is Health.DOWN and subject.startswith("vm/"):
+            last = seen.observations.get(subject)
+            if last is not None and last.facts.get("belongs_to", "").startswith(place):
+                found.append(subject)
+    return found
 
 
 def _list(subjects: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watch_kit import estate
 
+from monitor.inventory.vcenters import VmRule
 from monitor.probe import Answer, Observation
 from monitor.status.reachability import Seen, composites, crossing, members, settle, site, system
 from monitor.status.state import Health, Status
@@ -94,6 +95,20 @@ def test_a_standby_that_lags_by_more_than_may_be_lost_is_said() -> None:
     judgement = system("ncts", INVENTORY.systems["ncts"], Seen(found.statuses, observations))
     assert judgement.health is Health.DEGRADED
     assert "61 s behind, more than the 60 s that may be lost" in judgement.reason
+
+
+def test_a_vm_that_a_rule_finds_is_a_part_of_its_system() -> None:
+    entry = INVENTORY.systems["ncts"]
+    main = entry.sites["main"]
+    ruled = main.vms.model_copy(update={"rules": (VmRule(tier="web", folder="main/vm/NCTS"),)})
+    sites = {**entry.sites, "main": main.model_copy(update={"vms": ruled})}
+    world = seen(front_ncts_main="o:active", front_ncts_dr="o:standby", vm_vc__main_web__9="x")
+    facts = {"belongs_to": "ncts/main/web"}
+    last = {**world.observations, "vm/vc-main/web-9": Observation("vm/vc-main/web-9", "any", 0, Answer.OK, facts=facts)}
+    known = Seen(world.statuses, last)
+    assert system("ncts", entry, known).health is Health.OK
+    found = system("ncts", entry.model_copy(update={"sites": sites}), known)
+    assert (found.health, "vm/vc-main/web-9 is down" in found.reason) == (Health.DEGRADED, True)
 
 
 def test_while_a_system_moves_old_words_of_one_front_are_not_believed() -> None:
