@@ -20,6 +20,7 @@ from monitor.inventory.model import Inventory
 from monitor.inventory.read import missing_credentials, read, references_of
 from monitor.inventory.shard import part
 from monitor.inventory.subjects import SECTIONS
+from monitor.problem import Problem
 from monitor.targets import targets
 
 OF_SUBJECTS = frozenset(SECTIONS.values())  # what else there is is named by section and key
@@ -59,7 +60,11 @@ def read_files(options: Options, credentials: Credentials) -> Files:
     Only the credentials of the part that is watched must be there.
     """
     inventory = read(options.inventory)
-    playbooks = read_playbooks(options.playbooks)
+    try:
+        playbooks = read_playbooks(options.playbooks)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or type(error).__name__}"
+        raise InventoryError([Problem(str(error.filename or options.playbooks), 1, 1, "", message)]) from error
     watched = part(inventory, options.shard)
     problems = [*check(playbooks, inventory, ACTIONS), *missing_credentials(watched, credentials)]
     if problems:

@@ -36,6 +36,7 @@ CLASSES: Mapping[str, str] = {
     "crossing": "border crossing",
     "link": "network circuit",
     "sensor": "sensor",
+    "vote": "vote of sensors",
     "check": "service check",
     "group": "redundancy group",
     "anchor": "reference point",

@@ -103,7 +103,11 @@ def part(inventory: Inventory, mine: Shard) -> Inventory:
         if kind in _WHOLE and section in type(inventory).model_fields
     }
     kept["links"] = {key: pair for key, pair in inventory.links.items() if f"crossing/{key}" in own}
-    kept["downtimes"] = {key: planned for key, planned in inventory.downtimes.items() if planned.subject in own}
+    kept["downtimes"] = {
+        key: planned
+        for key, planned in inventory.downtimes.items()
+        if planned.subject in own or _vcenter_of(planned.subject) in own
+    }
     return inventory.model_copy(update=kept)
 
 
@@ -111,6 +115,12 @@ _WHOLE = frozenset(  # kinds whose subject is one entry of a section
     {"site", "vcenter", "host", "power", "dns", "system", "crossing", "sensor", "vote", "check", "group"}
 )
 _EVERYWHERE = "anchor/"  # asks after the daemon's own uplink, so every daemon has it
+
+
+def _vcenter_of(subject: str) -> str:
+    """Return the vCenter of a VM; the inventory need not list a VM whose downtime it plans. Empty for anything else."""
+    kind, _, rest = subject.partition("/")
+    return f"vcenter/{rest.partition('/')[0]}" if kind == "vm" else ""
 
 
 def _name(members: Iterable[str]) -> str:

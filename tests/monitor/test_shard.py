@@ -11,7 +11,7 @@ from watch_kit import estate
 
 from monitor.inventory.dependencies import any_of, depends_on, parts
 from monitor.inventory.model import Inventory
-from monitor.inventory.planning import Group
+from monitor.inventory.planning import Group, PlannedDowntime
 from monitor.inventory.shard import MOST, RECOVERY, WHOLE, Shard, home, lots, part, shard
 from monitor.targets import targets
 
@@ -116,6 +116,16 @@ def test_a_group_joins_what_it_is_made_of() -> None:
     assert {
         found[f"{kind}"] for kind in ("crossing/blace", "link/jazince/backup", "group/both", "link/dojran/primary")
     } == {"crossing/blace"}
+
+
+def test_a_planned_downtime_is_kept_where_its_subject_is() -> None:
+    work = {"cron": "0 22 * * 6", "duration_s": 3600, "owner": "ana", "reason": "patches"}
+    subjects = {"stray": "vm/vc-main/nobody-listed-it", "blace": "link/blace/primary", "all": "site/dr"}
+    planned = {key: PlannedDowntime.model_validate({**work, "subject": each}) for key, each in subjects.items()}
+    more = INVENTORY.model_copy(update={"downtimes": planned})
+    found = [part(more, Shard(number, 3)) for number in (1, 2, 3)]
+    assert Counter(key for each in found for key in each.downtimes) == dict.fromkeys(subjects, 1)
+    assert {"stray", "all"} <= found[0].downtimes.keys()
 
 
 def test_one_daemon_alone_has_the_inventory_as_it_is() -> None:

@@ -16,7 +16,7 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
-RACK = "  main-rack-1-temperature:"
+RACK = "  main-rack-1-humidity:"
 MANY = 100
 
 
@@ -61,6 +61,7 @@ def daemon(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory, told: Told
 @pytest.fixture(autouse=True)
 def _as_it_was(daemon: RunningDaemon, lab: RunningLab) -> Iterator[None]:
     yield
+    lab.clear()
     file(daemon).write_text(lab.inventory.read_text())
     daemon.karaula("reload")
     daemon.wait("a good day again", lambda: not bad(daemon))
@@ -85,9 +86,9 @@ def edit(daemon: RunningDaemon, old: str, new: str) -> None:
     file(daemon).write_text(text.replace(old, new, 1))
 
 
-def without_first_sensor(inventory: Path) -> None:
+def without_a_sensor(inventory: Path) -> None:
     head, _, tail = inventory.read_text().partition(RACK)
-    _, found, rest = tail.partition("\n  main-rack-1-humidity:")
+    _, found, rest = tail.partition("\n  main-rack-2-temperature:")
     assert found
     inventory.write_text(head.rstrip() + found + rest)
 
@@ -103,28 +104,28 @@ def refused(daemon: RunningDaemon) -> str:
 
 
 def test_a_sensor_goes_and_comes_and_nothing_else_moves(daemon: RunningDaemon, lab: RunningLab) -> None:
-    lab.fault("set-sensor", "main-rack-1-temperature", value=45)
-    alarm = ("sensor-alarm", "sensor/main-rack-1-temperature")
+    lab.fault("set-sensor", "main-rack-1-humidity", value=95)
+    alarm = ("sensor-alarm", "sensor/main-rack-1-humidity")
     daemon.wait("the alarm", lambda: alarm in daemon.alarms())
     before = since(daemon)
-    without_first_sensor(file(daemon))
+    without_a_sensor(file(daemon))
     said = daemon.karaula("reload")
-    assert said.splitlines()[:2] == ["removed  sensor/main-rack-1-temperature", "reloaded: 1 removed"]
+    assert said.splitlines()[:2] == ["removed  sensor/main-rack-1-humidity", "reloaded: 1 removed"]
     daemon.wait("the alarm to clear", lambda: alarm not in daemon.alarms())
     after = since(daemon)
-    assert "sensor/main-rack-1-temperature" not in after
+    assert "sensor/main-rack-1-humidity" not in after
     assert {key: after[key] for key in after if after[key] != before[key]} == {}
-    daemon.wait("its metrics to go", lambda: "main-rack-1-temperature" not in daemon.api("/metrics"))
+    daemon.wait("its metrics to go", lambda: "main-rack-1-humidity" not in daemon.api("/metrics"))
     alarms = daemon.api("/api/alarms?history=true")
     cleared = next(each for each in alarms if (each["name"], each["subject"]) == alarm)
     assert cleared["cleared_at"] is not None
 
     lab.clear()
     file(daemon).write_text(lab.inventory.read_text())
-    assert "added    sensor/main-rack-1-temperature" in daemon.karaula("reload")
+    assert "added    sensor/main-rack-1-humidity" in daemon.karaula("reload")
 
     def flips() -> list[tuple[str, str, str]]:
-        found = daemon.api("/api/status/sensor/main-rack-1-temperature").get("flips", [])
+        found = daemon.api("/api/status/sensor/main-rack-1-humidity").get("flips", [])
         return [(each["old"], each["new"], each["reason"]) for each in found[:2]]
 
     wanted = [("unknown", "ok", ""), ("down", "unknown", "no longer in the inventory")]
@@ -208,6 +209,11 @@ def test_a_changed_secret_and_ca_are_taken_up(daemon: RunningDaemon, lab: Runnin
 def test_a_system_with_a_run_under_way_cannot_leave(daemon: RunningDaemon) -> None:
     run = daemon.api("/api/runs", {"playbook": "failover", "system": "exim", "reason": "to be denied"}, user="ana")
     daemon.wait_run(run["id"], "WAITING")
+    edit(daemon, "owner: licences@customs.example", "owner: permits@customs.example")
+    said = daemon.karaula("reload")
+    assert "changed  system/exim" in said
+    assert f"run {run['id']} is WAITING and keeps the plan it began with" in said
+    assert daemon.api(f"/api/runs/{run['id']}")["state"] == "WAITING"
     text = file(daemon).read_text()
     head, _, tail = text.partition("\n  exim:\n")
     _, mark, rest = tail.partition("\n# -- border crossings")
@@ -234,7 +240,7 @@ def drop_lines(daemon: RunningDaemon, words: str) -> None:
 
 def test_a_hundred_reloads_leak_nothing(daemon: RunningDaemon, lab: RunningLab) -> None:
     whole = lab.inventory.read_text()
-    without_first_sensor(file(daemon))
+    without_a_sensor(file(daemon))
     smaller = (
         file(daemon)
         .read_text()
@@ -272,12 +278,12 @@ def test_a_daemon_killed_in_a_reload_starts_with_what_the_file_says(
         first.wait("a good day", lambda: not bad(first))
         head, _, tail = inventory.read_text().partition(RACK)
         inventory.write_text(
-            head.rstrip() + "\n  main-rack-1-humidity:" + tail.partition("\n  main-rack-1-humidity:")[2]
+            head.rstrip() + "\n  main-rack-2-temperature:" + tail.partition("\n  main-rack-2-temperature:")[2]
         )
         os.kill(first.process.pid, signal.SIGHUP)
         first.kill()
     with running_daemon(lab, tmp_path / "s", inventory=inventory) as second:
         second.wait("a good day", lambda: not bad(second))
-        assert "sensor/main-rack-1-temperature" not in since(second)
+        assert "sensor/main-rack-1-humidity" not in since(second)
         flips = second.api("/api/status/site/main")["flips"]
         assert len(flips) == 1  # it came up once, in the first daemon
