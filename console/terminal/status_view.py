@@ -8,10 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from console.terminal import downtime_view
+from console.terminal.figures import figure
 from console.terminal.next_steps import who_may_approve
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.shapes import Alarm, Pause, RunLine, StatusAnswer, Subject, SubjectAnswer
-from console.terminal.words import BAD, CALL, GOOD, QUIET, STRONG, STYLES, age, clean, size, span, state_word
+from console.terminal.words import BAD, CALL, GOOD, QUIET, STRONG, STYLES, age, clean, span, state_word
 
 # In the order in which people ask; kinds that are not here follow by name.
 KINDS = (
@@ -119,7 +120,7 @@ def in_full(one: SubjectAnswer, standing: Sequence[Alarm], screen: Screen) -> li
         parts.append(cell(now["reason"]))
     if standing:
         parts += [Text(), alarms(standing, screen)]
-    seen = [(key, _shown(key, value, screen)) for key, value in sorted(one["values"].items())]
+    seen = [(key, figure(key, value, screen.when)) for key, value in sorted(one["values"].items())]
     seen += sorted(one["facts"].items())
     if seen:
         parts += [Text(), table(("LAST SEEN", screen.when(one["observed_at"])), seen)]
@@ -130,15 +131,6 @@ def in_full(one: SubjectAnswer, standing: Sequence[Alarm], screen: Screen) -> li
         ]
         parts += [Text(), table(("CHANGED", "FROM", "TO", "", "BECAUSE"), rows)]
     return parts
-
-
-def _shown(name: str, value: float, screen: Screen) -> str:
-    """Return a value for people, by the ending of its name: a moment, a size, or a number."""
-    if name.endswith("_at"):
-        return screen.when(value)
-    if name.endswith("_bytes"):
-        return size(value)
-    return f"{value:g}"
 
 
 def _alarm(alarm: Alarm, screen: Screen) -> tuple[Cell, ...]:

@@ -123,7 +123,7 @@ def test_one_subject_in_full_by_any_of_its_names(daemon: DeskDaemon) -> None:
         "link-down  link/blace/primary  04:12:40 (40 s ago)  no reply\n"
         "\n"
         "LAST SEEN   04:13:17 (3 s ago)\n"
-        "loss_ratio  1\n"
+        "loss_ratio  100 %\n"
         "\n"
         "CHANGED              FROM  TO    BECAUSE\n"
         "04:12:40 (40 s ago)  ok    down  no reply\n"
