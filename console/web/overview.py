@@ -15,6 +15,7 @@ from monitor.status.alarm import Alarm
 from monitor.status.state import Health, Status
 
 LINK_WORDS = {"primary": "primary link", "backup": "reserve link"}
+VCENTER_WORDS = {"vm": "VM", "esx": "ESXi host", "datastore": "datastore"}
 WORST_FIRST = (Health.DOWN, Health.UNKNOWN, Health.DEGRADED, Health.OK)
 
 
@@ -94,8 +95,8 @@ def subject_name(inventory: Inventory, subject: str) -> str:
         name = f"{inventory.crossings[first].name}, {LINK_WORDS.get(rest, rest)}"
     elif kind in {"front", "database"} and first in inventory.systems:
         name = f"{inventory.systems[first].name} {kind} at {rest}"
-    elif kind == "vm":
-        name = f"VM {rest} in {first}"
+    elif kind in VCENTER_WORDS:
+        name = f"{VCENTER_WORDS[kind]} {rest} in {first}"
     else:
         named: Mapping[str, Mapping[str, System | Site | Crossing | Sensor | Vote]] = {
             "system": inventory.systems,

@@ -30,7 +30,7 @@ CHANGE_SET, OBJ, KIND, MISSING_SET = f"{NS}changeSet", f"{NS}obj", f"{NS}kind", 
 NAME, OP, VAL = f"{NS}name", f"{NS}op", f"{NS}val"
 ID, VALUE, COUNTER_ID, INSTANCE = f"{NS}id", f"{NS}value", f"{NS}counterId", f"{NS}instance"
 _COUNTER = (f"{NS}groupInfo/{NS}key", f"{NS}nameInfo/{NS}key", f"{NS}rollupType")
-LARGE = 2**18
+LARGE = 2**15
 SHORT = 16  # words of closed lists are this short and come a thousand times: kept once
 
 
@@ -54,25 +54,30 @@ class Sample(NamedTuple):
 def read_updates(body: bytes) -> Page | None:
     """Read the reply of WaitForUpdatesEx; None when nothing has changed. Raises GarbledReply."""
     with _uncollected(body):
-        found = _returned(body, "WaitForUpdatesExResponse")
-        if not found:
-            return None
-        version = found[0].findtext(f"{NS}version")
-        if version is None:
-            raise GarbledReply("the vCenter's updates have no version")
-        try:
-            updates = [
-                _update(one) for part in found[0].iterfind(f"{NS}filterSet") for one in part.iterfind(f"{NS}objectSet")
-            ]
-        except (ValueError, OverflowError, TypeError) as error:
-            raise GarbledReply(f"the vCenter's updates cannot be read: {error}") from error
-        return Page(version, found[0].findtext(f"{NS}truncated") in ("true", "1"), updates)
+        return _page(body)
+
+
+def _page(body: bytes) -> Page | None:
+    found = _returned(body, "WaitForUpdatesExResponse")
+    if not found:
+        return None
+    version = found[0].findtext(f"{NS}version")
+    if version is None:
+        raise GarbledReply("the vCenter's updates have no version")
+    try:
+        updates = [
+            _update(one) for part in found[0].iterfind(f"{NS}filterSet") for one in part.iterfind(f"{NS}objectSet")
+        ]
+    except (ValueError, OverflowError, TypeError) as error:
+        raise GarbledReply(f"the vCenter's updates cannot be read: {error}") from error
+    return Page(version, found[0].findtext(f"{NS}truncated") in ("true", "1"), updates)
 
 
 def read_samples(body: bytes) -> list[Sample]:
     """Read the reply of QueryPerf: of each entity the newest sample; -1 is no value. Raises GarbledReply."""
     try:
-        return [sample for one in _returned(body, "QueryPerfResponse") if (sample := _sample(one)) is not None]
+        with _uncollected(body):
+            return [sample for one in _returned(body, "QueryPerfResponse") if (sample := _sample(one)) is not None]
     except (ValueError, OverflowError, TypeError, IndexError) as error:
         raise GarbledReply(f"the vCenter's counters cannot be read: {error}") from error
 

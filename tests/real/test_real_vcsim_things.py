@@ -33,9 +33,10 @@ class Asked:
     def __init__(self, probe, params):
         self.probe = probe
         self.params = params
+        self.deadline_s = 10.0
 
     async def poll(self):
-        target = Target("vcenter/vc", "vsphere", self.params, 10, 10)
+        target = Target("vcenter/vc", "vsphere", self.params, 10, self.deadline_s)
         return {seen.subject: seen async for seen in self.probe.observe([target])}
 
     async def until(self, holds):
@@ -278,3 +279,44 @@ async def test_a_changed_inventory_ends_the_old_session(start, asked):
 
 def test_every_counter_can_be_asked_of_a_real_vcenter_by_its_name():
     assert len({(one.group, one.name, one.rollup) for one in COUNTERS.values()}) == len(COUNTERS)
+
+
+async def test_a_survey_outlives_the_end_of_its_session(start, asked):
+    with start() as simulator:
+        it = asked(simulator, counters=SIX, survey_interval_s=60)
+        await it.until(lambda seen: "cpu_usage" in seen[f"vm/vc/{VM}"].values)
+        session = it.probe._sessions[it.params]
+        first = session.survey
+        with it.beside() as line:
+            manager, mine = line.content.sessionManager, line.session_id
+            manager.TerminateSession([other.key for other in manager.sessionList if other.key != mine])
+        session._survey_due = 0.0
+        await it.until(lambda _: session.survey is not first)
+        assert session.survey_error == ""
+        with it.beside() as line:
+            assert len(line.content.sessionManager.sessionList) <= 4  # poll, survey, both log-ins beside
+
+
+async def test_a_vcenter_that_freezes_in_a_survey_is_left_in_time(start, asked):
+    with start() as simulator:
+        it = asked(simulator, counters=SIX, survey_interval_s=0.2)
+        it.deadline_s = 1.5
+        await it.until(lambda seen: "cpu_usage" in seen[f"vm/vc/{VM}"].values)
+        simulator.freeze()
+        began = time.monotonic()
+        await it.probe.close()
+        assert time.monotonic() - began < 25  # two deadlines: nobody waits for a vCenter to say farewell
+        simulator.thaw()
+
+
+async def test_two_of_one_name_are_not_known(start, asked):
+    with start() as simulator:
+        it = asked(simulator, vms=(VM,))
+        await it.poll()
+        with it.beside() as line:
+            vm = find(line, vim.VirtualMachine, "DC0_H0_VM1")
+            await done(line, vm.ReconfigVM_Task(vim.vm.ConfigSpec(name=VM)))
+        it.forget()
+        told = (await it.poll())[f"vm/vc/{VM}"]
+        assert told.answer is Answer.UNKNOWN
+        assert told.reason.startswith("2 VMs of this name: vm-")
