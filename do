@@ -75,7 +75,7 @@ TEST_PACKAGES = (
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )
-BENCHES = ("poll", "scrape", "engine")
+BENCHES = ("poll", "scrape", "engine", "snmp")
 
 
 # -- run --------------------------------------------------------------------------------------------------------------

@@ -240,14 +240,16 @@ class _Wire:
             again = self._loop.call_later(self._try_s, send)
             self._send(datagram, answered)
 
-        self._loop.add_reader(self._socket, self._receive, accept, answered)
+        # By number: asyncio writes down the whole socket each time that it does not know it.
+        number = self._socket.fileno()
+        self._loop.add_reader(number, self._receive, accept, answered)
         try:
             send()
             return await answered
         finally:
             if again is not None:
                 again.cancel()
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(number)
 
     def _send(self, datagram: bytes, answered: asyncio.Future[Found]) -> None:
         try:

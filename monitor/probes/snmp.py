@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from monitor.clients.snmp import Agents, User
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 LONGEST_NUMBER = 40
+LARGEST = 2**64  # what SNMP's integers can hold
 LONGEST_TEXT = 100
 DIGITS = 9  # 209 * 0.1 shall read 20.9
 SHORTEST_PASSWORD = 8  # RFC 3414, section 11.2
@@ -48,6 +49,11 @@ class SnmpParams:
     access: str | SnmpUser
     point: Point
     index: str = ""
+    oids: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what is asked for at every round: the point's own objects first."""
+        object.__setattr__(self, "oids", asked(self.point, self.index))
 
 
 class SnmpProbe:
@@ -61,10 +67,11 @@ class SnmpProbe:
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
         """Yield one observation a sensor: its ``value`` in the sensor's unit, or of a UPS's state ``ups_status``."""
-        agents: dict[tuple[str, int, str | SnmpUser], list[Target]] = {}
+        agents: dict[tuple[str, int, str | int], list[Target]] = {}
         for target in targets:
             params: SnmpParams = target.params
-            agents.setdefault((params.address, params.port, params.access), []).append(target)
+            access = params.access if isinstance(params.access, str) else id(params.access)  # its hash is slow
+            agents.setdefault((params.address, params.port, access), []).append(target)
         async for observations in each(agents.values(), self._ask, AT_ONCE):
             for observation in observations:
                 yield observation
@@ -74,7 +81,7 @@ class SnmpProbe:
 
     async def _ask(self, targets: Sequence[Target]) -> Sequence[Observation]:
         first: SnmpParams = targets[0].params
-        oids = sorted({oid for target in targets for oid in asked(target.params.point, target.params.index)})
+        oids = sorted({oid for target in targets for oid in target.params.oids})
         timeout_s = min(target.deadline_s for target in targets)
         try:
             values = await self._agents.get(first.address, first.port, self._access(first.access), oids, timeout_s)
@@ -104,7 +111,7 @@ class SnmpProbe:
     def _observation(self, target: Target, found: Values) -> Observation:
         params: SnmpParams = target.params
         try:
-            values, facts = read(params.point, params.index, found)
+            values, facts = read(params.point, params.index, params.oids, found)
         except TargetError as error:
             told = type(error)(f"{params.address}:{params.port}: {error}")
             return failed(target, self._clock.now(), told)
@@ -122,8 +129,8 @@ def asked(point: Point, index: str) -> tuple[str, ...]:
     return (*own, *(guard.oid.replace(INDEX, index) for guard in point.guards))
 
 
-def read(point: Point, index: str, found: Values) -> tuple[dict[str, float], dict[str, str]]:
-    """Return values and facts of a point.
+def read(point: Point, index: str, oids: tuple[str, ...], found: Values) -> tuple[dict[str, float], dict[str, str]]:
+    """Return values and facts of a point, for which ``oids`` were asked.
 
     Raises NotFound for what is not there or is no measurement, GarbledReply for what is no number.
     """
@@ -132,7 +139,7 @@ def read(point: Point, index: str, found: Values) -> tuple[dict[str, float], dic
     if point.flags:
         words = [_word(oid, states, found) for oid, states in point.flags]
         return {}, {"ups_status": " ".join(dict.fromkeys(word for word in " ".join(words).split()))}
-    oid = point.oid.replace(INDEX, index)
+    oid = point.oid.replace(INDEX, index) if point.entity else oids[0]
     number = _number(oid, found)
     if number in point.sentinels:
         raise NotFound(f"{oid} is {number:g}: {point.sentinels[number]}")
@@ -207,6 +214,8 @@ def _version(held: Value) -> tuple[int, ...]:
 
 def as_number(found: Value) -> float | None:
     """Return a finite number; agents also write numbers as text (``23.5``)."""
+    if type(found) is int and -LARGEST <= found <= LARGEST:  # nearly all are
+        return float(found)
     if isinstance(found, bytes):
         found = found.strip(b" \t\r\n\0").decode("ascii", "replace")
     if isinstance(found, str) and ("_" in found or len(found) > LONGEST_NUMBER):

@@ -35,7 +35,7 @@ def test_a_point_is_sound(profile: str, name: str, point: Point) -> None:
     assert point.valid[0] < point.valid[1] or point.quantity == "ups-state"
     assert all(guard.allowed or guard.version_from for guard in point.guards)
     with pytest.raises(NotFound):
-        read(point, index, dict.fromkeys(oids))
+        read(point, index, oids, dict.fromkeys(oids))
 
 
 @pytest.mark.parametrize(("profile", "name", "point"), POINTS, ids=IDS)
@@ -50,14 +50,15 @@ def test_whatever_an_agent_says_is_a_number_or_told(
 ) -> None:
     oids = asked(point, "1")
     with contextlib.suppress(TargetError):
-        found, facts = read(point, "1", dict(zip(oids, values, strict=False)))
+        found, facts = read(point, "1", oids, dict(zip(oids, values, strict=False)))
         assert facts or math.isfinite(found["value"])
 
 
 def entity(value: int, scale: int = 9, precision: int = 0, status: int = 1, kind: int = 8) -> float:
     point = PROFILES["entity-sensor"]["temperature"]
     columns = {1: kind, 2: scale, 3: precision, 4: value, 5: status}
-    found, _ = read(point, "7", {f"{ENTITY}.{column}.7": number for column, number in columns.items()})
+    said = {f"{ENTITY}.{column}.7": number for column, number in columns.items()}
+    found, _ = read(point, "7", asked(point, "7"), said)
     return found["value"]
 
 
@@ -101,7 +102,8 @@ def test_a_scale_of_no_rfc_is_garbage(scale: int, precision: int) -> None:
 
 def of(profile: ProfileName, name: str, *values: object) -> dict[str, float] | dict[str, str]:
     point = PROFILES[profile][name]
-    found, facts = read(point, "1", dict(zip(asked(point, "1"), values, strict=True)))
+    oids = asked(point, "1")
+    found, facts = read(point, "1", oids, dict(zip(oids, values, strict=True)))
     return found or facts
 
 
