@@ -139,11 +139,13 @@ def read(point: Point, index: str, oids: tuple[str, ...], found: Values) -> tupl
     if point.flags:
         words = [_word(oid, states, found) for oid, states in point.flags]
         return {}, {"ups_status": " ".join(dict.fromkeys(word for word in " ".join(words).split()))}
+    if point.entity:
+        _believe_entity(point.entity, index, found)
     oid = point.oid.replace(INDEX, index) if point.entity else oids[0]
     number = _number(oid, found)
     if number in point.sentinels:
         raise NotFound(f"{oid} is {number:g}: {point.sentinels[number]}")
-    scale = _entity_scale(point.entity, index, number, found) if point.entity else point.scale
+    scale = _entity_scale(index, number, found) if point.entity else point.scale
     if point.states:
         if number not in point.states:
             raise GarbledReply(f"{oid} is {number:g}, which means nothing")
@@ -171,11 +173,8 @@ def _word(oid: str, states: Mapping[int, str], found: Values) -> str:
     return states[int(number)]
 
 
-def _entity_scale(kind: int, index: str, number: float, found: Values) -> float:
-    """Return what an entPhySensorValue is to be multiplied by; raises what speaks against it (RFC 3433).
-
-    A negative precision tells how many digits are accurate, and moves no decimal point.
-    """
+def _believe_entity(kind: int, index: str, found: Values) -> None:
+    """Raise what speaks against a sensor of ENTITY-SENSOR-MIB: its status, or that it measures something else."""
     status = _number(f"{ENTITY}.{STATUS}.{index}", found)
     if status != OK:
         raise NotFound(NOT_OK.get(int(status), f"the agent gives the sensor the unknown status {status:g}"))
@@ -183,6 +182,13 @@ def _entity_scale(kind: int, index: str, number: float, found: Values) -> float:
     if said != kind:
         shown = ENTITY_TYPES.get(int(said), f"values of type {said:g}")
         raise NotFound(f"the sensor measures {shown}, not {ENTITY_TYPES[kind]}")
+
+
+def _entity_scale(index: str, number: float, found: Values) -> float:
+    """Return what an entPhySensorValue is to be multiplied by; raises GarbledReply, and NotFound for an overflow.
+
+    A negative precision tells how many digits are accurate, and moves no decimal point (RFC 3433).
+    """
     scale, precision = (int(_number(f"{ENTITY}.{column}.{index}", found)) for column in (SCALE, PRECISION))
     if scale not in SCALES or precision not in PRECISIONS:
         raise GarbledReply(f"the sensor's scale {scale} or precision {precision} is none of RFC 3433's")
