@@ -270,7 +270,7 @@ class Watch:
     def faults(self) -> list[str]:
         """Return what the watch itself cannot do, one sentence each; nothing that is another server's doing."""
         found = [self._tick_error] if self._tick_error else []
-        parts = (self._record, self._downtimes, self.sla)
+        parts = (self._record, self._downtimes, self.sla, self._keeper)
         found += [part.error for part in parts if part is not None and part.error]
         return [*found, *self.pulse.problems()]
 
@@ -360,7 +360,7 @@ class Watch:
         changes = joined([*ours, changes])
         self._record.keep(flips, changes.raised, changes.cleared)
         if self._keeper is not None:  # after the flips, for a mark vouches for them
-            self._record.note(self._keeper.tick(self._board.statuses()))
+            self._record.note(self._keeper.tick(statuses))
         self._raised_total.update(alarm.name for alarm in changes.raised)
         self._evaluated_at = now
         for alarm in (*changes.raised, *changes.cleared):

@@ -18,7 +18,7 @@ from monitor.sla import spreadsheet
 from monitor.sla.document import EntryPart, MonthPart
 from monitor.sla.ledger import Entry
 from monitor.sla.office import Answer, Misentered, Office
-from monitor.sla.period import moment, parse_moment, parse_month
+from monitor.sla.period import Month, moment, month_of, parse_moment, parse_month
 from monitor.sla.render import to_html
 
 router = APIRouter(prefix="/api/sla")
@@ -136,12 +136,12 @@ async def enter(request: Request, ask: EntryAsk) -> EntryPart:
     """Take out a time of a link: agreed maintenance, or an accepted excuse. It cannot be undone, only withdrawn."""
     actor = actor_of(request)
     office = office_of(request)
-    link = await known_link(request, ask.link)
     zone = await office.zone()
     try:
         start_us, end_us = parse_moment(ask.start, zone), parse_moment(ask.end, zone)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
+    link = await known_link(request, ask.link, month_of(start_us, zone))
     try:
         made = await office.enter(ask.kind, link, start_us, end_us, ask.reason, actor.name, actor.channel)
     except Misentered as error:
@@ -193,12 +193,17 @@ async def answer_of(request: Request, month: str, operator: str) -> Answer:
     return answer.of_operator(operator)
 
 
-async def known_link(request: Request, word: str) -> str:
-    """Return the subject of a link named ``link/blace/primary`` or ``blace/primary``. Raises RunRefused."""
+async def known_link(request: Request, word: str, month: Month) -> str:
+    """Return the subject of a link named ``link/blace/primary`` or ``blace/primary``, of ``month`` or the present one.
+
+    Raises RunRefused.
+    """
     office = office_of(request)
     subject = word if word.startswith("link/") else f"link/{word}"
-    answer = await office.month(await office.present_month())
-    links = {link.link for link in answer.month.links} if answer is not None else set()
+    links: set[str] = set()
+    for each in (month, await office.present_month()):
+        answer = await office.month(each)
+        links |= {link.link for link in answer.month.links} if answer is not None else set()
     if subject not in links:
         hint = did_you_mean(subject, links)
         raise RunRefused("system", f"there is no link '{word}'" + (f"; {hint}" if hint else ""))

@@ -7,6 +7,7 @@ but for what it remembers.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from monitor.sla.ledger import ChainBegun, Mark, Row, Sighting, TermsRow
@@ -16,11 +17,13 @@ from monitor.sla.terms import terms_of, to_text
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from monitor.inventory.model import Inventory
     from monitor.probe import Observation
     from monitor.status.state import Status
+
+log = logging.getLogger(__name__)
 
 MARK_EVERY_US = MINUTE_US
 YOUNG_MARK_EVERY_US = 5 * SECOND_US  # in a chain's first minute, so that a report has something to show at once
@@ -38,6 +41,8 @@ class Keeper:
         self._quarters = Quarters()
         self._unseen: set[str] = set()
         self._begun_us: int | None = None
+        self._why = "start"
+        self.error = ""
         self._marked_us = self._ticked_us = self._ticked_mono_us = 0
 
     def observed(self, observation: Observation, status: Status | None) -> None:
@@ -50,12 +55,15 @@ class Keeper:
 
         They come before whatever changed since the last tick: what changed belongs to what begins now.
         """
+        return self._kept(lambda: self._moved(now, monotonic))
+
+    def _moved(self, now: float, monotonic: float) -> list[Row]:
         now_us, mono_us = us(now), us(monotonic)
         step_us, own_us = now_us - self._ticked_us, mono_us - self._ticked_mono_us
         before_us = self._ticked_us
         self._ticked_us, self._ticked_mono_us = now_us, mono_us
         if self._begun_us is None:
-            return self._begin("start", now_us)
+            return self._begin(self._why, now_us)
         if step_us <= 0 or abs(step_us - own_us) > CLOCK_STEP_US:
             return self._broken("clock", before_us)
         if own_us > us(self._inventory.polling.stale_after_s):
@@ -64,6 +72,9 @@ class Keeper:
 
     def tick(self, statuses: Mapping[str, Status]) -> list[Row]:
         """Return the rows that are due at the time that ``moved`` was told."""
+        return self._kept(lambda: self._tick(statuses))
+
+    def _tick(self, statuses: Mapping[str, Status]) -> list[Row]:
         now_us = self._ticked_us
         rows: list[Row] = []
         for subject in sorted(self._unseen):
@@ -74,20 +85,44 @@ class Keeper:
         young = self._begun_us is not None and now_us - self._begun_us <= MARK_EVERY_US
         if now_us - self._marked_us >= (YOUNG_MARK_EVERY_US if young else MARK_EVERY_US):
             rows += self._mark()
-        return [*rows, *self._quarters.over(now_us, self._chain)]
+        rows += self._quarters.over(now_us, self._chain)
+        self.error = ""
+        return rows
 
     def reload(self, inventory: Inventory) -> list[Row]:
         """Change to a new inventory: a link that is gone with the old one is nobody's from now on."""
+        return self._kept(lambda: self._reload(inventory))
+
+    def _reload(self, inventory: Inventory) -> list[Row]:
         self._inventory = inventory
         return self._broken("reload", self._ticked_us) if self._begun_us is not None else []
 
     def lost(self) -> list[Row]:
         """Begin anew: rows and flips that waited to be written are given up, their time is nobody's."""
+        return self._kept(self._lost)
+
+    def _lost(self) -> list[Row]:
         return [] if self._begun_us is None else self._begin("lost", self._ticked_us)
 
     def end(self) -> list[Row]:
         """Return the last rows; nothing comes after them."""
+        return self._kept(self._end)
+
+    def _end(self) -> list[Row]:
         return [] if self._begun_us is None else [*self._mark(), *self._quarters.over(None, self._chain)]
+
+    def _kept(self, work: Callable[[], list[Row]]) -> list[Row]:
+        """Return the rows of ``work``; after a defect none, and what is kept begins anew: its time is nobody's."""
+        try:
+            rows = work()
+        except Exception as error:  # the border of the keeper: its defect must not stop statuses and alarms
+            said = f"the ledger of service levels is not kept: {type(error).__name__}: {error}"
+            if said != self.error:
+                log.exception("the ledger of service levels is not kept")
+            self.error = said
+            self._begun_us, self._why = None, "lost"
+            return []
+        return rows
 
     def _broken(self, why: str, until_us: int) -> list[Row]:
         """End the chain at ``until_us`` and begin the next at the present tick."""
@@ -102,8 +137,9 @@ class Keeper:
         self._unseen = {link.subject for link in terms.links}
         rows: list[Row] = [ChainBegun(self._chain, why, now_us)]
         body = to_text(terms)
-        if self._terms is None or self._terms.body != body:
-            self._terms = TermsRow(1 if self._terms is None else self._terms.number + 1, now_us, body)
+        last = self._terms  # if they are of the future, they were noted while the clock was wrong
+        if last is None or last.body != body or last.at_us > now_us:
+            self._terms = TermsRow(1 if last is None else last.number + 1, now_us, body)
             rows.append(self._terms)
         return rows
 

@@ -18,7 +18,7 @@ from monitor.errors import KaraulaError, StateError
 from monitor.sla import document
 from monitor.sla.announced import works_on_links
 from monitor.sla.ledger import Entry
-from monitor.sla.period import SECOND_US, Month, month_of, us
+from monitor.sla.period import HOUR_US, SECOND_US, Month, month_of, us
 from monitor.sla.reckon import Window
 from monitor.sla.report import month_report
 
@@ -176,7 +176,7 @@ class Office:
             return
         waiting = False
         for month in (await self.months())[1 : 1 + MOST_BACK]:
-            if await asyncio.to_thread(self._archive.seal, str(month)) is not None:
+            if await self._standing_seal(month) is not None:
                 break
             found = await self.month(month)
             waiting |= found is not None and found.seal is None
@@ -229,7 +229,7 @@ class Office:
         period = await asyncio.to_thread(self._archive.period, month)
         if period is None:
             return None
-        seal = await asyncio.to_thread(self._archive.seal, str(month))
+        seal = await self._standing_seal(month)
         if seal is not None:
             return await self._sealed(month, period, seal)
         reckoned = await asyncio.to_thread(self._reckon, month, period, self._works(period))
@@ -239,6 +239,11 @@ class Office:
         if reckoned.closed:
             return Answer(reckoned, text, sha256, await self._seal(month, text, "the month is over"))
         return Answer(reckoned, text, sha256)
+
+    async def _standing_seal(self, month: Month) -> Seal | None:
+        """Return the month's seal, unless it is of the future: then it was made while the clock was wrong."""
+        seal = await asyncio.to_thread(self._archive.seal, str(month))
+        return None if seal is None or seal.at_us > self.now_us() + HOUR_US else seal
 
     async def _sealed(self, month: Month, period: Period, seal: Seal) -> Answer:
         """Return what was sealed; a new revision when people entered something since; say it when records changed."""

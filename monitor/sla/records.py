@@ -41,7 +41,8 @@ _SUMS = ", ".join(
 class Records:
     """What a period is reckoned by.
 
-    ``until_us`` is up to when there are records (at most the period's end), ``recorded_us`` the end of all records.
+    ``until_us`` is up to when there are records (at most the period's end). The records end at ``recorded_us``; without
+    a break, and without a clock that was set, they were made since ``steady_us``.
     ``windows`` are all times taken out, by link; ``changed_us`` when terms changed within the period.
     """
 
@@ -56,6 +57,7 @@ class Records:
     entries: tuple[Entry, ...]
     until_us: int
     recorded_us: int
+    steady_us: int
 
 
 class Archive:
@@ -96,6 +98,7 @@ class Archive:
             entries,
             until_us,
             every.recorded_us,
+            every.steady_us,
         )
 
     def period(self, month: Month) -> Period | None:
@@ -180,16 +183,18 @@ class _Chains:
     low: int
     high: int
     recorded_us: int
+    steady_us: int
 
 
 def _chains(db: sqlite3.Connection, period: Period) -> _Chains:
     """Return the chains that touch the period (and the next one, for its reason), and which flips are theirs."""
     found: list[Chain] = []
-    low, high, before, recorded_us, after = None, 0, 0, 0, True
+    low, high, before, recorded_us, steady_us, after = None, 0, 0, 0, 0, True
     for number, why, start_us in db.execute("SELECT number, why, start_us FROM chains ORDER BY number").fetchall():
         sql = "SELECT end_us, flips_after FROM marks WHERE chain = ? ORDER BY start_us DESC LIMIT 1"
         end_us, last_flip = db.execute(sql, (number,)).fetchone() or (start_us, before)
-        recorded_us = end_us if end_us > start_us else recorded_us
+        if end_us > start_us:
+            recorded_us, steady_us = end_us, start_us
         touches = start_us < period.end_us and end_us > period.start_us
         if touches:
             if low is None:
@@ -200,7 +205,7 @@ def _chains(db: sqlite3.Connection, period: Period) -> _Chains:
             found.append(Chain(number, start_us, start_us, before, last_flip, why))
         after = touches
         before = last_flip
-    return _Chains(tuple(found), low if low is not None else before, high, recorded_us)
+    return _Chains(tuple(found), low if low is not None else before, high, recorded_us, steady_us)
 
 
 def _flips_before(db: sqlite3.Connection, chain: int, at_us: int, otherwise: int) -> int:

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from monitor.sla.records import Records
     from monitor.sla.terms import LinkTerms, OperatorTerms
 
-CLOSED_AFTER_US = QUARTER_US + 5 * MINUTE_US  # by then the last quarter hour of a month has been written
+# So long after its end the watch must have run without a break: by then the month's last quarter hour is written, and a
+# clock that was wrong at the machine's start has been set.
+CLOSED_AFTER_US = QUARTER_US + 5 * MINUTE_US
 
 
 def month_report(month: Month, records: Records, announced: Sequence[Window] = ()) -> MonthPart:
@@ -93,7 +95,7 @@ class _Reckoning:
             start_us=whole.start_us,
             end_us=whole.end_us,
             until_us=until_us,
-            closed=self.records.recorded_us >= whole.end_us + CLOSED_AFTER_US,
+            closed=self.records.recorded_us - max(self.records.steady_us, whole.end_us) >= CLOSED_AFTER_US,
             method=MethodPart(**asdict(self.terms.method)),
             terms_changed=tuple(self._said(at_us) for at_us in self.records.changed_us),
             operators=tuple(self._operator(each, links) for each in self.terms.operators),

@@ -53,7 +53,7 @@ def test_the_files_of_a_month_belong_together(daemon: WebDaemon) -> None:
     assert sheet.headers["content-type"] == "text/csv; charset=utf-8"
     assert "Ana" in sheet.text
     assert "Operator B" not in report.text + text.text + sheet.text
-    assert shown["seal"]["revision"] == 1
+    assert shown["seal"]["revision"] == 2
     assert shown["months"] == ["2026-11", "2026-10", "2026-09"]
 
 

@@ -10,9 +10,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from sla_kit import HOSTILE, LINK, OCTOBER, WHOLE, Bureau, flip, works
+from sla_kit import HOSTILE, LINK, OCTOBER, WHOLE, Bureau, flip, terms, works
 
 from monitor.sla import spreadsheet
+from monitor.sla.ledger import Mark
 from monitor.sla.office import Misentered
 from monitor.sla.period import HOUR_US, MINUTE_US, SECOND_US, Month
 from monitor.sla.render import length, part_shown, to_html
@@ -85,6 +86,30 @@ async def test_an_entry_that_was_written_just_before_a_crash_makes_its_revision_
         db.commit()
     answer = await bureau.shown()
     assert (answer.seal.revision, answer.trouble, answer.month.links[0].times.planned_us) == (2, "", HOUR_US)
+
+
+async def test_a_clock_that_was_wrong_does_not_close_a_month_for_good(bureau: Bureau) -> None:
+    """The machine starts in May 2027, an hour long, before its clock is set: that closes nothing for ever."""
+    now = WHOLE.start_us + 10 * 24 * HOUR_US
+    wrong = now + 200 * 24 * HOUR_US
+    bureau.books.most_flips = 2
+    bureau.books.watch(1, WHOLE.start_us, now, [], terms())
+    bureau.clock.jump((wrong + HOUR_US) / SECOND_US - bureau.clock.now())
+    bureau.books.watch(2, wrong, wrong + 10 * MINUTE_US, [], terms())
+    assert (await bureau.shown()).seal is None, "ten minutes are no time to trust a clock"
+    bureau.books.write([Mark(2, wrong + 10 * MINUTE_US, wrong + HOUR_US)])
+    assert (await bureau.shown()).seal is not None
+    bureau.clock.jump((now + HOUR_US) / SECOND_US - bureau.clock.now())
+    bureau.books.watch(3, now, now + HOUR_US, [], terms(), "clock")
+    bureau.clock.advance(0)
+    answer = await bureau.shown()
+    assert answer.seal is None
+    assert answer.month.until_us == now + HOUR_US
+    bureau.books.write([Mark(3, now + HOUR_US, WHOLE.end_us + HOUR_US)])
+    bureau.clock.jump(WHOLE.end_us / SECOND_US + 7200 - bureau.clock.now())
+    last = await bureau.shown()
+    assert (last.seal.revision, last.trouble) == (2, "")
+    assert last.month.links[0].times.up_us == WHOLE.length_us
 
 
 @pytest.mark.parametrize(

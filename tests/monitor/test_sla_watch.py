@@ -9,6 +9,7 @@ import pytest
 from watch_kit import REFUSES, START, Says, TimelineClock, World, estate, written
 
 from monitor.history import History
+from monitor.sla.measure import Quarter, Quarters
 from monitor.sla.period import SECOND_US, Period, us
 from monitor.sla.reckon import Kind, intervals, times
 from monitor.sla.records import Archive
@@ -182,3 +183,32 @@ async def test_flips_given_up_by_a_failing_disk_make_unknown_time(
     found = spans(tmp_path / "state", LINK, clock.now())
     assert seconds(found, Health.UNKNOWN) >= 5
     assert found[-1].health is Health.DOWN, "though the flip itself was never written"
+
+
+async def test_a_defect_of_the_keeper_stops_no_status_and_its_time_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = TimelineClock()
+    watched = Watched(tmp_path / "state", clock)
+    (tmp_path / "state").mkdir()
+    await watched.watch.start()
+    await watched.live(60)
+
+    def broken(_self: Quarters, _now_us: int, _chain: int) -> list[Quarter]:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Quarters, "over", broken)
+        watched.world.set(REFUSES, LINK)
+        await watched.live(30)
+        status = watched.watch.status(LINK)
+        assert status is not None
+        assert status.health is Health.DOWN
+        assert any("the ledger of service levels is not kept" in said for said in watched.watch.faults())
+    await watched.live(30)
+    assert watched.watch.faults() == []
+    await watched.watch.stop()
+    found = spans(tmp_path / "state", LINK, clock.now())
+    assert 28 <= seconds(found, Health.UNKNOWN) <= 42
+    assert found[-1].health is Health.DOWN
+    assert "ZeroDivisionError" in caplog.text
