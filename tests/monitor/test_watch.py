@@ -234,7 +234,8 @@ async def test_with_a_full_disk_the_watch_goes_on_and_nothing_is_lost(
         db = it.watch._record.history._writer
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count={pages}")
-        it.world.cut("main")
+        it.world.cut("main")  # and every link, so that more changes than the last pages have room for
+        it.world.set(REFUSES, *(f"link/{key}/{which}" for key in INVENTORY.links for which in ("primary", "backup")))
         await it.live(30)
         assert "history-failing karaula/history" in it.raised()
         assert "system-down system/ncts" in it.raised()
