@@ -38,6 +38,7 @@ class VcenterLimits(Model):
     snapshot_gib: Annotated[Number, Field(gt=0)] = Field(100, description="larger snapshots of a VM are a warning")
     datastore_warn_free_percent: Percent = 15
     datastore_alarm_free_percent: Percent = 5
+    datastores_that_may_fill: tuple[Text, ...] = Field((), description="names; of images and the like, always full")
 
 
 class Vcenter(Endpoint):

@@ -281,6 +281,8 @@ def _datastore(store: Datastore, snapshot: VcenterSnapshot, alarms: Mapping[str,
         "findings": "; ".join(_red_words(own, snapshot)),
     }
     facts = {name: fact for name, fact in facts.items() if fact}
+    if store.accessible is False and "maintenance" in facts:
+        return Said(Answer.UNKNOWN, "in maintenance, and no host can reach it", {}, facts)
     if store.accessible is False:
         return Said(Answer.FAILED, "no host can reach it", {"accessible": 0.0}, facts)
     if store.accessible is None or not store.capacity or store.free is None:

@@ -178,3 +178,24 @@ def test_hosts(values: dict[str, Any], alarms: tuple[Triggered, ...], answer: An
     tables.apply([host, Update("enter", Ref("Folder", "r"), {"triggeredAlarmState": alarms})])
     seen = told(tables)["esx/vc/e"]
     assert (seen.answer, seen.facts.get("findings", "")) == (answer, finding)
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        ({"summary.accessible": True, "summary.capacity": 9, "summary.freeSpace": 3}, Answer.OK),
+        ({"summary.accessible": True, "summary.capacity": 9, "summary.freeSpace": 0}, Answer.OK),
+        ({"summary.accessible": True, "summary.capacity": 0, "summary.freeSpace": 0}, Answer.UNKNOWN),
+        ({"summary.accessible": True, "summary.capacity": 9}, Answer.UNKNOWN),
+        ({"summary.capacity": 9, "summary.freeSpace": 3}, Answer.UNKNOWN),
+        ({"summary.accessible": False, "summary.capacity": 9, "summary.freeSpace": 3}, Answer.FAILED),
+        ({"summary.accessible": False, "summary.maintenanceMode": "inMaintenance"}, Answer.UNKNOWN),
+        ({"summary.accessible": False, "summary.maintenanceMode": "normal"}, Answer.FAILED),
+    ],
+)
+def test_datastores(values: dict[str, Any], answer: Answer) -> None:
+    tables = Tables()
+    tables.apply([Update("enter", Ref("Datastore", "datastore-1"), {"name": "a%2fb", **values})])
+    seen = told(tables)["datastore/vc/a/b"]
+    assert seen.answer is answer
+    assert ("free_bytes" in seen.values) is (answer is Answer.OK)

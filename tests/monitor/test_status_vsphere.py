@@ -74,6 +74,17 @@ def test_judgements(observation, health, reason):
     assert reason is None or found.reason == reason
 
 
+def test_a_datastore_that_may_fill_is_judged_by_everything_else():
+    inventory = estate()
+    vcenter = inventory.vcenters["vc-main"]
+    limits = vcenter.limits.model_copy(update={"datastores_that_may_fill": ("san",)})
+    changed = {**inventory.vcenters, "vc-main": vcenter.model_copy(update={"limits": limits})}
+    filled = inventory.model_copy(update={"vcenters": changed})
+    assert judge(store(0), filled).health is Health.OK
+    assert judge(store(0, findings="red"), filled).health is Health.DEGRADED
+    assert judge(replace(store(0), subject="datastore/vc-main/other"), filled).health is Health.DOWN
+
+
 @given(st.floats(0, 100), st.floats(0, 100))
 def test_less_free_is_never_judged_better(one, other):
     order = [Health.OK, Health.DEGRADED, Health.DOWN]

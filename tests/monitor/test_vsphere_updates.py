@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from watch_kit import estate
 
 from monitor.clients.vsphere_inventory import ALARMS, KINDS, ManagedBy, Ref, Tables, Triggered, Update
 from monitor.errors import GarbledReply
+from monitor.inventory.vcenters import VmRule
+from monitor.probes.vsphere import Rule
+from monitor.targets import targets
 
 NAMES = st.text("ab%/\\", min_size=1, max_size=4)
 MOREFS = st.sampled_from(["1", "2", "3", "4"])
@@ -179,3 +183,33 @@ def test_a_vm_is_found_by_its_folder_and_all_above() -> None:
 
 def test_every_kind_has_a_name() -> None:
     assert all("name" in kind.paths for kind in KINDS.values())
+
+
+def test_the_inventory_says_which_vms_are_needed_which_are_replicas_and_which_a_rule_finds() -> None:
+    inventory = estate()
+    system = inventory.systems["ncts"]
+    main, dr = system.sites["main"], system.sites["dr"]
+    rules = (VmRule(tier="web", folder="main/vm/NCTS", at_least=2), VmRule(tier="web", attribute="a", value="b"))
+    sites = {
+        "main": main.model_copy(update={"vms": main.vms.model_copy(update={"rules": rules})}),
+        "dr": dr.model_copy(update={"standby": "off"}),
+    }
+    systems = {**inventory.systems, "ncts": system.model_copy(update={"sites": sites})}
+    asked = targets(inventory.model_copy(update={"systems": systems}))
+    params = {one.params.key: one.params for one in asked if one.probe == "vsphere"}
+    assert params["vc-main"].rules == (
+        Rule("ncts/main/web", "main/vm/NCTS", "", "", 2),
+        Rule("ncts/main/web", "", "a", "b", 1),
+    )
+    assert "ncts-web-1" in params["vc-main"].vms
+    assert params["vc-dr"].replicas == ("ncts-app-1", "ncts-app-2", "ncts-db-1", "ncts-web-1", "ncts-web-2")
+    assert not set(params["vc-dr"].replicas) & set(params["vc-dr"].vms)
+    assert params["vc-dr"].counters == (
+        "cpu-usage",
+        "cpu-ready",
+        "memory-usage",
+        "disk-latency",
+        "disk-read",
+        "disk-write",
+    )
+    assert params["vc-dr"].survey_interval_s == 20
