@@ -6,7 +6,9 @@ replaced is closed once no run is under way that may still use it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -22,7 +24,10 @@ from monitor.clock import Clock
 from monitor.credential import Credentials
 from monitor.inventory.vcenters import Vcenter
 
+log = logging.getLogger(__name__)
+
 VCENTER_DEADLINE_S = 5.0
+LONGEST_CLOSE_S = 5.0
 
 
 class Closing(Protocol):
@@ -43,6 +48,14 @@ class Made:
     world: World
     notices: HttpClient
     parts: Mapping[str, tuple[Hashable, Closing]]
+
+
+async def _closed(client: Closing) -> None:
+    try:
+        async with asyncio.timeout(LONGEST_CLOSE_S):
+            await client.close()
+    except Exception:  # what cannot be closed must not keep the others open: the border of the closing
+        log.exception("a %s did not close", type(client).__name__)
 
 
 class Clients:
@@ -123,9 +136,9 @@ class Clients:
         self._discard(made.parts)
 
     async def close_retired(self) -> None:
-        """Close what was replaced; to be called while nobody can be using it."""
-        while self._retired:
-            await self._retired.pop().close()
+        """Close what was replaced; to be called while nobody can be using it. One that hangs holds nobody up."""
+        retired, self._retired = self._retired, []
+        await asyncio.gather(*(_closed(client) for client in retired))
 
     async def close(self) -> None:
         """Close everything."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
-from console.files import Files, differences, read_files
+from console.files import Changes, Files, differences, read_files
 from console.options import Options
 from console.reload import (
     REFUSED_ALARM,
@@ -223,21 +223,25 @@ class Daemon:
 
     async def _reload(self) -> Reloaded:
         before = self.files
-        files = await asyncio.to_thread(read_files, self.options, self.credentials)
-        changes = differences(before, files)
+        files, changes, stale = await asyncio.to_thread(self._read_and_compare, before)
         async with self.orchestrator.no_requests(WAIT_FOR_REQUEST_S):
             runs = self.orchestrator.runs()
             against(runs, files.inventory)
             notes = told(runs, before, files)
             if changes:
-                await self._apply(files)
+                await self._apply(files, stale)
         self.loaded_at = self.clock.now()
         return Reloaded(self.loaded_at, changes, notes)
 
-    async def _apply(self, files: Files) -> None:
+    def _read_and_compare(self, before: Files) -> tuple[Files, Changes, frozenset[str]]:
+        """Return the files, what differs, and the probes to be made anew; slow for a large estate: not on the loop."""
+        files = read_files(self.options, self.credentials)
+        return files, differences(before, files), stale_probes(before, files)
+
+    async def _apply(self, files: Files, stale: frozenset[str]) -> None:
         """Go on by ``files``, all parts in one step of the event loop: nobody meets a half. Raises KaraulaError."""
         inventory = files.inventory
-        fresh = make_probes(files.watched, self.credentials, self.clock, stale_probes(self.files, files))
+        fresh = make_probes(files.watched, self.credentials, self.clock, stale)
         made: Made | None = None
         try:
             made = self.clients.make(files)
