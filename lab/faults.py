@@ -41,6 +41,7 @@ KINDS: Mapping[str, str] = {
     "skew-clock": "host",
     "hang-front": "front",
     "slow-front": "front",
+    "refuse-logins": "front",
     "stop-database": "front",
     "hang-dns": "dns",
     "hang-power": "power",

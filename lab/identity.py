@@ -59,10 +59,10 @@ class Identity:
         self._secrets: dict[str, str] = {}
         if plan.signing_key:
             self._secret(plan.signing_key, _new_signing_key)
-        for vcenter in plan.vcenters.values():
-            self._secret(vcenter.credential, _password)
-        for controller in plan.power_controllers.values():
-            self._secret(controller.credential, _password)
+        passwords = [one.credential for one in plan.vcenters.values()]
+        passwords += [one.credential for one in plan.power_controllers.values()]
+        for credential in (*passwords, *plan.portal_users.values()):
+            self._secret(credential, _password)
         for server in plan.dns_servers.values():
             self._secret(server.tsig_credential, lambda: base64.b64encode(secrets.token_bytes(32)))
         for sensor in plan.sensors.values():

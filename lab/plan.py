@@ -147,7 +147,10 @@ class SensorPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole estate as planned; every mapping is by inventory key (links: ``<crossing>/<which>``)."""
+    """The whole estate as planned; every mapping is by inventory key (links: ``<crossing>/<which>``).
+
+    ``portal_users`` are the users whom checks log in as on the fronts, each with the reference of the password.
+    """
 
     tls_ca: str
     known_hosts: str
@@ -163,6 +166,7 @@ class Plan:
     mail_server: tuple[str, int] | None
     ticket_url: str
     signing_key: str
+    portal_users: dict[str, str]
 
     @property
     def deployments(self) -> tuple[DeploymentPlan, ...]:
@@ -194,6 +198,11 @@ def read_plan(path: Path) -> Plan:
         mail_server=(mail["address"], mail["port"]) if mail else None,
         ticket_url=notify.get("ticket_url") or "",
         signing_key=data.get("evidence", {}).get("signing_key", ""),
+        portal_users={
+            check["login"]["user"]: check["login"]["credential"]
+            for check in data.get("checks", {}).values()
+            if check["probe"] == "http" and check.get("login", {}).get("kind") == "form"
+        },
     )
 
 

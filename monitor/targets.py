@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from monitor.clients.ldap import Directory, Search
 from monitor.clients.postgresql import Place
 from monitor.inventory import checks_http
 from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
 from monitor.inventory.checks_http import BasicLogin, BearerLogin, HttpCheck
-from monitor.inventory.checks_services import DnsCheck, NtpCheck, PostgresqlCheck, ServiceCheck, TlsCheck
+from monitor.inventory.checks_services import DnsCheck, LdapCheck, NtpCheck, PostgresqlCheck, ServiceCheck, TlsCheck
 from monitor.inventory.crossings import states_of
 from monitor.inventory.profiles import PROFILES, Point
 from monitor.inventory.sensors import ModbusSource, NutSource, RedfishSource, SnmpSource
@@ -24,6 +25,7 @@ from monitor.probes import PROBES
 from monitor.probes.dns import DnsParams
 from monitor.probes.http import FormLogin, HeaderLogin, HttpParams, JsonWanted
 from monitor.probes.icmp import IcmpParams
+from monitor.probes.ldap import LdapParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
     from monitor.probes.ssh import SurveyParams
 
 SensorParams = SnmpParams | ModbusParams | NutParams | RedfishParams
+LDAPS_PORT, LDAP_PORT = 636, 389
+
 Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval where it differs
 
 
@@ -236,7 +240,7 @@ def _check(check: Check, inventory: Inventory) -> tuple[str, Any]:
             return "http", _page(check)
         case IcmpCheck():
             return "icmp", IcmpParams(check.address)
-        case DnsCheck() | TlsCheck() | NtpCheck() | PostgresqlCheck():
+        case DnsCheck() | TlsCheck() | NtpCheck() | LdapCheck() | PostgresqlCheck():
             return _of_service(check)
         case DiskCheck() | UnitCheck() | CertificateCheck() | ClockCheck() | LagCheck():
             return "ssh", _of_host(check, inventory.hosts[check.host])
@@ -251,6 +255,8 @@ def _of_service(check: ServiceCheck) -> tuple[str, Any]:
             return "tls", TlsParams(check.address, check.port, check.name or check.address)
         case NtpCheck():
             return "ntp", NtpParams(check.address, check.port)
+        case LdapCheck():
+            return "ldap", _directory(check)
         case PostgresqlCheck():
             return "postgresql", _postgresql(check)
 
@@ -280,6 +286,13 @@ def _login(login: Login | None) -> FormLogin | HeaderLogin | None:
             return HeaderLogin(login.credential)
         case None:
             return None
+
+
+def _directory(check: LdapCheck) -> LdapParams:
+    port = check.port or (LDAPS_PORT if check.tls == "ldaps" else LDAP_PORT)
+    directory = Directory(check.address, port, check.tls, check.server_name or "")
+    search = Search(check.base, check.scope, check.filter, check.entries)
+    return LdapParams(directory, search, check.bind_dn, check.credential)
 
 
 def _postgresql(check: PostgresqlCheck) -> PostgresqlParams:

@@ -1,7 +1,8 @@
 """The HTTPS front end of a system at a site, and the isolated one of a drill on the same address at the bubble port.
 
 ``GET /health`` tells role, position and epoch; ``POST /declarations {"id": …}`` is accepted by the active site alone
-(201 with the ledger position, 409 elsewhere); ``GET /declarations/{id}`` tells whether the ledger here has it. A
+(201 with the ledger position, 409 elsewhere); ``GET /declarations/{id}`` tells whether the ledger here has it. People
+log in at ``/login`` (``front_portal.py``). A
 declaration that is sent again gets its old position. What a drill's front accepts goes into the drill's own copy of the
 ledger.
 """
@@ -19,6 +20,7 @@ from lab.identity import Identity
 from lab.ledger import Database, NotPrimaryError, Record
 from lab.plan import DeploymentPlan
 from lab.scenario import Estate, Server
+from lab.servers.front_portal import Portal
 from lab.servers.http_server import HttpServer, Request, Response, error_response, json_response
 
 DECLARATION = re.compile(r"/declarations/([A-Za-z0-9._-]{1,100})")
@@ -36,8 +38,9 @@ class Ledger:
 class Front:
     """Answers requests for one system at one site from ``ledger``."""
 
-    def __init__(self, estate: Estate, plan: DeploymentPlan, ledger: Ledger) -> None:
+    def __init__(self, estate: Estate, plan: DeploymentPlan, ledger: Ledger, portal: Portal | None = None) -> None:
         self._estate = estate
+        self._portal = portal
         self._plan = plan
         self._ledger = ledger
 
@@ -49,6 +52,9 @@ class Front:
         database = self._ledger.database()
         if database is None:
             return error_response(HTTPStatus.SERVICE_UNAVAILABLE, "the drill has ended")
+        page = self._portal.serve(request) if self._portal is not None else None
+        if page is not None:
+            return page
         if request.path == self._plan.health_path and request.method == "GET":
             return self._health(database)
         if request.path == "/declarations" and request.method == "POST":
@@ -98,10 +104,12 @@ def _production(estate: Estate, identity: Identity, plan: DeploymentPlan) -> Htt
     ledger = Ledger(
         partial(estate.database, plan.system, plan.site), partial(estate.orders.declare, plan.system, plan.site)
     )
+    users = {user: identity.secret(credential) for user, credential in estate.plan.portal_users.items()}
+    portal = Portal(estate, plan, users)
     return HttpServer(
         plan.front_address,
         plan.front_port,
-        Front(estate, plan, ledger).serve,
+        Front(estate, plan, ledger, portal).serve,
         partial(estate.front_presence, plan.system, plan.site),
         identity.tls(plan.front_address),
     )

@@ -28,6 +28,11 @@ class TcpCheck(Model):
     address: Host
     port: Port
 
+    @property
+    def door(self) -> tuple[str, int]:
+        """The address and port that it connects to."""
+        return self.address, self.port
+
 
 class IcmpCheck(Model):
     """An address must answer echo requests."""

@@ -67,6 +67,12 @@ class HttpCheck(Model):
     redirects: Annotated[Whole, Field(ge=0, le=10)] = Field(0, description="how many may be followed")
     login: Login | None = None
 
+    @property
+    def door(self) -> tuple[str, int]:
+        """The address (or name) and port that it connects to."""
+        _, host, port = _site(self.url)
+        return self.address or host or "", self.port or port
+
     @model_validator(mode="after")
     def _log_in_safely(self) -> Self:
         if self.login is None:

@@ -1,11 +1,12 @@
-"""Checks of services that are asked in their own protocol: PostgreSQL's replication, NTP, names, certificates."""
+"""Checks of services that are asked in their own protocol: PostgreSQL, NTP, LDAP, names, certificates."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from monitor import ldapfilter
 from monitor.inventory.checks_hosts import Days, Limits
 from monitor.inventory.values import Flag, Host, Key, Model, Port, Reference, Seconds, Text, Whole
 
@@ -87,6 +88,11 @@ class TlsCheck(Model):
     warn_days: Days = 30
     alarm_days: Days = 7
 
+    @property
+    def door(self) -> tuple[str, int]:
+        """The address and port that it connects to."""
+        return self.address, self.port
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.alarm_days >= self.warn_days:
@@ -94,4 +100,28 @@ class TlsCheck(Model):
         return self
 
 
-ServiceCheck = PostgresqlCheck | NtpCheck | DnsCheck | TlsCheck
+class LdapCheck(Model):
+    """A directory must take the log-in, and a search must find its entries; over verified TLS only."""
+
+    probe: Literal["ldap"]
+    site: Key
+    address: Host
+    tls: Literal["ldaps", "starttls"] = "ldaps"
+    port: Port | None = Field(None, description="636 for ldaps, 389 for starttls when left out")
+    server_name: Host | None = Field(None, description="the name in its certificate, where that is not the address")
+    bind_dn: Text | None = Field(None, description="who logs in; left out: nobody in particular")
+    credential: Reference | None = Field(None, description="the password of bind_dn")
+    base: Annotated[str, Field(max_length=500)] = Field(description="the entry to search at or below")
+    scope: Literal["base", "one", "sub"] = "sub"
+    filter: Annotated[str, AfterValidator(ldapfilter.check)] = Field("(objectClass=*)", description="RFC 4515")
+    entries: Annotated[Whole, Field(ge=1, le=1000)] = Field(1, description="how many must be found")
+
+    @model_validator(mode="after")
+    def _log_in_whole(self) -> Self:
+        if (self.bind_dn is None) is not (self.credential is None):
+            missing, given = ("credential", "bind_dn") if self.credential is None else ("bind_dn", "credential")
+            raise ValueError(f"'{missing}' is missing: {given} needs it")
+        return self
+
+
+ServiceCheck = PostgresqlCheck | NtpCheck | DnsCheck | TlsCheck | LdapCheck

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from monitor.inventory.checks import TcpCheck
 from monitor.inventory.checks_hosts import HostCheck
+from monitor.inventory.checks_http import HttpCheck
+from monitor.inventory.checks_services import TlsCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +48,8 @@ def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
         found[f"system/{key}"] = ()
         for site, deployment in system.sites.items():
             found |= _deployment(key, site, deployment, inventory)
+    for key, front in _fronts_of_checks(inventory).items():
+        found[f"check/{key}"] = (*found.get(front, ()), front)
     for key, crossing in inventory.crossings.items():
         found[f"crossing/{key}"] = ()
         if crossing.router is not None:
@@ -106,6 +111,19 @@ def parts(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
 
 def _tiers(deployment: Deployment) -> tuple[tuple[str, ...], ...]:
     return (deployment.vms.database, deployment.vms.application, deployment.vms.web)
+
+
+def _fronts_of_checks(inventory: Inventory) -> dict[str, str]:
+    """Return the front at whose door a check knocks, by the check's key: when it is down, the check is."""
+    fronts = {
+        (deployment.front.address, deployment.front.port): f"front/{key}/{site}"
+        for key, system in inventory.systems.items()
+        for site, deployment in system.sites.items()
+    }
+    doors = {
+        key: check.door for key, check in inventory.checks.items() if isinstance(check, HttpCheck | TcpCheck | TlsCheck)
+    }
+    return {key: fronts[door] for key, door in doors.items() if door in fronts}
 
 
 def _equipment(inventory: Inventory) -> dict[str, tuple[str, ...]]:

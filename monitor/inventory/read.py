@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from monitor.errors import CredentialError, InventoryError
 from monitor.inventory import agreement, agreement_planning, references
 from monitor.inventory.checks_http import HttpCheck
-from monitor.inventory.checks_services import PostgresqlCheck
+from monitor.inventory.checks_services import LdapCheck, PostgresqlCheck
 from monitor.inventory.explain import explain, path_of
 from monitor.inventory.model import Inventory
 from monitor.yamlfile import load
@@ -94,7 +94,7 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
             yield (section, key, name), getattr(entry, name)
     yield from _references_of_sensors(inventory)
     for key, check in inventory.checks.items():
-        if isinstance(check, PostgresqlCheck):
+        if isinstance(check, PostgresqlCheck | LdapCheck) and check.credential is not None:
             yield ("checks", key, "credential"), check.credential
         if isinstance(check, HttpCheck) and check.login is not None:
             yield ("checks", key, "login", "credential"), check.login.credential

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from monitor.probes.dns import DnsProbe
 from monitor.probes.http import HttpProbe
 from monitor.probes.icmp import IcmpProbe
+from monitor.probes.ldap import LdapProbe
 from monitor.probes.modbus import ModbusProbe
 from monitor.probes.ntp import NtpProbe
 from monitor.probes.nut import NutProbe
@@ -31,6 +32,7 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "dns": DnsProbe,
     "http": HttpProbe,
     "icmp": IcmpProbe,
+    "ldap": LdapProbe,
     "modbus": ModbusProbe,
     "ntp": NtpProbe,
     "nut": NutProbe,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from monitor.inventory.estate import Trust
     from monitor.probe import Target
 
-AT_ONCE = 32
+AT_ONCE = 256  # so many that hang at once hold up nobody else
 OK_STATUS = 200
 LONGEST_FACT = 200
 LONGEST_SHOWN = 60

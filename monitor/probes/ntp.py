@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monitor.inventory.estate import Trust
     from monitor.probe import Target
 
-AT_ONCE = 64
+AT_ONCE = 256  # so many that hang at once hold up nobody else
 KEEP_AWAY_S = 64.0  # after a kiss-o'-death, which asks for fewer questions or none (RFC 5905, section 7.4)
 NOT_SYNCHRONIZED = 3
 WORST_STRATUM = 15

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from monitor.inventory.estate import Trust
     from monitor.probe import Target
 
-AT_ONCE = 32
+AT_ONCE = 256  # so many that hang at once hold up nobody else
 LONGEST_STATUS = 16 * 1024
 LONGEST_REASON = 200
 LARGEST = 2**63 - 1
@@ -130,7 +130,7 @@ class SshProbe:
 
     def __init__(self, credentials: Credentials, trust: Trust, clock: Clock) -> None:
         """Prepare. Raises CredentialError when there is no known hosts file."""
-        self._pool = SshPool(credentials, credentials.path(trust.known_hosts), clock)
+        self._pool = SshPool(credentials, credentials.path(trust.known_hosts), clock, threads=AT_ONCE)
         self._surveyor = Surveyor(self._pool, clock)
         self._clock = clock
 

@@ -62,6 +62,14 @@ def test_dependencies_of_a_system(estate):
     assert found["sensor/main-smoke"] == ("site/main",)
 
 
+def test_a_check_at_a_fronts_door_falls_with_the_front_and_one_on_a_host_with_the_host(estate):
+    found = depends_on(estate)
+    assert found["check/cdeps-login"] == (*found["front/cdeps/main"], "front/cdeps/main")
+    assert found["check/vault-disk"] == ("site/dr", "host/vault-dr")
+    disk = found["check/cdeps-db-main-disk"]
+    assert disk == ("site/main", "vm/vc-main/cdeps-db-1", "host/cdeps-db-main")
+
+
 def test_what_starts_a_failover_is_never_held_back(estate):
     found = depends_on(estate)
     for kind, keys in (("system", estate.systems), ("site", estate.sites), ("crossing", estate.crossings)):

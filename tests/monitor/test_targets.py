@@ -20,7 +20,7 @@ from monitor.inventory.profiles import Point
 from monitor.inventory.read import read
 from monitor.probes import PROBES
 from monitor.probes.dns import DnsParams
-from monitor.probes.http import HttpParams
+from monitor.probes.http import FormLogin, HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.nut import NutParams
@@ -123,9 +123,8 @@ def test_no_secret_is_in_a_target(inventory: Inventory, tmp_path: Path) -> None:
     # Nothing is resolved: there is no credentials directory at all.
     for target in targets(inventory):
         values = [getattr(target.params, field.name) for field in fields(target.params)]
-        assert all(
-            isinstance(value, str | int | float | tuple | frozenset | SshHost | Point | None) for value in values
-        )
+        known = str | int | float | tuple | frozenset | SshHost | Point | FormLogin | None
+        assert all(isinstance(value, known) for value in values)
 
 
 @pytest.mark.anyio

@@ -10,12 +10,25 @@ from matrix_kit import Stand, row
 from stands.modbus import ModbusServer
 from stands.nut import NutUps
 from stands.redfish import RedfishService
+from stands.services import HttpLogin, Ldap, Ntp, Postgresql, Ssh
 from stands.snmp import SnmpV2c, SnmpV3
 from stands.vsphere import VcenterSimulator
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(300)]
 
-STANDS: tuple[type[Stand], ...] = (SnmpV2c, SnmpV3, ModbusServer, NutUps, RedfishService, VcenterSimulator)
+STANDS: tuple[type[Stand], ...] = (
+    SnmpV2c,
+    SnmpV3,
+    ModbusServer,
+    NutUps,
+    RedfishService,
+    VcenterSimulator,
+    HttpLogin,
+    Ldap,
+    Ntp,
+    Postgresql,
+    Ssh,
+)
 
 
 @pytest.mark.parametrize("stand", STANDS, ids=lambda stand: stand.source)

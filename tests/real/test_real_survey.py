@@ -240,3 +240,32 @@ async def test_a_host_that_hangs_or_restarts_in_between(machine: Machine, probe:
     assert [one.answer for one in hung + gone] == [Answer.FAILED] * 4
     assert [one.answer for one in again + back] == [Answer.OK] * 4
     await asyncio.sleep(0)
+
+
+async def test_forty_hosts_that_hang_hold_up_nobody_else(
+    machine: Machine, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As when a site loses its power: connections that go nowhere, all at once."""
+    folder = tmp_path_factory.mktemp("well")
+    well = Sshd(folder)
+    well.start()
+    try:
+        for name in ("ssh-karaula", "ssh-karaula.pub"):
+            shutil.copy(machine.sshd.folder / name, folder / name)
+        (folder / "authorized").write_text((folder / "ssh-karaula.pub").read_text())
+        with machine.sshd.known_hosts.open("a") as known:
+            known.write(well.known_hosts.read_text())
+        probe = SshProbe(
+            Credentials(machine.sshd.folder), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock()
+        )
+        machine.sshd.signal(signal.SIGSTOP)
+        hung = [HostParams(machine.sshd.host(site=f"site-{number}")) for number in range(40)]
+        try:
+            found = await ask(probe, *hung, HostParams(well.host()), deadline_s=3)
+        finally:
+            machine.sshd.signal(signal.SIGCONT)
+            await probe.close()
+        assert [one.answer for one in found] == [Answer.FAILED] * 40 + [Answer.OK]
+        assert found[-1].at < found[0].at  # it did not even wait for them
+    finally:
+        well.stop()
