@@ -148,7 +148,9 @@ def site(key: str, inventory: Inventory, seen: Seen) -> Judgement:
     if not health:
         return Judgement(Health.UNKNOWN, "nothing at this site is watched")
     if up == 0 and not unknown:
-        return Judgement(Health.DOWN, f"none of the {len(health)} things watched at the site answers")
+        return Judgement(
+            Health.DOWN, f"none of the {len(health)} things watched at the site answers{_runs_there(key, inventory)}"
+        )
     if up == 0:
         return Judgement(Health.UNKNOWN, f"{_list(unknown)} not known")
     if down:
@@ -156,6 +158,12 @@ def site(key: str, inventory: Inventory, seen: Seen) -> Judgement:
     if unknown:
         return Judgement(Health.UNKNOWN, f"{_list(unknown)} not known")
     return Judgement(Health.OK)
+
+
+def _runs_there(key: str, inventory: Inventory) -> str:
+    """Name the systems of a site: its one message speaks for them."""
+    names = [system.name for system in inventory.systems.values() if key in system.sites]
+    return f"; systems there: {', '.join(names)}" if names else ""
 
 
 def members(key: str, inventory: Inventory) -> list[str]:
