@@ -20,7 +20,7 @@ from deploy.boards.panels import (
     table,
     timeline,
 )
-from deploy.boards.words import SENSOR, SITE, sensor_state, site_state
+from deploy.boards.words import SENSOR, SITE, UPS, sensor_state, site_state, ups_state, vote_state
 
 HERE = 'site=~"$site"'
 SENSOR_NAME = "{{sensor}}"
@@ -52,6 +52,14 @@ BOARD = Board(
         stat("Door open", (5, 6), Ask(f"karaula_sensor_door_open{{{HERE}}}", SENSOR_NAME), NO_YES),
         stat("vCenters", (5, 6), Ask(f"karaula_vcenter_up{{{HERE}}}", "{{vcenter}}"), UP_DOWN),
         stat("Sensors", (24, 7), Ask(sensor_state(HERE), SENSOR_NAME), SENSOR),
+        stat(
+            "Danger by vote",
+            (12, 4),
+            Ask(vote_state(HERE), "{{vote}}"),
+            SITE,
+            "Down: so many sensors agree that the room is in danger; unknown: too many of them do not vote",
+        ),
+        stat("UPSs", (12, 4), Ask(ups_state(HERE), SENSOR_NAME), UPS, "Where the power comes from"),
         Row("Air"),
         sensor("Temperature", "temperature_celsius", "celsius"),
         lines(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from deploy.boards.panels import DARK_RED, GREEN, ORANGE, PURPLE, RED, YELLOW, Json, reading, states
 from monitor.metrics.estate import HEALTHS, SYSTEM_STATES
-from monitor.metrics.sensors import SENSOR_WORDS
+from monitor.metrics.sensors import SENSOR_WORDS, UPS_WORDS
 from monitor.status.crossings import CROSSING_STATES
 
 COLORS = {
     "ok": GREEN,
+    "line": GREEN,
     "primary": GREEN,
     "warning": YELLOW,
     "degraded": YELLOW,
+    "battery": YELLOW,
+    "bypass": YELLOW,
     "on-backup": YELLOW,
     "redundancy-lost": YELLOW,
     "flapping": ORANGE,
     "fault": ORANGE,
     "unknown": PURPLE,
     "down": RED,
+    "off": RED,
+    "low-battery": RED,
     "alarm": RED,
     "cut-off": RED,
     "split-brain": DARK_RED,
@@ -34,6 +39,8 @@ def _reading(words: tuple[str, ...]) -> Json:
 
 
 SYSTEM, CROSSING, SITE, SENSOR = (_reading(words) for words in (SYSTEM_STATES, CROSSING_STATES, HEALTHS, SENSOR_WORDS))
+
+UPS = _reading(UPS_WORDS)
 
 
 def system_state(only: str = "") -> str:
@@ -54,3 +61,13 @@ def site_state(only: str = "") -> str:
 def sensor_state(only: str = "") -> str:
     """Return each sensor's state as a number that ``SENSOR`` reads."""
     return states("karaula_sensor_state", "sensor, site", _by_badness(SENSOR_WORDS), only)
+
+
+def ups_state(only: str = "") -> str:
+    """Return where the power behind each UPS comes from as a number that ``UPS`` reads."""
+    return states("karaula_sensor_ups_state", "sensor, site", _by_badness(UPS_WORDS), only)
+
+
+def vote_state(only: str = "") -> str:
+    """Return each vote's state as a number that ``SITE`` reads."""
+    return states("karaula_vote_state", "vote", _by_badness(HEALTHS), only)
