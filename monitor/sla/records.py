@@ -209,8 +209,9 @@ def _chains(db: sqlite3.Connection, period: Period) -> _Chains:
 
 
 def _flips_before(db: sqlite3.Connection, chain: int, at_us: int, otherwise: int) -> int:
-    sql = "SELECT flips_before FROM marks WHERE chain = ? AND end_us <= ? ORDER BY start_us DESC LIMIT 1"
-    row = db.execute(sql, (chain, at_us)).fetchone()
+    where = "chain = ? AND start_us < ? AND end_us <= ?"
+    sql = f"SELECT flips_before FROM marks WHERE {where} ORDER BY start_us DESC LIMIT 1"  # noqa: S608 - our own words
+    row = db.execute(sql, (chain, at_us, at_us)).fetchone()
     return otherwise if row is None else int(row[0])
 
 
