@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from monitor.clients.vsphere_collector import Collector
+from monitor.clients.vsphere_collector import Collector, StillReading
 from monitor.clients.vsphere_errand import Desk, Errand
 from monitor.clients.vsphere_inventory import Datastore, Triggered, VcenterSnapshot, Vm, VmHost
 from monitor.clients.vsphere_network import Nic, Wiring
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Datastore",
     "Nic",
+    "StillReading",
     "Survey",
     "Surveys",
     "Triggered",

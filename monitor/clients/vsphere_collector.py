@@ -19,16 +19,22 @@ from monitor.clients.vsphere_inventory import ALARMS, KINDS, RULE_PATHS, Tables,
 from monitor.clients.vsphere_reply import read_updates
 from monitor.clients.vsphere_session import Keeper
 from monitor.clients.vsphere_soap import SESSION_FAULTS, Line, Peer, filter_spec, meaning
-from monitor.errors import GarbledReply, NotFound, SessionLost, TargetError
+from monitor.errors import DeadlineExceeded, GarbledReply, NotFound, SessionLost, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from monitor.clients.vsphere_reply import Page
     from monitor.clock import Clock
 
 MOST_PAGES = 10_000  # a vCenter that goes on saying "truncated" for ever is broken
 PAGE_OBJECTS = 1000  # bounds what one reply takes in memory; the vCenter may send fewer
+FEWEST_OBJECTS = 50  # in a page, of a vCenter that is too slow for more
 MOST_NAMES = 500  # names of alarms and their places that are asked for in one poll
+
+
+class StillReading(DeadlineExceeded):
+    """The time was over between two pages of a large inventory; the next poll goes on where this one ended."""
 
 
 class Collector:
@@ -44,12 +50,18 @@ class Collector:
         self._keeper = Keeper(peer, clock)
         self._by_rule = by_rule
         self._version = ""
+        self._full = True
+        self._changed = 0  # since the last snapshot
+        self._page_objects = PAGE_OBJECTS
         self._tables = Tables()
         self._names: dict[str, str] = {}
         self._attributes: dict[int, str] = {}
 
     def poll(self, expires: float) -> VcenterSnapshot:
-        """Bring the inventory up to date by ``expires`` (monotonic seconds). Raises TargetError leaves only."""
+        """Bring the inventory up to date by ``expires`` (monotonic seconds).
+
+        Raises TargetError leaves only; StillReading alone keeps what was read until then.
+        """
         try:
             if self._keeper.line is not None:
                 try:
@@ -57,6 +69,12 @@ class Collector:
                 except (SessionLost, NotFound):
                     self._keeper.drop()
             return self._follow(self._connect(expires), expires)
+        except StillReading:
+            raise
+        except DeadlineExceeded:
+            self._page_objects = max(FEWEST_OBJECTS, self._page_objects // 2)
+            self._keeper.drop()
+            raise
         except TargetError:
             self._keeper.drop()
             raise
@@ -76,7 +94,7 @@ class Collector:
             self._attributes = self._read_attributes(line) if self._by_rule else {}
         except vmodl.MethodFault as fault:
             raise meaning(fault, self._peer, "inventory") from fault
-        self._version = ""
+        self._version, self._full, self._changed = "", True, 0
         self._tables = Tables()
         self._names = {}
         return line
@@ -112,26 +130,25 @@ class Collector:
 
     def _follow(self, line: Line, expires: float) -> VcenterSnapshot:
         line.expires = expires
-        full = not self._version
-        changed = 0
-        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=0, maxObjectUpdates=PAGE_OBJECTS)
-        collector = line.content.propertyCollector
+        longest_s = 0.0
         for _ in range(MOST_PAGES):
-            version = self._version
-            try:
-                body = line.in_bytes(lambda: collector.WaitForUpdatesEx(version, options))  # noqa: B023 - called here and now
-            except vmodl.MethodFault as fault:
-                raise meaning(fault, self._peer, "inventory") from fault
-            page = read_updates(body)
+            begun = self._clock.monotonic()
+            if begun + longest_s > expires:
+                raise StillReading(f"{self._peer} is still telling its inventory: {self._changed} objects until now")
+            page = self._page(line)
+            longest_s = max(longest_s, self._clock.monotonic() - begun)
             if page is None:
                 break
-            changed += self._tables.apply(page.updates)
+            self._changed += self._tables.apply(page.updates)
             self._version = page.version
             if not page.truncated:
                 break
         else:
             raise GarbledReply(f"{self._peer} never comes to the end of its inventory")
         self._learn_names(line)
+        full, changed = self._full, self._changed
+        self._full, self._changed = False, 0
+        self._page_objects = PAGE_OBJECTS
         return self._tables.snapshot(
             self._clock.now(),
             str(line.content.about.apiVersion),
@@ -140,6 +157,16 @@ class Collector:
             names=dict(self._names),
             attributes=self._attributes,
         )
+
+    def _page(self, line: Line) -> Page | None:
+        """Ask what is new since the last page; None for nothing."""
+        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=0, maxObjectUpdates=self._page_objects)
+        collector = line.content.propertyCollector
+        try:
+            body = line.in_bytes(lambda: collector.WaitForUpdatesEx(self._version, options))
+        except vmodl.MethodFault as fault:
+            raise meaning(fault, self._peer, "inventory") from fault
+        return read_updates(body)
 
     def _learn_names(self, line: Line) -> None:
         """Ask how the alarms are called, and the things that raised them where no table has them; each once."""

@@ -12,9 +12,9 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from monitor.clients.vsphere import Surveys, VcenterSession
+from monitor.clients.vsphere import StillReading, Surveys, VcenterSession
 from monitor.errors import CredentialError, Refused, TargetError
-from monitor.probe import failed
+from monitor.probe import Answer, failed
 from monitor.probes.vsphere_things import Rule, Teller, VsphereParams, judge
 
 if TYPE_CHECKING:
@@ -85,7 +85,10 @@ class VsphereProbe:
     def _unseen(self, target: Target, error: KaraulaError) -> Sequence[Observation]:
         """Say that the vCenter failed, and of everything in it that nothing is known."""
         now = self._clock.now()
-        return failed(target, now, error), *self._teller(target).unseen(now)
+        said = failed(target, now, error)
+        if isinstance(error, StillReading):  # it answers, and has not been heard out
+            said = replace(said, answer=Answer.UNKNOWN)
+        return said, *self._teller(target).unseen(now)
 
     def _teller(self, target: Target) -> Teller:
         params: VsphereParams = target.params

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from estate_kit import start_lab
@@ -10,7 +11,7 @@ from estate_kit import start_lab
 from monitor.clients.dns import query_a, replace_a, soa_serial
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
-from monitor.clients.vsphere import VcenterSession
+from monitor.clients.vsphere import StillReading, VcenterSession
 from monitor.clock import RealClock
 from monitor.credential import Credentials, Secret
 from monitor.errors import NotFound, Refused, TargetError, Unreachable
@@ -143,6 +144,34 @@ async def test_a_vm_that_vanishes_takes_only_its_own_counters_along(lab, enter):
     assert 0 < values["cpu-ready"] < 0.05
     assert found.snapshot_bytes.keys() == {db}
     assert found.snapshot_bytes[db] == pytest.approx(8 * 2**30, rel=0.01)
+
+
+async def test_a_large_inventory_of_a_slow_vcenter_is_read_over_several_polls(lab, enter, monkeypatch, credentials):
+    monkeypatch.setattr("monitor.clients.vsphere_collector.PAGE_OBJECTS", 3)
+    lab.fault("slow-vcenter", "vc-main", seconds=0.25)
+    session = enter(1, "vcenter-main", deadline_s=2.6)
+    with pytest.raises(StillReading, match="objects until now"):
+        await session.refresh()
+    first = None
+    for _ in range(20):
+        with contextlib.suppress(StillReading):
+            first = await session.refresh()
+            break
+    assert first is not None
+    assert (first.full, len(first.vms), len(first.hosts), len(first.datastores)) == (True, 20, 4, 2)
+    assert first.changed >= 26
+    lab.clear()
+    assert (await session.refresh()).full is False
+
+    lab.fault("slow-vcenter", "vc-main", seconds=0.25)
+    probe = VsphereProbe(credentials, TRUST, RealClock())
+    params = VsphereParams("vc-main", lab.address("1.5"), 8989, USER, "vcenter-main", vms=(DB,))
+    try:
+        seen = await everything(probe, Target("vcenter/vc-main", "vsphere", params, 10, 2.6))
+        assert seen["vcenter/vc-main"].answer is Answer.UNKNOWN  # not down: it answers
+        assert seen[f"vm/vc-main/{DB}"].answer is Answer.UNKNOWN
+    finally:
+        await probe.close()
 
 
 async def test_a_clock_that_is_wrong_at_the_vcenter_is_its_own(lab, enter, monkeypatch):
