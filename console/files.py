@@ -23,6 +23,7 @@ from monitor.inventory.subjects import SECTIONS
 from monitor.problem import Problem
 from monitor.targets import targets
 
+FEW = 10
 OF_SUBJECTS = frozenset(SECTIONS.values())  # what else there is is named by section and key
 
 
@@ -49,9 +50,19 @@ class Changes:
     changed: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """Return one line for a log: ``added link/blace/primary; changed notify``."""
+        named = (("added", self.added), ("removed", self.removed), ("changed", (*self.changed, *self.others)))
+        said = [f"{word} {', '.join(found[:FEW])}{_more(len(found))}" for word, found in named if found]
+        return "; ".join(said) or "nothing has changed"
+
     def __bool__(self) -> bool:
         """Tell whether anything differs."""
         return bool(self.added or self.removed or self.changed or self.others)
+
+
+def _more(count: int) -> str:
+    return f" and {count - FEW} more" if count > FEW else ""
 
 
 def read_files(options: Options, credentials: Credentials) -> Files:

@@ -12,7 +12,7 @@ from tls_kit import ThrowawayCa
 
 import console.clients as under_test
 from console.clients import Clients
-from console.files import Files, differences, read_files
+from console.files import Changes, Files, differences, read_files
 from console.options import Options
 from console.reload import stale_probes
 from monitor.clock import RealClock
@@ -70,6 +70,10 @@ async def test_a_client_is_made_anew_only_when_what_it_is_made_of_changed(option
     (options.credentials / "vcenter-dr").write_text("another\n")
     assert held.again() == {"vcenter vc-dr"}
     assert differences(first, held.files).others == ("credentials.vcenter-dr",)
+    assert str(differences(first, held.files)) == "changed credentials.vcenter-dr"
+    many = Changes(added=tuple(f"link/{number}" for number in range(12)), removed=("host/a",))
+    assert str(many).endswith("link/9 and 2 more; removed host/a")
+    assert str(Changes()) == "nothing has changed"
     assert "vsphere" in stale_probes(first, held.files)
 
     text = options.inventory.read_text()
