@@ -29,6 +29,7 @@ OLDER: Mapping[Resource, tuple[str, str, str, str]] = {  # page, list, reading, 
 }
 ENABLED = "Enabled"
 SOUND = 200
+LONGEST_WORD = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def reading(found: Mapping[str, Any], resource: Resource, member: str) -> Readin
     """
     if resource == "sensors":
         name, unit = "Reading", found.get("ReadingUnits")
-        shown = UNITS.get(unit, f"'{unit}'"[:40]) if isinstance(unit, str) else "no unit"
+        shown = UNITS.get(unit, f"'{_plain(unit)}'") if isinstance(unit, str) else "no unit"
         low, high = "ReadingRangeMin", "ReadingRangeMax"
     else:
         _, section, name, shown = OLDER[resource]
@@ -106,7 +107,7 @@ def reading(found: Mapping[str, Any], resource: Resource, member: str) -> Readin
     status = status if isinstance(status, dict) else {}
     state = status.get("State", ENABLED)
     if state != ENABLED:
-        raise NotFound(f"the sensor's state is {state!s:.40}")
+        raise NotFound(f"the sensor's state is {_plain(str(state))}")
     health = status.get("Health")
     value = found.get(name)
     if value is None:
@@ -115,7 +116,11 @@ def reading(found: Mapping[str, Any], resource: Resource, member: str) -> Readin
     if number is None:
         raise GarbledReply("the reading is not a number")
     return Reading(
-        number, shown, health if isinstance(health, str) else "", _number(found.get(low)), _number(found.get(high))
+        number,
+        shown,
+        _plain(health) if isinstance(health, str) else "",
+        _number(found.get(low)),
+        _number(found.get(high)),
     )
 
 
@@ -129,6 +134,11 @@ def _member(entries: object, member: str) -> Mapping[str, Any]:
         if fitting:
             raise NotFound(f"{len(fitting)} entries have the {key} '{member}'")
     raise NotFound(f"no entry has the MemberId or Name '{member}'")
+
+
+def _plain(said: str) -> str:
+    """Return a word of the service without what would move a screen."""
+    return "".join(letter for letter in said[:200] if letter.isprintable())[:LONGEST_WORD]
 
 
 def _number(value: object) -> float | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     AnySource = SnmpSource | ModbusSource | NutSource | RedfishSource
 
+READINGS_A_WINDOW = 6
 _LADDER = ("valid_min", "alarm_below", "warn_below", "warn_above", "alarm_above", "valid_max")
 _LIMITS = ("alarm_below", "warn_below", "warn_above", "alarm_above")
 _NOT_PART_OF_A_PLACE = {"scale", "encoding", "word_order", "sentinels", "community", "user", "credential"}
@@ -37,6 +38,7 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
             yield from _snmp(sensor.source, (*path, "source"), document)
         yield from _quantity(sensor, path, document)
         yield from _limits(sensor, path, document)
+        yield from _window(sensor, path, inventory, document)
         yield from _modbus(sensor, path, document)
         first = read.setdefault(_reading(sensor.source), path)
         if first != path:
@@ -129,6 +131,15 @@ def _rise(sensor: Sensor, place: Path, document: Document) -> Iterator[Problem]:
     elif rise.warn_above is not None and rise.alarm_above is not None and rise.warn_above >= rise.alarm_above:
         message = f"must be more than warn_above ({rise.warn_above:g}), found {rise.alarm_above:g}"
         yield document.problem((*place, "alarm_above"), message)
+
+
+def _window(sensor: Sensor, path: Path, inventory: Inventory, document: Document) -> Iterator[Problem]:
+    """Yield a window with so few readings in it that a rise would never be known."""
+    rise, interval_s = sensor.rise_per_minute, sensor.interval_s or inventory.polling.interval_s
+    if rise is not None and rise.window_s < READINGS_A_WINDOW * interval_s:
+        least = READINGS_A_WINDOW * interval_s
+        message = f"must be at least {READINGS_A_WINDOW} times the interval ({least:g}), found {rise.window_s:g}"
+        yield document.problem((*path, "rise_per_minute", "window_s"), message, "or too few readings are in it")
 
 
 def _modbus(sensor: Sensor, path: Path, document: Document) -> Iterator[Problem]:

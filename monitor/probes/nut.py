@@ -72,13 +72,18 @@ class NutProbe:
         facts = {STATUS: found[STATUS]} if STATUS in found else {}
         if "ALARM" in facts.get(STATUS, "").split() and "ups.alarm" in found:
             facts["ups.alarm"] = found["ups.alarm"]
-        facts = {name.replace(".", "_"): told[:LONGEST_FACT] for name, told in facts.items()}
+        facts = {name.replace(".", "_"): _plain(told) for name, told in facts.items()}
         if params.variable == STATUS:
             return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, facts=facts)
         number = as_number(text)
         if number is None:
             return failed(target, self._clock.now(), GarbledReply(f"{where}: {params.variable} is not a number"))
         return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, "", {"value": number}, facts)
+
+
+def _plain(told: str) -> str:
+    """Return what a UPS says without what would move a screen."""
+    return "".join(letter for letter in told if letter.isprintable())[:LONGEST_FACT]
 
 
 def as_number(text: str) -> float | None:

@@ -209,7 +209,7 @@ def _number(oid: str, found: Values) -> float:
 
 def _text(held: Value) -> str:
     text = held.decode("utf-8", "replace") if isinstance(held, bytes) else str(held)
-    return text.strip(" \t\r\n\0")[:LONGEST_TEXT]
+    return "".join(letter for letter in text if letter.isprintable()).strip()[:LONGEST_TEXT]
 
 
 def _version(held: Value) -> tuple[int, ...]:

@@ -165,3 +165,10 @@ def test_a_ups_that_does_not_know_its_state(source: int, battery: int) -> None:
 def test_the_state_of_a_ups_by_apc() -> None:
     assert of("apc-powernet", "ups-state", 3, 3, 1) == {"ups_status": "OB LB"}
     assert of("apc-powernet", "ups-state", 2, 4, 2) == {"ups_status": "OL RB"}
+
+
+def test_what_an_agent_writes_moves_no_screen() -> None:
+    with pytest.raises(NotFound) as caught:
+        of("geist-v4", "internal-temperature", 36, b"\x1b[2J\r\n3.0" + b"x" * 500, 1, 1)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
