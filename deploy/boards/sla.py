@@ -22,6 +22,36 @@ BOARD = Board(
     refresh="5m",
     choices=(Choice("operator", "Operator", "karaula_link_sla_availability_ratio"),),
     parts=(
+        Row("This calendar month so far, by the ledger (karaula sla)"),
+        bars(
+            "Month, links' availability",
+            (8, 12),
+            Ask(f"sort(karaula_link_sla_availability_measured_ratio{{{LINK}}})", NAME),
+            KEPT,
+            "Of the known time that counts: without agreed maintenance and what was excused",
+        ),
+        table(
+            "Month, may still be lost",
+            (8, 12),
+            f"sort(karaula_link_sla_budget_seconds{{{LINK}}})",
+            {"crossing": "Crossing", "link": "Link", "operator": "Operator", "Value": "Left"},
+            "s",
+            "Before the agreed availability of the calendar month is missed; less than nothing once it is",
+        ),
+        bars(
+            "Month, not known",
+            (4, 12),
+            Ask(f"max by (operator) (karaula_link_sla_unknown_ratio{{{LINK}}})", "{{operator}}"),
+            limits((0.001, YELLOW), (0.01, ORANGE), unit="percentunit", decimals=3) | {"min": 0, "max": 1},
+            "Part of the month so far in which nobody measured: the worst link",
+        ),
+        bars(
+            "Month, crossings connected",
+            (4, 12),
+            Ask("sort(karaula_crossing_availability_ratio)", "{{crossing}}"),
+            KEPT,
+            "Part of the known time in which a link carried traffic",
+        ),
         Row("Operators"),
         bars(
             "Availability by operator",

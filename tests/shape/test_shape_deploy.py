@@ -92,11 +92,7 @@ def test_every_metric_is_shown_or_watched_somewhere() -> None:
     used = {SERIES.get(name, (name,))[0] for query in QUERIES for name, _ in selectors(query.expr)}
     # Looked up by who needs it for a single VM, disk, host or check; or a number beside one that is shown.
     elsewhere = {
-        "karaula_link_sla_availability_measured_ratio",
         "karaula_link_sla_availability_worst_ratio",
-        "karaula_link_sla_budget_seconds",
-        "karaula_link_sla_unknown_ratio",
-        "karaula_crossing_availability_ratio",
         "karaula_sla_reckoned_timestamp_seconds",
         "karaula_check_up",
         "karaula_check_response_seconds",
