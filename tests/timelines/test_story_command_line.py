@@ -43,7 +43,9 @@ def test_cut_main_fail_over_read_the_report_fail_back(tmp_path: Path) -> None:
         # Cut: an alarm, a failover that is ready, and nothing done yet.
         daemon.karaula("lab", "cut", "main")
         daemon.wait("the alarm", lambda: ("system-down", "system/ncts") in daemon.alarms())
-        assert "system-down" in daemon.karaula("status")
+        said = daemon.karaula("status")  # one alarm, which names the systems that went with the site
+        assert "site-down" in said
+        assert "NCTS" in said
         run_id = daemon.wait("the prepared failover", lambda: waiting(daemon))
         assert "karaula run approve" in daemon.karaula("run", "show", run_id)
         assert lab.truth("ncts")["writable_sites"] == []
