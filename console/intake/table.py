@@ -21,6 +21,7 @@ from monitor.problem import Problem, did_you_mean
 from monitor.yamlfile import Path, Place, resolve, shorten
 
 KEY = "key"
+PASSES = 3
 LIST = "|"  # between the items of a list in one cell
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 _WORDS = {"yes": True, "true": True, "da": True, "no": False, "false": False, "ne": False}
@@ -149,31 +150,42 @@ def _row(
 
 def _typed(data: dict[str, Any], adapter: TypeAdapter[Any]) -> dict[str, Any]:
     """Return ``data`` with each text turned into what the model says that it must be, where it can be."""
-    try:
-        adapter.validate_python(data)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            _turn(data, tuple(detail["loc"]), detail["type"])
+    for _ in range(PASSES):  # a list is turned before what is in it
+        try:
+            adapter.validate_python(data)
+        except ValidationError as error:
+            turned = [_turn(data, tuple(detail["loc"]), detail["type"]) for detail in error.errors(include_url=False)]
+            if any(turned):
+                continue
+        break
     return data
 
 
-def _turn(data: dict[str, Any], loc: tuple[int | str, ...], kind: str) -> None:
+def _turn(data: dict[str, Any], loc: tuple[int | str, ...], kind: str) -> bool:
+    """Turn the text at ``loc`` into what pydantic's error ``kind`` asks for; return whether that could be done."""
     at: Any = data
-    steps = [part for part in loc if isinstance(part, str)]
-    while steps:  # a step that is no key is pydantic's name of a variant
-        step = steps.pop(0)
-        if not isinstance(at, dict) or step not in at:
+    for step in loc:
+        there = (
+            step in at if isinstance(at, dict) else isinstance(at, list) and isinstance(step, int) and step < len(at)
+        )
+        if not there:  # pydantic's name of a variant
             continue
-        if not isinstance(at[step], str):
-            at = at[step]
-            continue
-        text = at[step]
-        if kind in _LISTS:
-            at[step] = [part.strip() for part in text.split(LIST)]
-        elif kind == "bool_type":
-            at[step] = _WORDS.get(text.casefold(), text)
-        elif kind in _NUMBERS:
-            plain = text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
-            number = resolve(plain)
-            at[step] = number if isinstance(number, (int, float)) and not isinstance(number, bool) else text
-        return
+        if isinstance(at[step], str):
+            made = _made(at[step], kind)
+            if made is not None:
+                at[step] = made
+            return made is not None
+        at = at[step]
+    return False
+
+
+def _made(text: str, kind: str) -> Any:
+    """Return what ``text`` says as a list, a truth or a number; None when it says no such thing."""
+    if kind in _LISTS:
+        return [part.strip() for part in text.split(LIST)]
+    if kind == "bool_type":
+        return _WORDS.get(text.casefold())
+    if kind in _NUMBERS:
+        number = resolve(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
+        return number if isinstance(number, (int, float)) and not isinstance(number, bool) else None
+    return None

@@ -23,7 +23,10 @@ from monitor.yamlfile import parse
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "inventory.yaml"
 ESTATE = read(SHIPPED)
-SECRETIVE = {"credential", "tsig_credential", "community", "user", "tsig_name", "tls_ca", "known_hosts"}
+SECRETIVE = {"credential", "tsig_credential", "community", "user", "tsig_name", "tls_ca", "known_hosts"} | {
+    "authentication_credential",
+    "privacy_credential",
+}
 
 
 def said(*words: str) -> str:

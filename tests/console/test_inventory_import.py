@@ -86,17 +86,18 @@ def test_a_key_that_is_there_stays_and_how_it_differs_is_said(folder: Path) -> N
 def test_numbers_words_and_lists_become_what_the_model_asks_for(folder: Path) -> None:
     text = (
         "name;site;quantity;unit;source.protocol;source.address;source.port;source.unit_id;source.register_address;"
-        "source.signed;source.scale;thresholds.valid_min;thresholds.valid_max;thresholds.warn_above\n"
-        "Rack 09;main;temperature;celsius;modbus;10.0.0.7;502;1;4;da;0,1;-20;80;27,5\n"
+        "source.scale;source.sentinels;thresholds.valid_min;thresholds.valid_max;thresholds.warn_above\n"
+        "Rack 09;main;temperature;celsius;modbus;192.0.2.7;502;1;4;0,1;-1|6553,5;-20;80;27,5\n"
     )
     result = bring("csv", table(text), "--section", "sensors", "--into", "inventory.yaml")
     assert result.exit_code == 0, result.output
     made = parse((folder / "inventory.yaml").read_bytes(), "i").data["sensors"]["rack-09"]
-    assert made["source"] == {
-        "protocol": "modbus", "address": "10.0.0.7", "port": 502, "unit_id": 1, "register_address": 4, "signed": True,
-        "scale": 0.1,
-    }  # fmt: skip
+    numbers = {"port": 502, "unit_id": 1, "register_address": 4, "scale": 0.1, "sentinels": [-1, 6553.5]}
+    assert made["source"] == {"protocol": "modbus", "address": "192.0.2.7", **numbers}
     assert made["thresholds"]["warn_above"] == 27.5
+    head = "key,primary.operator,primary.far_end,backup.operator,backup.far_end,same_operator_accepted\n"
+    result = bring("csv", table(head + "a,operator-a,192.0.2.1,operator-a,192.0.2.2,da\n"), "--section", "links")
+    assert result.stdout.endswith("same_operator_accepted: true }\n")
     text = "key,name,members,needed_by\nboth,12,crossing/blace|crossing/jazince,\n"
     result = bring("csv", table(text), "--section", "groups")
     assert result.stdout == 'groups:\n  both: { name: "12", members: [crossing/blace, crossing/jazince] }\n'
