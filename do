@@ -68,6 +68,7 @@ TEST_PACKAGES = (
     "chromium",
     "golang-go",
     "golang-github-vmware-govmomi-dev",
+    "fping",  # the peer of bench/echo.py
     "frr",
     "frr-snmp",
     "iproute2",
@@ -75,7 +76,7 @@ TEST_PACKAGES = (
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )
-BENCHES = ("poll", "scrape", "engine", "snmp")
+BENCHES = ("poll", "scrape", "engine", "snmp", "echo")
 
 
 # -- run --------------------------------------------------------------------------------------------------------------
