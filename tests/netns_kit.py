@@ -68,6 +68,7 @@ class NetnsEstate:
         self._relays: dict[str, subprocess.Popen[bytes]] = {}
         self._losses: dict[str, tuple[float, float]] = {}
         self._addresses = count(1)
+        self.hosts: dict[str, Host] = {}
 
     def open(self) -> None:
         """Make the switch and its bridge ``core``."""
@@ -93,6 +94,7 @@ class NetnsEstate:
         _fits(name)
         number = next(self._addresses)
         host = Host(name, f"{self._prefix}{name}", f"10.77.{number // 250}.{number % 250 + 1}")
+        self.hosts[name] = host
         self._namespace(host.namespace)
         if relayed:
             self._relay(host)
