@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from matrix_kit import Stand, row
+from stands.links import Dns, Https, Icmp, Stamp, Tcp, Tls
 from stands.modbus import ModbusServer
 from stands.nut import NutUps
 from stands.redfish import RedfishService
@@ -28,6 +29,12 @@ STANDS: tuple[type[Stand], ...] = (
     Ntp,
     Postgresql,
     Ssh,
+    Icmp,
+    Stamp,
+    Tcp,
+    Dns,
+    Tls,
+    Https,
 )
 
 
