@@ -87,9 +87,9 @@ def _needed(alarm: Alarm, book: _Standing, ties: Ties) -> Alarm | None:
 
 
 def _common(alarm: Alarm, book: _Standing, ties: Ties) -> Alarm | None:
-    """Return what explains every alarm of the whole's parts, when something great enough does."""
+    """Return what explains every alarm of the whole's parts, or is such an alarm, when it is great enough."""
     parts = [each for part in ties.parts.get(alarm.subject, ()) for each in book.by_subject.get(part, ())]
-    causes = [book.found.get(each.id) for each in parts]
+    causes = [each if each.name in EXPLAINS_WHOLES else book.found.get(each.id) for each in parts]
     if not causes or any(cause is None or cause.name not in EXPLAINS_WHOLES for cause in causes):
         return None
     return next(cause for cause in causes if cause is not None and cause.subject != alarm.subject)

@@ -221,7 +221,12 @@ class Board:
         ]
         self._leaving.clear()
         flips = [flip for subject in list(self._memories) if (flip := self._flip(subject, now))]
-        self._swings = {subject: flapping.passed(each, now, self.marks) for subject, each in self._swings.items()}
+        self._swings = {
+            subject: swings
+            for subject, each in self._swings.items()
+            if (swings := flapping.passed(each, now, self.marks)).flapping
+            or flapping.penalty(swings, now, self.marks) > flapping.NOTHING
+        }
         for flip in flips:
             self._swing(flip)
         return [*left, *flips]

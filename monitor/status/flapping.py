@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_LOWS = 4  # two half-lives: log2(4)
+NOTHING = 0.01  # what is left of a penalty that may be forgotten
 SLACK = 1e-9  # two half-lives after the last change are two half-lives, whatever floating point makes of them
 
 

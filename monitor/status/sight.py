@@ -69,17 +69,13 @@ class Sight:
         return observation.answer is Answer.OK or not self._blind(observation.subject)
 
     def believed(self, before: Memory, later: Memory, observation: Observation) -> Memory:
-        """Return what is to be remembered: ``later``, or ``before`` while bad news must wait."""
+        """Return what is to be remembered: ``later``, or ``before`` while bad news must wait for the next ``look``."""
         subject = observation.subject
         if observation.answer is Answer.OK or _inside_a_vcenter(subject) or not _fell(before, later):
             self._held.pop(subject, None)
             return later
         waiting = self._held.get(subject)
-        failed_at = observation.at if waiting is None else waiting.failed_at
-        if self._lookout.believable(subject, failed_at):
-            self._held.pop(subject, None)
-            return later
-        self._held[subject] = _Held(failed_at, later)
+        self._held[subject] = _Held(observation.at if waiting is None else waiting.failed_at, later)
         return Memory(before.status, later.recent, later.trusting)
 
     def look(self, memories: Mapping[str, Memory], now: float, keep_s: float) -> Iterator[tuple[str, Memory]]:
@@ -87,9 +83,10 @@ class Sight:
         was_isolated = self._lookout.isolated
         self._lookout.look(lambda subject: subject in memories and memories[subject].status.health is Health.DOWN)
         if self._lookout.isolated:
-            self._held.clear()
             self._left_at = None
             yield from self._blanked(memories, now)
+            self._held = {each: held for each, held in self._held.items() if not self._lookout.out_of_sight(each)}
+            yield from self._released(memories)
             return
         if was_isolated:
             self._left_at = now

@@ -390,6 +390,20 @@ async def test_one_of_a_group_down_is_redundancy_lost_and_all_down_explain_who_n
         assert standing["group-down group/dns"] == ""
 
 
+async def test_a_group_of_one_is_a_plain_dependency_and_makes_no_message_of_its_own(tmp_path: Path) -> None:
+    group = Group(name="Line of main", members=("site/main",), needed_by=("link/blace/primary", "link/blace/backup"))
+    async with story(tmp_path, anchored("dr").model_copy(update={"groups": {"main-line": group}})) as it:
+        await it.live(20)
+        it.world.cut("main")
+        it.world.set(REFUSES, "link/blace/primary", "link/blace/backup")
+        await it.live(40)
+        standing = it.standing()
+        assert standing["group-down group/main-line"] == SITE_DOWN
+        assert standing["link-down link/blace/primary"] == "group-down group/main-line"
+        assert standing["crossing-cut-off crossing/blace"] == "group-down group/main-line"
+        assert it.post.told == [(SITE_DOWN, "raised")]
+
+
 async def test_a_group_that_needs_both_is_down_with_one(tmp_path: Path) -> None:
     async with story(tmp_path, grouped(need=2)) as it:
         await it.live(20)
