@@ -60,7 +60,7 @@ from monitor.metrics.press import Page, Press
 from monitor.notify import Notifier
 from monitor.status.alarm import Alarm
 from monitor.targets import make_probes, targets
-from monitor.watch import Watch
+from monitor.watch import EVALUATION, Watch
 
 log = logging.getLogger(__name__)
 TRIGGER_TICK_S = 1
@@ -305,7 +305,7 @@ class Daemon:
         return lambda: (*families(view), *recovery, *read)
 
     def _start_press(self) -> None:
-        self._press = Press(self._picture, self.clock)
+        self._press = Press(self._picture, self.clock, lambda: self.watch.pulse.next_beat(EVALUATION))
         running = asyncio.create_task(self._press.run(), name="press")
         self._undo.callback(running.cancel)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import signal
 from collections.abc import Callable
 
@@ -34,6 +35,8 @@ async def run_until_signal(options: Options, started: Callable[[Daemon], None]) 
     daemon = Daemon(options)
     await daemon.start()
     started(daemon)
+    gc.collect()
+    gc.freeze()  # what was read and made until now stays: the collector need not walk through it again and again
     supervisor = of_this_process()
     supervisor.tell("READY=1")
     serving.set()

@@ -5,6 +5,7 @@ What is watched is no part: a vCenter that hangs stops nobody's pulse. Not threa
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class Pulse:
         """Begin with no part."""
         self._clock = clock
         self._parts: dict[str, _Part] = {}
+        self._awaited: dict[str, asyncio.Event] = {}
         self._lags: deque[tuple[float, float]] = deque()
 
     def expect(self, part: str, sentence: str, within_s: float) -> None:
@@ -42,6 +44,12 @@ class Pulse:
     def beat(self, part: str) -> None:
         """Take note that ``part`` turns. Raises KeyError for one that is not expected."""
         self._parts[part].beat_at = self._clock.monotonic()
+        if (awaited := self._awaited.pop(part, None)) is not None:
+            awaited.set()
+
+    async def next_beat(self, part: str) -> None:
+        """Wait for the next beat of ``part``."""
+        await self._awaited.setdefault(part, asyncio.Event()).wait()
 
     def silent_s(self) -> dict[str, float]:
         """Return for each part how many seconds it has been overdue; 0 for those that turn."""

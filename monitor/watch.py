@@ -349,6 +349,7 @@ class Watch:
         self._follow_time(self._record, now)
         flips = self._board.tick(now)
         statuses = self._board.statuses()
+        await asyncio.sleep(0)  # in a large estate either half takes some ten milliseconds
         self._covered = await self._planned(statuses, now)
         unknown_after_s = UNKNOWN_AFTER * self._inventory.polling.stale_after_s
         own = {HISTORY_ALARM: self._record.error or None, **self._own}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.boards.panels import GREEN, ORANGE, RED, YELLOW, Ask, Board, Choice, Row, bars, limits, lines, table
+from deploy.boards.panels import GREEN, ORANGE, RED, YELLOW, Ask, Board, Choice, Row, bars, limits, lines, stat, table
 
 LINK = 'operator=~"$operator"'
 NAME = "{{crossing}} {{link}}"
@@ -89,6 +89,38 @@ BOARD = Board(
         lines(
             "Links, used up over six hours", (24, 8), Ask(f"karaula:link_burn:6h{{{LINK}}}", NAME), about=BURN, min=0
         ),
+        Row("The present month, by the ledger"),
+        bars(
+            "Links this month",
+            (12, 14),
+            Ask(f"sort(karaula_link_sla_availability_measured_ratio{{{LINK}}})", NAME),
+            KEPT,
+            "As `karaula sla` reckons it: planned and excused time apart",
+        ),
+        table(
+            "May still be lost this month",
+            (12, 14),
+            f"sort(karaula_link_sla_budget_seconds{{{LINK}}})",
+            {"crossing": "Crossing", "link": "Link", "operator": "Operator", "Value": "Left"},
+            "s",
+        ),
+        lines(
+            "Not known, of the month so far",
+            (12, 8),
+            Ask(f"karaula_link_sla_unknown_ratio{{{LINK}}}", NAME),
+            unit="percentunit",
+            about="What nobody measured; worst case beside it",
+            min=0,
+        ),
+        lines(
+            "If all that is unknown was lost",
+            (12, 8),
+            Ask(f"karaula_link_sla_availability_worst_ratio{{{LINK}}}", NAME),
+            unit="percentunit",
+            max=1,
+        ),
+        bars("Crossings this month", (16, 8), Ask("sort(karaula_crossing_availability_ratio)", "{{crossing}}"), KEPT),
+        stat("Reckoned", (8, 8), Ask("time() - karaula_sla_reckoned_timestamp_seconds"), {"unit": "s"}, "ago"),
         Row("Crossings"),
         bars("Crossings, availability", (12, 10), Ask("sort(karaula:crossing_available:avg30d)", "{{crossing}}"), KEPT),
         bars(

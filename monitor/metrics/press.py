@@ -9,6 +9,8 @@ handed out: the scraper waits for a new one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import logging
 import time
@@ -20,7 +22,7 @@ from monitor.metrics.catalog import Family
 from monitor.metrics.export import OPENMETRICS, Exporter, accepted, wants_openmetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from monitor.clock import Clock
 
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 SMALL_S = 0.02  # processor time
 WAKE_S = 0.5
+LONGEST_MOMENT_S = 3.0
 REST = 19  # times as long as it worked
 OLDEST_S = 10.0
 WARM_S = 150.0  # Prometheus' longest sensible interval is two minutes
@@ -50,10 +53,16 @@ class Page:
 class Press:
     """Keeps the newest page in the forms that were asked for lately. Belongs to the event loop."""
 
-    def __init__(self, take: Callable[[], Picture], clock: Clock) -> None:
-        """``take`` copies what is to be shown and returns what makes the families of it, which runs in a thread."""
+    def __init__(
+        self, take: Callable[[], Picture], clock: Clock, good_moment: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """``take`` copies what is to be shown and returns what makes the families of it, which runs in a thread.
+
+        ``good_moment`` waits until little else is to be done for a while (the end of an evaluation).
+        """
         self._take = take
         self._clock = clock
+        self._good_moment = good_moment
         self._exporter = Exporter()
         self._pages: dict[Form, Page] = {}
         self._asked: dict[Form, float] = {}
@@ -80,6 +89,10 @@ class Press:
             now = self._clock.monotonic()
             self._asked = {form: at for form, at in self._asked.items() if now - at < WARM_S}
             if self._asked and self._cost_s >= SMALL_S and now >= self._rested:
+                if self._good_moment is not None:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LONGEST_MOMENT_S):
+                            await self._good_moment()
                 try:
                     async with self._one:
                         await self._print()
@@ -111,6 +124,15 @@ class Press:
     ) -> tuple[dict[Form, Page], float, int]:
         """Return the pages, the processor time they took, and how many samples. Runs in a thread, one at a time."""
         begun = time.thread_time()
+        gc.disable()  # it would walk through everything for 100,000 tuples that are gone in a moment, and find no cycle
+        try:
+            return self._made(picture, about, forms, begun)
+        finally:
+            gc.enable()
+
+    def _made(
+        self, picture: Picture, about: tuple[Family, ...], forms: tuple[Form, ...], begun: float
+    ) -> tuple[dict[Form, Page], float, int]:
         families = (*picture(), *about)
         pages = {}
         for openmetrics in sorted({form[0] for form in forms}):

@@ -35,6 +35,17 @@ async def test_a_part_is_missed_when_it_is_late_and_not_before() -> None:
     assert pulse.silent_s() == {}
 
 
+async def test_one_can_wait_for_the_next_beat() -> None:
+    pulse = Pulse(TimelineClock())
+    pulse.expect("evaluation", "nothing is worked out", 20)
+    pulse.beat("evaluation")
+    waiting = [asyncio.create_task(pulse.next_beat("evaluation")) for _ in range(2)]
+    await settled()
+    assert not any(each.done() for each in waiting)
+    pulse.beat("evaluation")
+    await asyncio.gather(*waiting)
+
+
 async def test_the_worst_wait_of_the_last_minute_is_kept_and_then_let_go() -> None:
     clock = TimelineClock()
     pulse = Pulse(clock)
