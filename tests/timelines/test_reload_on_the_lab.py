@@ -163,7 +163,7 @@ def test_sighup_reloads_and_systemd_is_told(daemon: RunningDaemon, told: Told) -
             told.next()
     except BlockingIOError:
         told.line.settimeout(20)
-    edit(daemon, "name: Tabanovce,", "name: Tabanovci,")
+    edit(daemon, "name: Pelince", "name: Pelintse")
     daemon.process.send_signal(signal.SIGHUP)
     begun = told.next()
     assert begun[0] == "RELOADING=1"
