@@ -77,7 +77,7 @@ TEST_PACKAGES = (
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )
-BENCHES = ("poll", "scrape", "engine", "snmp", "echo")
+BENCHES = ("poll", "render", "scrape", "engine", "snmp", "echo")
 
 
 # -- run --------------------------------------------------------------------------------------------------------------
