@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import settings
 from matrix_kit import table
+
+# A busy machine takes its time over an example: no test asserts how long anything took.
+settings.register_profile("karaula", deadline=None)
+settings.load_profile("karaula")
 
 
 @pytest.fixture

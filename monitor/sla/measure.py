@@ -64,16 +64,17 @@ class Quarters:
         self._open: dict[tuple[str, int], _Open] = {}
 
     def add(self, observation: Observation, health: Health) -> None:
-        """Add what was measured of a link that was in state ``health``; an observation without probes adds nothing."""
+        """Add what was measured of a link that was in state ``health``; without probes, or a loss, nothing."""
         values = observation.values
         sent = round(values.get("probes_sent", 0.0))
-        if sent <= 0 or observation.answer is Answer.UNKNOWN:
+        loss = values.get("loss_ratio")  # none: this machine dropped packets, and what the link did is not known
+        if sent <= 0 or loss is None or observation.answer is Answer.UNKNOWN:
             return
         one = self._open.setdefault((observation.subject, us(observation.at) // QUARTER_US), _Open())
         if health is Health.DOWN:
             one.sent_down += sent
             return
-        answered = min(sent, max(0, round(sent * (1.0 - values.get("loss_ratio", 0.0)))))
+        answered = min(sent, max(0, round(sent * (1.0 - loss))))
         one.sent += sent
         one.lost += sent - answered
         mean_s = values.get("rtt_seconds")
