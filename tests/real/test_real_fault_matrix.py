@@ -12,14 +12,17 @@ from stands.modbus import ModbusServer
 from stands.nut import NutUps
 from stands.redfish import RedfishService
 from stands.services import HttpLogin, Ldap, Ntp, Postgresql, Ssh
-from stands.snmp import SnmpV2c, SnmpV3
+from stands.snmp import Router, SnmpV2c, SnmpV3
 from stands.vsphere import VcenterSimulator
+
+from monitor.probes import PROBES
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(300)]
 
 STANDS: tuple[type[Stand], ...] = (
     SnmpV2c,
     SnmpV3,
+    Router,
     ModbusServer,
     NutUps,
     RedfishService,
@@ -47,3 +50,7 @@ async def test_every_fault_is_told_and_nobody_else_suffers(
         record_property("cell", (cell.source, cell.fault, cell.shown + (" !" if cell.mistakes else "")))
         mistakes += [f"{cell.source}, {cell.fault}: {mistake}" for mistake in cell.mistakes]
     assert not mistakes, "\n".join(mistakes)
+
+
+def test_every_probe_has_a_row() -> None:
+    assert {stand.probe_name for stand in STANDS} == set(PROBES)

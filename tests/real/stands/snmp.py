@@ -19,9 +19,11 @@ from monitor.inventory.estate import Trust
 from monitor.inventory.profiles import Point
 from monitor.inventory.sensors import SnmpUser
 from monitor.probe import Probe
+from monitor.probes.router import RouterParams, RouterProbe
 from monitor.probes.snmp import SnmpParams, SnmpProbe
 
 INTERFACES = "1.3.6.1.2.1.2.1.0"  # IF-MIB::ifNumber
+UP = "1.3.6.1.2.1.2.2.1.8.1"  # IF-MIB::ifOperStatus.1, the loopback
 COUNT = Point("power", INTERFACES, (0, 1000))
 
 
@@ -84,6 +86,24 @@ class SnmpV2c(Stand):
 
     def wrong_params(self, port: int) -> SnmpParams:
         return SnmpParams(self.address, port, "bad", COUNT)
+
+
+class Router(SnmpV2c):
+    """The same agent, asked as a border router is for the state of its interface."""
+
+    source = "router"
+    probe_name = "router"
+    address = "127.94.7.64"
+    expected: ClassVar[dict[str, Said | NotApplicable]] = SnmpV2c.expected
+
+    def probe(self) -> Probe:
+        return RouterProbe(Credentials(self.folder), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
+
+    def params(self, port: int) -> RouterParams:  # type: ignore[override]  # another probe's
+        return RouterParams(self.address, port, "good", (("primary", UP),))
+
+    def wrong_params(self, port: int) -> RouterParams:  # type: ignore[override]  # likewise
+        return RouterParams(self.address, port, "bad", (("primary", UP),))
 
 
 class SnmpV3(SnmpV2c):
