@@ -205,7 +205,7 @@ def _runs(estate: Estate, host: str, unit: str) -> bool:
 def _survey(estate: Estate, host: str, questions: str) -> Outcome:
     """Do what a shell does with the monitor's program, which asks for one thing after the other (two lines each)."""
     lines = questions.splitlines()
-    printed = []
+    printed = ["karaula:0:0\n"]
     for number, (kind, value) in enumerate(zip(lines[::2], lines[1::2], strict=False), 1):
         answer = _answer(estate, host, kind, value)
         printed.append(f"{answer.output}{answer.errors}\nkaraula:{number}:{answer.status}\n")

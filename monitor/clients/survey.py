@@ -1,8 +1,9 @@
 """Everything that is asked of a host in one poll, as one command over one SSH connection.
 
 The command is always the same text; what is asked goes to its standard input as data, two lines a question, so that no
-value of the inventory is ever part of a shell's program. Every answer ends in a line ``karaula:<number>:<exit
-status>``, so that what came before something hung is still known. What the answers mean is left to others.
+value of the inventory is ever part of a shell's program. A line ``karaula:0:0`` begins the answers, after whatever the
+host greets with, and each ends in a line ``karaula:<number>:<exit status>``, so that what came before something hung is
+still known. What the answers mean is left to others.
 
 Two questions of a hang on the host's side: ``timeout`` there ends what can be ended, and what could not be ended
 (``df`` of a dead NFS server) is not asked again for five minutes, or the host would fill with what we left behind.
@@ -28,9 +29,10 @@ Kind = Literal["clock", "synchronized", "unit", "certificate", "disk", "inodes"]
 MISSING = 66  # exit status of a question about a file that is not there
 LEAVE_ALONE_S = 300.0
 LONGEST_ANSWER = 16 * 1024
+BEGIN = "karaula:0:0"
 MARK = re.compile(r"karaula:([0-9]{1,4}):([0-9]{1,3})")
 SCRIPT = (
-    "LC_ALL=C; export LC_ALL; t=; command -v timeout >/dev/null 2>&1 && t='timeout 10'; n=0; "
+    "LC_ALL=C; export LC_ALL; t=; command -v timeout >/dev/null 2>&1 && t='timeout 10'; n=0; echo; echo karaula:0:0; "
     "while IFS= read -r k && IFS= read -r v; do n=$((n+1)); case $k in "
     "clock) date +%s.%N;; "
     "synchronized) $t chronyc -c tracking;; "
@@ -62,7 +64,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the command was sent and when its first line came, by our clocks (Unix seconds, monotonic seconds)."""
+    """When the command was sent and when its first answer had come, by our clocks (Unix seconds, monotonic seconds)."""
 
     sent_at: float
     sent: float
@@ -74,7 +76,7 @@ class Moment:
 class Survey:
     """All answers of one poll. A question whose command hung has a TargetError, one that was not asked after it None.
 
-    ``first`` is None when nothing came.
+    ``first`` is None when no answer came.
     """
 
     answers: dict[Question, Said | TargetError | None]
@@ -107,11 +109,11 @@ class Surveyor:
                 host, COMMAND, timeout_s=timeout_s, stdin=text.encode(), on_line=listener.line, on_sent=listener.sent
             )
         except (DeadlineExceeded, SessionLost) as error:
-            if listener.first is None:
+            if not listener.begun:
                 raise
             late = error
         else:
-            if listener.first is None and asked:
+            if not listener.begun:
                 raise GarbledReply(f"{host.address}: the shell did not do what it was told{_first(result.stderr)}")
         found = listener.answers(asked)
         if isinstance(late, DeadlineExceeded) and len(found) < len(asked):
@@ -132,13 +134,14 @@ class Surveyor:
 
 
 class _Listener:
-    """Gathers lines as they come, and when the first one came."""
+    """Gathers lines as they come, from where the answers begin, and when the first answer had come."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lines: list[str] = []
         self._sent: tuple[float, float] | None = None
-        self.first: tuple[float, float] | None = None
+        self._first: tuple[float, float] | None = None
+        self.begun = False
 
     def sent(self) -> None:
         self._sent = (self._clock.now(), self._clock.monotonic())
@@ -146,14 +149,17 @@ class _Listener:
     def line(self, stream: str, line: str) -> None:
         if stream != "stdout":
             return
-        if self.first is None:
-            self.first = (self._clock.now(), self._clock.monotonic())
+        if not self.begun:
+            self.begun = line == BEGIN
+            return
+        if self._first is None and MARK.fullmatch(line):
+            self._first = (self._clock.now(), self._clock.monotonic())
         self._lines.append(line)
 
     def moment(self) -> Moment | None:
-        if self._sent is None or self.first is None:
+        if self._sent is None or self._first is None:
             return None
-        return Moment(*self._sent, *self.first)
+        return Moment(*self._sent, *self._first)
 
     def answers(self, asked: Sequence[Question]) -> dict[Question, Said]:
         """Return the complete answers, in the order of ``asked``. Raises GarbledReply when the marks do not fit."""

@@ -116,6 +116,24 @@ async def test_units_as_systemd_says_them(machine: Machine, probe: SshProbe) -> 
     assert found[1].facts["result"] == "exit-code"
 
 
+async def test_a_host_that_greets_first_and_one_that_lets_nobody_ask(machine: Machine) -> None:
+    params = ClockParams(machine.sshd.host())
+    greeting = 'ForceCommand echo Authorized use only; sleep 0.5; eval "$SSH_ORIGINAL_COMMAND"'
+    for option, answer in ((greeting, Answer.OK), ("ForceCommand echo no such thing here >&2; exit 1", Answer.FAILED)):
+        machine.sshd.stop()
+        machine.sshd.start(option)
+        trust = Trust(tls_ca="ca.pem", known_hosts="known_hosts")
+        probe = SshProbe(Credentials(machine.sshd.folder), trust, RealClock())
+        (seen,) = await ask(probe, params)
+        await probe.close()
+        assert seen.answer is answer, seen.reason
+        if answer is Answer.OK:  # the clock was read after the greeting: what that leaves open is told
+            assert seen.values["clock_uncertainty_seconds"] >= 0.25
+            assert abs(seen.values["clock_offset_seconds"]) <= seen.values["clock_uncertainty_seconds"]
+        else:
+            assert seen.reason.endswith("the shell did not do what it was told: no such thing here")
+
+
 async def test_a_host_without_systemd_or_chrony_is_not_known(machine: Machine, probe: SshProbe) -> None:
     machine.tool("systemctl", 'echo "System has not been booted with systemd as init system (PID 1)." >&2; exit 1')
     machine.tool("chronyc", "exit 127")
@@ -205,10 +223,10 @@ def test_the_program_is_posix(shell: str) -> None:
     asked = "clock\n\nunit\nno such unit\ndisk\n/\nmail\n/etc\n"
     done = subprocess.run([shell, *COMMAND[1:]], input=asked, capture_output=True, text=True, check=True)
     marks = [line for line in done.stdout.splitlines() if line.startswith("karaula:")]
-    assert [mark.split(":")[1] for mark in marks] == ["1", "2", "3", "4"]
-    assert marks[0] == "karaula:1:0"
-    assert marks[2] == "karaula:3:0"
-    assert marks[3] == "karaula:4:64"
+    assert [mark.split(":")[1] for mark in marks] == ["0", "1", "2", "3", "4"]
+    assert marks[1] == "karaula:1:0"
+    assert marks[3] == "karaula:3:0"
+    assert marks[4] == "karaula:4:64"
 
 
 async def test_a_lag_is_one_number(machine: Machine, probe: SshProbe) -> None:
