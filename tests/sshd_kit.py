@@ -51,8 +51,10 @@ class Sshd:
         )
         return shown.stdout.split()[1]
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, path: str = "/usr/bin:/bin:/usr/sbin:/sbin") -> None:
+        """Start it; log-ins have a home without start-up files: what those do for a person is no part of a test."""
         config = self.folder / "config"
+        (self.folder / "home").mkdir(exist_ok=True)
         lines = [
             f"ListenAddress {ADDRESS}:{self.port}",
             f"HostKey {self.folder / 'host'}",
@@ -62,6 +64,7 @@ class Sshd:
             "UsePAM no",
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
+            f"SetEnv HOME={self.folder / 'home'} PATH={path}",
             *options,
         ]
         config.write_text("\n".join(lines) + "\n")

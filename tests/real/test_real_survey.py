@@ -41,7 +41,7 @@ class Machine:
         self.tools.mkdir()
 
     def start(self) -> None:
-        self.sshd.start(f"SetEnv PATH={self.tools}:/usr/bin:/bin:/usr/sbin:/sbin")
+        self.sshd.start(path=f"{self.tools}:/usr/bin:/bin:/usr/sbin:/sbin")
 
     def tool(self, name: str, program: str) -> None:
         (self.tools / name).write_text(f"#!/bin/sh\n{program}\n")
