@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -43,6 +44,7 @@ class Cluster:
         self.bin = binaries()
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.folder = Path(tempfile.mkdtemp(prefix="karaula-pg-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.data = self.folder / "data"
         self.port = port or free_port(ADDRESS)
         self.process: subprocess.Popen[bytes] | None = None

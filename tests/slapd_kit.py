@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import subprocess
 import tempfile
@@ -40,6 +41,7 @@ class Slapd:
         self.binary = need("slapd", "slapd")
         self.address = address
         self.folder = Path(tempfile.mkdtemp(prefix="karaula-slapd-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.port, self.tls_port = free_port(address), tls_port or free_port(address)
         self.process: subprocess.Popen[bytes] | None = None
         certificate, key = ca.server(address, "ldap.customs.example")
