@@ -1,13 +1,16 @@
-"""Which link carries the traffic, asked of a router that this project did not write: FRR's BGP behind net-snmp's agent.
+"""Which link carries the traffic, asked of a router that this project did not write: net-snmp's agent, and FRR's BGP.
 
-It stands in network namespaces with two neighbours. (keepalived 2.2.7 shows VRRP-MIB to who walks it and denies it to
-who asks for one object, so VRRP is net-snmp's own word here.)
+The agent tells of its own interfaces, and of BGP what FRR tells it. It stands in network namespaces with two
+neighbours. (keepalived 2.2.7 shows VRRP-MIB to who walks it and denies it to who asks for one object, so VRRP is
+net-snmp's own word here.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -121,6 +124,39 @@ def test_bgp_sessions_of_frr_tell_the_link_that_is_used(net: NetnsEstate, tmp_pa
         until(entry, tmp_path, "neither")
         net.mend("op-b")
         net.mend("op-a")
+        until(entry, tmp_path, "primary")
+
+
+def test_the_states_of_its_interfaces_tell_the_link_that_is_used(net: NetnsEstate, tmp_path: Path) -> None:
+    watcher, router, first, second = (net.host(name) for name in ("watcher", "router", "op-a", "op-b"))
+    for name, operator in (("primary", first), ("backup", second)):
+        end = ("peer", "name", "customer", "netns", operator.namespace)
+        net.run(router, "ip", "link", "add", name, "type", "veth", *end)
+        net.run(router, "ip", "link", "set", name, "up")
+        net.run(operator, "ip", "link", "set", "customer", "up")
+    shown = json.loads(net.run(router, "ip", "-json", "link", "show"))
+    index = {one["ifname"]: one["ifindex"] for one in shown}
+    snmpd(net, router, tmp_path, "rwcommunity k-write\n")
+    # The agent looks at its interfaces every 15 s; here every second (NET-SNMP-AGENT-MIB::nsCacheTimeout of ifTable).
+    sooner = ("1.3.6.1.4.1.8072.1.5.3.1.2.1.3.6.1.2.1.2.2", "i", "1")
+    net.run(router, need("snmpset", "snmp"), "-v2c", "-ck-write", router.address, *sooner)
+    entry = Router.model_validate(
+        {
+            "address": router.address,
+            "community": "snmp",
+            "primary": {"interface": index["primary"]},
+            "backup": {"interface": index["backup"]},
+        }
+    )
+    with net.inside(watcher):
+        assert until(entry, tmp_path, "primary").words.endswith(f"interface {index['primary']} of the primary is up")
+        net.run(first, "ip", "link", "set", "customer", "down")  # the operator's end: the router loses the carrier
+        found = until(entry, tmp_path, "backup")
+        assert re.fullmatch(f"interface {index['primary']} of the primary is (lower layer )?down", found.words)
+        net.run(router, "ip", "link", "set", "backup", "down")  # its own end, by hand
+        found = until(entry, tmp_path, "neither")
+        assert found.words.endswith(f"interface {index['backup']} of the backup is down")
+        net.run(first, "ip", "link", "set", "customer", "up")
         until(entry, tmp_path, "primary")
 
 
