@@ -4,6 +4,7 @@ One row a source, one column a fault. A ``Stand`` brings the real server and say
 through the real poller and probe, breaks it, and hands back a cell a fault. For slow, garbage and half-open a
 ``Proxy`` stands before the server; hung is SIGSTOP, restarted is SIGKILL and a new start on the same port. Beside the
 victim a second server of the same kind is asked all along: whatever befalls the one, the other's answers go on.
+A stand can make faults of its own instead (``own_faults``), on a wire of its own (``ground``).
 
 What every cell must show, whatever the source: the fault is told, with a reason that names it; nothing is called OK
 while it lasts; the neighbour's answers go on; once the fault is over OK comes back by itself. How long each took stands
@@ -20,7 +21,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -75,6 +76,7 @@ class Stand(abc.ABC):
     transport: ClassVar[Literal["tcp", "udp"]]
     address: ClassVar[str]
     expected: ClassVar[dict[str, Said | NotApplicable]]
+    own_faults: ClassVar[tuple[str, ...]] = ()  # made by ``befall`` and ended by ``relieve`` instead of by the kit
     interval_s: ClassVar[float] = 0.4
     deadline_s: ClassVar[float] = 1.0
 
@@ -96,6 +98,18 @@ class Stand(abc.ABC):
     @abc.abstractmethod
     def signal(self, number: int) -> None:
         """Send a signal to every process of the server (SIGSTOP, SIGCONT)."""
+
+    def ground(self, neighbour: Stand) -> AbstractContextManager[None]:
+        """Return what the whole row happens within."""
+        return nullcontext()
+
+    async def befall(self, fault: str) -> None:
+        """Make a fault of ``own_faults``."""
+        raise NotImplementedError
+
+    async def relieve(self, fault: str) -> None:
+        """End a fault of ``own_faults``."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def probe(self) -> Probe:
@@ -165,20 +179,21 @@ async def polled(stand: Stand, params: object, suffix: str = "") -> AsyncIterato
 async def row(victim: Stand, neighbour: Stand) -> AsyncIterator[Cell]:
     """Yield a cell a fault. The servers are started and stopped here."""
     assert set(victim.expected) == set(FAULTS), f"{victim.source} does not say what it expects of every fault"
-    await asyncio.gather(victim.start(), neighbour.start())
-    try:
-        async with (
-            Proxy(victim) as proxy,
-            polled(neighbour, neighbour.params(neighbour.port), "-neighbour") as beside,
-        ):
-            for fault in FAULTS:
-                said = victim.expected[fault]
-                if isinstance(said, NotApplicable):
-                    yield Cell(victim.source, fault, f"n/a: {said.reason}")
-                else:
-                    yield await cell(victim, fault, said, beside, proxy)
-    finally:
-        await asyncio.gather(victim.stop(), neighbour.stop())
+    with victim.ground(neighbour):
+        await asyncio.gather(victim.start(), neighbour.start())
+        try:
+            async with (
+                Proxy(victim) as proxy,
+                polled(neighbour, neighbour.params(neighbour.port), "-neighbour") as beside,
+            ):
+                for fault in FAULTS:
+                    said = victim.expected[fault]
+                    if isinstance(said, NotApplicable):
+                        yield Cell(victim.source, fault, f"n/a: {said.reason}")
+                    else:
+                        yield await cell(victim, fault, said, beside, proxy)
+        finally:
+            await asyncio.gather(victim.stop(), neighbour.stop())
 
 
 async def cell(victim: Stand, fault: str, said: Said, beside: Watched, proxy: Proxy) -> Cell:
@@ -186,7 +201,7 @@ async def cell(victim: Stand, fault: str, said: Said, beside: Watched, proxy: Pr
     if fault == "wrong credentials":
         async with polled(victim, victim.wrong_params(victim.port), "-wrong") as watched:
             return await _suffer(victim, fault, said, watched, beside, None)
-    if fault in PROXIED:
+    if fault in PROXIED and fault not in victim.own_faults:
         async with polled(victim, victim.params(victim.proxy_port), f"-{fault}") as watched:
             return await _suffer(victim, fault, said, watched, beside, proxy)
     async with polled(victim, victim.params(victim.port), f"-{fault}") as watched:
@@ -226,7 +241,9 @@ async def _suffer(
 
 
 async def _break(victim: Stand, fault: str, proxy: Proxy | None) -> None:
-    if proxy is not None:
+    if fault in victim.own_faults:
+        await victim.befall(fault)
+    elif proxy is not None:
         proxy.mode = fault  # type: ignore[assignment]  # one of PROXIED
     elif fault == "hung":
         victim.signal(signal.SIGSTOP)
@@ -235,7 +252,9 @@ async def _break(victim: Stand, fault: str, proxy: Proxy | None) -> None:
 
 
 async def _mend(victim: Stand, fault: str, proxy: Proxy | None) -> None:
-    if proxy is not None:
+    if fault in victim.own_faults:
+        await victim.relieve(fault)
+    elif proxy is not None:
         proxy.mode = "pass"
         proxy.break_off()
     elif fault == "hung":

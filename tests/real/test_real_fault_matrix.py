@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from matrix_kit import Stand, row
-from stands.links import Dns, Https, Icmp, Stamp, Tcp, Tls
+from stands.links import Dns, Https, Stamp, Tls
 from stands.modbus import ModbusServer
 from stands.nut import NutUps
 from stands.redfish import RedfishService
 from stands.services import HttpLogin, Ldap, Ntp, Postgresql, Ssh
 from stands.snmp import Router, SnmpV2c, SnmpV3
 from stands.vsphere import VcenterSimulator
+from stands.wire import Icmp, Tcp
 
 from monitor.probes import PROBES
 

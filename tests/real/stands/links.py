@@ -21,9 +21,7 @@ from monitor.probe import Answer, Probe
 from monitor.probes import PROBES
 from monitor.probes.dns import DnsParams
 from monitor.probes.http import HttpParams
-from monitor.probes.icmp import IcmpParams
 from monitor.probes.stamp import StampParams
-from monitor.probes.tcp import TcpParams
 from monitor.probes.tls import TlsParams
 
 REFLECTOR = Path(__file__).parents[1] / "stamp_reflector.py"
@@ -85,29 +83,6 @@ class OneProcess(Stand):
         return PROBES[self.probe_name](Credentials(self.folder), trust, RealClock())
 
 
-class Icmp(OneProcess):
-    """Echoes are answered by the far machine's kernel; what befalls its wire is in ``test_real_links``."""
-
-    source = "icmp"
-    probe_name = "icmp"
-    transport = "udp"
-    address = "127.94.8.1"
-    expected: ClassVar[dict[str, Said | NotApplicable]] = {
-        "slow": NotApplicable("on a real wire: test_real_links"),
-        "hung": NotApplicable("the kernel answers"),
-        "garbage": NotApplicable("the kernel answers"),
-        "half-open": NotApplicable("on a real wire: test_real_links"),
-        "wrong credentials": NotApplicable("ICMP knows none"),
-        "restarted": NotApplicable("the kernel answers"),
-    }
-
-    async def start(self) -> None:
-        assert await self.serves()
-
-    def params(self, port: int) -> IcmpParams:
-        return IcmpParams(self.address)
-
-
 class Stamp(OneProcess):
     source = "stamp"
     probe_name = "stamp"
@@ -127,27 +102,6 @@ class Stamp(OneProcess):
 
     def params(self, port: int) -> StampParams:
         return StampParams(self.address, port)
-
-
-class Tcp(OneProcess):
-    source = "tcp"
-    probe_name = "tcp"
-    transport = "tcp"
-    address = "127.94.8.3"
-    expected: ClassVar[dict[str, Said | NotApplicable]] = {
-        "slow": NotApplicable("nothing is asked of the server"),
-        "hung": NotApplicable("the kernel accepts for a hung process"),
-        "garbage": NotApplicable("nothing is asked of the server"),
-        "half-open": NotApplicable("nothing is asked of the server"),
-        "wrong credentials": NotApplicable("none are shown"),
-        "restarted": Said("cannot be reached: [Cc]onnection refused"),
-    }
-
-    async def start(self) -> None:
-        await self.launch(sys.executable, "-m", "http.server", "--bind", self.address, str(self.port))
-
-    def params(self, port: int) -> TcpParams:
-        return TcpParams(self.address, port)
 
 
 class Dns(OneProcess):
