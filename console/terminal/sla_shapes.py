@@ -75,10 +75,11 @@ class SlaLink(TypedDict):
 
 
 class SlaCrossing(TypedDict):
-    """One crossing's month."""
+    """One crossing's month; ``measured`` is of both links together, null in a month that was closed without it."""
 
     crossing: str
     availability: SlaAvailability
+    measured: SlaMeasured | None
 
 
 class SlaOperator(TypedDict):
@@ -88,6 +89,7 @@ class SlaOperator(TypedDict):
     links: int
     links_in_breach: int
     availability: SlaAvailability
+    measured: SlaMeasured
 
 
 class SlaMonth(TypedDict):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from console.terminal.sla_shapes import SlaAnswer, SlaAvailability, SlaLink
+    from console.terminal.sla_shapes import SlaAnswer, SlaAvailability, SlaLink, SlaMeasured
 
 MOST_OUTAGES = 20
 US = 1_000_000
@@ -53,22 +53,24 @@ def sla_view(answer: SlaAnswer, screen: Screen) -> Iterator[RenderableType]:
                 _share(crossing["availability"], None),
                 _bounds(crossing["availability"]),
                 span(crossing["availability"]["lost_us"] / US) if crossing["availability"]["lost_us"] else "",
+                *_delays(crossing["measured"]),
             )
             for crossing in data["crossings"]
         ]
         yield ""
-        yield table(("CROSSING", "CONNECTED %", "WORST-BEST", "CUT OFF"), crossings)
+        yield table(("CROSSING", "CONNECTED %", "WORST-BEST", "CUT OFF", "LOSS %", "RTT ms"), crossings)
     operators = [
         (
             operator["operator"],
             _share(operator["availability"], None),
             _bounds(operator["availability"]),
             f"{operator['links_in_breach']} of {operator['links']} links",
+            *_delays(operator["measured"]),
         )
         for operator in data["operators"]
     ]
     yield ""
-    yield table(("OPERATOR", "AVAIL. %", "WORST-BEST", "NOT KEPT"), operators)
+    yield table(("OPERATOR", "AVAIL. %", "WORST-BEST", "NOT KEPT", "LOSS %", "RTT ms"), operators)
     yield from _outages(answer)
     yield ""
     unknown = sum(link["times"]["unknown_us"] for link in data["links"])
@@ -126,6 +128,12 @@ def _loss(link: SlaLink) -> Text:
     value = link["measured"]["loss_percent"]
     verdict = link["verdicts"][1]["met"]
     return cell("" if value is None else f"{value:.3f}", BAD if verdict is False else "")
+
+
+def _delays(measured: SlaMeasured | None) -> tuple[str, str]:
+    """Return loss and mean round trip of several links' probes together; empty where there are none."""
+    loss, rtt = (None, None) if measured is None else (measured["loss_percent"], measured["rtt_mean_ms"])
+    return "" if loss is None else f"{loss:.3f}", "" if rtt is None else f"{rtt:.2f}"
 
 
 def _delay(link: SlaLink) -> Text:

@@ -2,16 +2,23 @@
 
 The text is canonical: the same figures always give the same bytes. It says neither when it was made nor its own hash.
 Moments stand twice: as whole microseconds since 1970, by which is reckoned, and in the estate's time for people.
+
+``SCHEMA`` grows with every change of what stands in it. A closed month keeps the version that it was closed with, in
+all its revisions: else the same records would give other bytes than were sealed, and look as if they had been changed.
+
+    1  the first one
+    2  crossings have ``measured``
 """
 
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-SCHEMA = 1
+SCHEMA = 2
+CROSSINGS_MEASURED = 2  # since this version
 
 
 class Part(BaseModel):
@@ -133,12 +140,17 @@ class LinkPart(Part):
 
 
 class CrossingPart(Part):
-    """One crossing's month: it is available while one of its links carries traffic."""
+    """One crossing's month: it is available while one of its links carries traffic.
+
+    ``measured`` is the sum of its links' own ``measured``: every probe of either link, whichever carried the traffic.
+    It is null in version 1, which did not have it.
+    """
 
     crossing: str
     name: str
     times: TimesPart
     availability: AvailabilityPart
+    measured: MeasuredPart | None = None
     outages: tuple[OutagePart, ...]
 
 
@@ -201,15 +213,34 @@ class MonthPart(Part):
     announced: tuple[AnnouncedPart, ...]
     not_watched: tuple[StretchPart, ...]
 
+    @model_validator(mode="after")
+    def _of_its_version(self) -> Self:
+        """Refuse what is of a newer Karaula, or does not have what its version has."""
+        if not 1 <= self.schema_version <= SCHEMA:
+            raise ValueError(f"the figures are of version {self.schema_version}, this Karaula knows 1 to {SCHEMA}")
+        has = self.schema_version >= CROSSINGS_MEASURED
+        if any((crossing.measured is not None) is not has for crossing in self.crossings):
+            raise ValueError(f"crossings have loss and delay since version {CROSSINGS_MEASURED}, and always since then")
+        return self
+
 
 def to_text(month: MonthPart) -> str:
     """Return the figures as JSON text; equal figures give equal bytes."""
-    return json.dumps(month.model_dump(), ensure_ascii=False, sort_keys=True, indent=1) + "\n"
+    body = month.model_dump()
+    if month.schema_version < CROSSINGS_MEASURED:
+        for crossing in body["crossings"]:
+            del crossing["measured"]
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
 
 
 def from_text(text: str) -> MonthPart:
     """Return what ``to_text`` wrote. Raises ValueError for anything else."""
-    return MonthPart.model_validate_json(text)
+    try:
+        return MonthPart.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")) from error
 
 
 def of_operator(month: MonthPart, operator: str) -> MonthPart:

@@ -247,18 +247,24 @@ class Office:
 
     async def _sealed(self, month: Month, period: Period, seal: Seal) -> Answer:
         """Return what was sealed; a new revision when people entered something since; say it when records changed."""
-        before = document.from_text(seal.body)
+        try:
+            before = document.from_text(seal.body)
+        except ValueError as error:
+            raise StateError(
+                f"the sealed figures of {month}, revision {seal.revision}, cannot be read: {error}"
+            ) from error
+        schema = before.schema_version
         works = [
             Window(each.link, each.start_us, each.end_us, "maintenance", each.reason, each.by)
             for each in before.announced
         ]
         heard = max((entry.number for entry in before.entries), default=0)
-        again = await asyncio.to_thread(self._reckon, month, period, works, heard)
+        again = await asyncio.to_thread(self._reckon, month, period, works, heard, schema)
         if again is None or document.to_text(again) != seal.body:
             trouble = f"the records of {month} are no longer those that it was closed with; shown is what was sealed"
             log.error("%s: revision %d, SHA-256 %s", trouble, seal.revision, seal.sha256)
             return Answer(before, seal.body, seal.sha256, seal, trouble)
-        now = await asyncio.to_thread(self._reckon, month, period, works)
+        now = await asyncio.to_thread(self._reckon, month, period, works, None, schema)
         text = seal.body if now is None else document.to_text(now)
         if now is None or text == seal.body:
             return Answer(before, seal.body, seal.sha256, seal)
@@ -267,10 +273,15 @@ class Office:
         return Answer(now, text, made.sha256, made)
 
     def _reckon(
-        self, month: Month, period: Period, works: Sequence[Window], last_entry: int | None = None
+        self,
+        month: Month,
+        period: Period,
+        works: Sequence[Window],
+        last_entry: int | None = None,
+        schema: int = document.SCHEMA,
     ) -> MonthPart | None:
         records = self._archive.records(period, last_entry)
-        return None if records is None else month_report(month, records, works)
+        return None if records is None else month_report(month, records, works, schema)
 
     async def _seal(self, month: Month, text: str, why: str) -> Seal:
         now_us = self.now_us()

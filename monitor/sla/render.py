@@ -17,7 +17,7 @@ from monitor.sla.period import HOUR_US, MINUTE_US, SECOND_US, moment
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from monitor.sla.document import AvailabilityPart, LinkPart, OutagePart, TimesPart, VerdictPart
+    from monitor.sla.document import AvailabilityPart, LinkPart, MeasuredPart, OutagePart, TimesPart, VerdictPart
     from monitor.sla.office import Answer
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -29,6 +29,7 @@ COUNTS = {
     "excused": "does not count: excused",
     "planned": "does not count: agreed maintenance",
 }
+NOT_RECKONED = "not reckoned when the month was closed"
 MANY = 40  # short stretches of unknown time that are listed a link
 
 
@@ -71,6 +72,8 @@ def to_html(answer: Answer, made_us: int) -> str:
             verdict=verdict,
             counted=counted,
             longest=longest,
+            loss=loss,
+            delay=delay,
             part_shown=part_shown,
             unknown_part=unknown_part,
             bounds=bounds,
@@ -176,6 +179,16 @@ def finding(links: Iterable[LinkPart]) -> tuple[str, str]:
     if own and all(each.certain and each.met for link in own for each in link.verdicts if each.what == "availability"):
         return "ok", "kept"
     return "unknown", "too much unknown to say"
+
+
+def loss(measured: MeasuredPart | None) -> str:
+    """Return the lost part of the probes; None is of a month that was closed before crossings had it."""
+    return NOT_RECKONED if measured is None else _with_unit("loss", measured.loss_percent)
+
+
+def delay(measured: MeasuredPart | None) -> str:
+    """Return the mean round trip; None as for ``loss``."""
+    return NOT_RECKONED if measured is None else _with_unit("round-trip", measured.rtt_mean_ms)
 
 
 def longest(link: LinkPart) -> int:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from monitor.sla.document import (
+    CROSSINGS_MEASURED,
     SCHEMA,
     AgreedPart,
     AnnouncedPart,
@@ -55,19 +56,21 @@ if TYPE_CHECKING:
 CLOSED_AFTER_US = QUARTER_US + 5 * MINUTE_US
 
 
-def month_report(month: Month, records: Records, announced: Sequence[Window] = ()) -> MonthPart:
+def month_report(month: Month, records: Records, announced: Sequence[Window] = (), schema: int = SCHEMA) -> MonthPart:
     """Return the figures of ``month`` as far as there are records.
 
     ``announced`` are works that were announced to the watch. They take nothing out by themselves: that an operator
-    agreed to them is an entry in the ledger.
+    agreed to them is an entry in the ledger. ``schema`` is the version of the document: of a month that was closed
+    with an earlier one it is that.
     """
-    return _Reckoning(month, records, announced).document()
+    return _Reckoning(month, records, announced, schema).document()
 
 
 class _Reckoning:
     """One month being reckoned."""
 
-    def __init__(self, month: Month, records: Records, announced: Sequence[Window]) -> None:
+    def __init__(self, month: Month, records: Records, announced: Sequence[Window], schema: int) -> None:
+        self.schema = schema
         self.month, self.records, self.terms = month, records, records.terms
         self.whole = records.period
         self.period = Period(self.whole.start_us, records.until_us)
@@ -84,7 +87,7 @@ class _Reckoning:
         whole, until_us = self.whole, self.period.end_us
         links = [self._link(link) for link in self.terms.links]
         return MonthPart(
-            schema_version=SCHEMA,
+            schema_version=self.schema,
             estate=self.terms.estate,
             month=str(self.month),
             zone=self.terms.zone,
@@ -146,11 +149,13 @@ class _Reckoning:
         first, second = (self.parts[own[0]], self.parts[own[-1]]) if own else ([], [])
         parts = crossing_intervals(first, second)
         of = times(parts)
+        sums = added([self.records.sums.get(subject, Sums()) for subject in own])
         return CrossingPart(
             crossing=key,
             name=name,
             times=_times(of),
             availability=_availability(availability(of, degraded_is_down=False)),
+            measured=_measured(sums) if self.schema >= CROSSINGS_MEASURED else None,
             outages=tuple(self._outages(parts, "", degraded_is_down=False)),
         )
 

@@ -82,7 +82,8 @@ def figures(month: MonthPart) -> str:
     for crossing in month.crossings:
         head = ("crossing", crossing.crossing, crossing.name, "", None)
         tail = _seconds(crossing.times, crossing.availability)
-        rows.append((*head, *_percents(crossing.availability), "", *tail, *(None,) * 7))
+        delays = (None,) * 7 if crossing.measured is None else _delays(crossing.measured, None, None)
+        rows.append((*head, *_percents(crossing.availability), "", *tail, *delays))
     for operator in month.operators:
         head = ("operator", operator.operator, operator.name, operator.operator, None)
         tail = _seconds(operator.times, operator.availability)

@@ -106,6 +106,9 @@ def test_the_command_line_shows_saves_enters_and_withdraws(daemon: WebDaemon, tm
     assert "2026-10 is closed: revision 1" in told
     assert "c0/primary" in told
     assert "99.5973" in told
+    crossing = next(line for line in told.splitlines() if line.startswith("c0 "))
+    link = next(line for line in told.splitlines() if line.startswith("c0/primary "))
+    assert crossing.split()[-2:] == link.split()[-2:] == ["0.048", "8.12"], "its other link was not probed"
     assert "of the links' time is unknown" not in told
     words = ("--from", "2026-10-01 05:00", "--to", "2026-10-01 08:00", "--reason", "flood")
     assert "karaula sla withdraw 1" in daemon.karaula("sla", "excuse", "c0/primary", *words, name="Ана").output
@@ -142,6 +145,8 @@ def test_the_page_escapes_what_people_and_targets_say(daemon: WebDaemon) -> None
     assert "<script>alert" not in page
     assert "\u202e" not in page
     assert "Operator A" in page
+    assert "Loss, both links" in page
+    assert "8.12 ms" in page.partition('id="crossing-c0"')[2].partition("</tr>")[0]
     assert daemon.ask("GET", "/sla?month=2025-01").status == 404
     assert "nothing was recorded in 2025-01" in daemon.ask("GET", "/sla?month=2025-01").text
 

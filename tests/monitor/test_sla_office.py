@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from sla_kit import HOSTILE, LINK, OCTOBER, WHOLE, Bureau, flip, terms, works
+from sla_kit import HOSTILE, LINK, OCTOBER, WHOLE, Bureau, flip, quarters, terms, works
 
+from monitor.errors import StateError
 from monitor.sla import spreadsheet
+from monitor.sla.document import from_text, to_text
 from monitor.sla.ledger import Mark
+from monitor.sla.measure import Sums, added
 from monitor.sla.office import Misentered
 from monitor.sla.period import HOUR_US, MINUTE_US, SECOND_US, Month
-from monitor.sla.render import length, part_shown, to_html
+from monitor.sla.render import NOT_RECKONED, length, part_shown, to_html
+from monitor.sla.report import month_report
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.anyio
+OF_VERSION_1 = "5134c2a7b748277094dab962348466a0f759c4fa6463755a75386feb03a22737"  # as the code that had only it sealed
+RESERVE = "link/c0/backup"
 
 
 @pytest.fixture
@@ -47,6 +54,74 @@ async def test_a_month_that_is_over_is_closed_once_and_stays_as_it_is_to_the_las
     assert again == first
     assert bureau.office.current is not None
     assert bureau.office.current.month == "2026-11"
+
+
+async def test_a_month_that_was_closed_by_an_earlier_version_stays_verifiable_and_of_that_version(
+    bureau: Bureau,
+) -> None:
+    bureau.fill()
+    records = bureau.books.archive.records(WHOLE)
+    assert records is not None
+    text = to_text(month_report(OCTOBER, records, (), 1))
+    assert hashlib.sha256(text.encode()).hexdigest() == OF_VERSION_1
+    assert to_text(from_text(text)) == text
+    bureau.books.ledger.seal(str(OCTOBER), WHOLE.end_us + HOUR_US, "the month is over", text)
+    shown = await bureau.shown()
+    assert (shown.text, shown.sha256, shown.trouble, shown.seal.revision) == (text, OF_VERSION_1, "", 1)
+    page = to_html(shown, 0)
+    assert page.count(NOT_RECKONED) == 2 * len(shown.month.crossings)
+    start = WHOLE.start_us + 5 * HOUR_US
+    await bureau.office.enter("excused", LINK, start, start + HOUR_US, "flood", "Ana", "socket")
+    revised = await bureau.shown()
+    assert (revised.seal.revision, revised.trouble, revised.month.schema_version) == (2, "", 1)
+    assert "measured" not in json.loads(revised.text)["crossings"][0]
+    assert (await bureau.shown()).seal.revision == 2
+    bureau.books.write(quarters(RESERVE, WHOLE.start_us, WHOLE.end_us, 1, 2))
+    assert "no longer those that it was closed with" in (await bureau.shown()).trouble
+
+
+async def test_figures_of_a_newer_version_or_not_whole_are_refused(bureau: Bureau) -> None:
+    bureau.fill()
+    body = json.loads((await bureau.shown()).text)
+    bare = [{key: value for key, value in each.items() if key != "measured"} for each in body["crossings"]]
+    for change, said in (
+        ({"schema_version": 3}, "the figures are of version 3, this Karaula knows 1 to 2"),
+        ({"schema_version": 0}, "the figures are of version 0"),
+        ({"schema_version": 1}, "crossings have loss and delay since version 2"),
+        ({"crossings": bare}, "crossings have loss and delay since version 2"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            from_text(json.dumps({**body, **change}))
+    newer = json.dumps({**body, "schema_version": 3})
+    bureau.books.ledger.seal(str(OCTOBER), WHOLE.end_us + HOUR_US, "by a newer one", newer)
+    with pytest.raises(
+        StateError,
+        match=r"2026-10, revision 2, cannot be read: the figures are of version 3, this Karaula knows 1 to 2",
+    ):
+        await bureau.shown()
+
+
+async def test_a_crossing_has_the_loss_and_delay_of_both_its_links_probes_together(bureau: Bureau) -> None:
+    bureau.fill()
+    bureau.books.write(quarters(RESERVE, WHOLE.start_us + 12 * HOUR_US, WHOLE.end_us, 1, 2))
+    await bureau.office.enter("maintenance", LINK, WHOLE.start_us, WHOLE.start_us + HOUR_US, "router", "Ana", "socket")
+    records = bureau.books.archive.records(WHOLE)
+    assert records is not None
+    both = added([records.sums[LINK], records.sums[RESERVE]])
+    month = (await bureau.shown()).month
+    found, empty = (crossing.measured for crossing in month.crossings)
+    first, second = (link.measured for link in month.links[:2])
+    assert found.probes_sent == first.probes_sent + second.probes_sent == both.sent
+    assert found.probes_lost == first.probes_lost + second.probes_lost == both.lost > second.probes_lost > 0
+    assert found.loss_percent == round(100 * both.lost / both.sent, 6)
+    assert found.rtt_mean_ms == 8.123
+    assert first.probes_sent == 450 * (745 - 1) * 4, "what is taken out of a link is taken out of its crossing"
+    assert (empty.probes_sent, empty.loss_percent, empty.rtt_mean_ms) == (Sums().sent, None, None)
+    rows = list(csv.DictReader(io.StringIO(spreadsheet.figures(month).removeprefix("\ufeff"), newline="")))
+    crossing = next(row for row in rows if row["what"] == "crossing")
+    assert (crossing["probes_sent"], crossing["round_trip_mean_ms"]) == (str(both.sent), "8.123")
+    assert crossing["agreed_loss_percent"] == ""
+    assert f"{found.loss_percent:.4f} %" in to_html(await bureau.shown(), 0).partition("Border crossings")[2]
 
 
 async def test_a_month_is_open_until_its_last_quarter_hour_was_written(bureau: Bureau) -> None:
