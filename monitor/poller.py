@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from monitor.probe import Answer, Observation
+from monitor.probe import OWN_MISTAKE, Answer, Observation
 from monitor.pulse import Pulse
 from monitor.status.source import SourceStats
 
@@ -241,6 +241,8 @@ class Poller:
                     await asyncio.sleep(0)
                 if ask.strange(observation.subject):
                     continue
+                if observation.facts.get("error") == OWN_MISTAKE:
+                    self._stats[source] = replace(self._stats[source], errors=self._stats[source].errors + 1)
                 if ask.waiting.pop(observation.subject, None) is not None:
                     self._busy.pop(observation.subject, None)
                     self._settle(source, ok=observation.answer is Answer.OK)

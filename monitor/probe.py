@@ -6,6 +6,7 @@ The poller measures time-outs and fills in what a probe left unanswered; a probe
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
     from monitor.burst import Burst
+    from monitor.clock import Clock
+
+log = logging.getLogger(__name__)
+
+OWN_MISTAKE = "own mistake"  # the fact ``error`` of what the probe itself broke on
+FEW = 5  # targets of a device that the log names
 
 
 class Answer(StrEnum):
@@ -94,26 +101,44 @@ def verdict(burst: Burst) -> tuple[Answer, str]:
     return (Answer.UNKNOWN, burst.doubt) if burst.doubt else (Answer.FAILED, burst.trouble)
 
 
-Asked = TypeVar("Asked")
-Found = TypeVar("Found")
+Asked = TypeVar("Asked", bound="Target | Sequence[Target]")
 
 
-async def each(items: Iterable[Asked], ask: Callable[[Asked], Awaitable[Found]], limit: int) -> AsyncIterator[Found]:
-    """Run ``ask`` for every item, at most ``limit`` at a time, and yield each result as it comes.
+def own_mistake(target: Target, at: float, error: Exception) -> Observation:
+    """Return the observation of a target on whose answer the probe itself broke: nothing is known of it."""
+    reason = f"the {target.probe} probe itself failed: {type(error).__name__}"
+    return Observation(target.subject, target.probe, at, Answer.UNKNOWN, reason, facts={"error": OWN_MISTAKE})
+
+
+async def each(
+    items: Iterable[Asked],
+    ask: Callable[[Asked], Awaitable[Observation | Sequence[Observation]]],
+    limit: int,
+    clock: Clock,
+) -> AsyncIterator[Observation]:
+    """Run ``ask`` for every item, at most ``limit`` at a time, and yield what each has seen as it comes.
 
     For probes that ask one target (or one device with several targets) at a time. A cancelled iteration cancels
-    what still runs.
+    what still runs. What comes from outside may break what reads it in a way that nobody thought of: that costs the
+    one target or device its answer, and no neighbour anything.
     """
     gate = asyncio.Semaphore(limit)
 
-    async def bounded(item: Asked) -> Found:
+    async def bounded(item: Asked) -> Sequence[Observation]:
         async with gate:
-            return await ask(item)
+            try:
+                found = await ask(item)
+            except Exception as error:  # a probe's own mistake: the border between one item and its neighbours
+                asked: Sequence[Target] = (item,) if isinstance(item, Target) else item
+                log.exception("the %s probe broke on %s", asked[0].probe, ", ".join(one.subject for one in asked[:FEW]))
+                return [own_mistake(target, clock.now(), error) for target in asked]
+        return (found,) if isinstance(found, Observation) else found
 
     tasks = [asyncio.ensure_future(bounded(item)) for item in items]
     try:
         for done in asyncio.as_completed(tasks):
-            yield await done
+            for observation in await done:
+                yield observation
     finally:
         for task in tasks:
             task.cancel()

@@ -44,7 +44,7 @@ class DnsProbe:
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
         """Yield one observation a target: ``duration_seconds``, ``records``, the fact ``rcode``."""
-        async for observation in each(targets, self._ask, AT_ONCE):
+        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:

@@ -91,7 +91,7 @@ class HttpProbe:
 
         The duration is that of the whole, with log-in and redirects.
         """
-        async for observation in each(targets, self._ask, AT_ONCE):
+        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:

@@ -57,9 +57,8 @@ class ModbusProbe:
         devices: dict[tuple[str, int], list[Target]] = {}
         for target in targets:
             devices.setdefault((target.params.address, target.params.port), []).append(target)
-        async for observations in each(devices.values(), self._ask, AT_ONCE):
-            for observation in observations:
-                yield observation
+        async for observation in each(devices.values(), self._ask, AT_ONCE, self._clock):
+            yield observation
 
     async def close(self) -> None:
         """Nothing is kept."""

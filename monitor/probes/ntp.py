@@ -47,7 +47,7 @@ class NtpProbe:
         ``ntp_root_distance_seconds``, ``stratum``; fact ``leap``: ``none``, ``insert`` or ``delete``. A server that
         says it is not synchronized has FAILED.
         """
-        async for observation in each(targets, self._ask, AT_ONCE):
+        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:

@@ -47,9 +47,8 @@ class NutProbe:
         for target in targets:
             params: NutParams = target.params
             devices.setdefault((params.address, params.port, params.ups), []).append(target)
-        async for observations in each(devices.values(), self._ask, AT_ONCE):
-            for observation in observations:
-                yield observation
+        async for observation in each(devices.values(), self._ask, AT_ONCE, self._clock):
+            yield observation
 
     async def close(self) -> None:
         """Nothing is kept."""

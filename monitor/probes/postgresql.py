@@ -86,7 +86,7 @@ class PostgresqlProbe:
         ``standbys``, ``sync_standbys``; where it is known ``lag_bytes`` and ``lag_seconds`` (of the standby that is
         furthest behind); of a standby ``silent_seconds`` (since its sender was last heard).
         """
-        async for observation in each(targets, self._ask, AT_ONCE):
+        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:

@@ -57,9 +57,8 @@ class RedfishProbe:
         pages: dict[tuple[str, int, str, str, str], list[Target]] = {}
         for target in targets:
             pages.setdefault(target.params.page, []).append(target)
-        async for observations in each(pages.values(), self._ask, AT_ONCE):
-            for observation in observations:
-                yield observation
+        async for observation in each(pages.values(), self._ask, AT_ONCE, self._clock):
+            yield observation
 
     async def close(self) -> None:
         """Break off what still runs."""

@@ -43,7 +43,7 @@ class RouterProbe:
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
         """Yield one observation a router, a whole number a state; UNKNOWN when the router has not all of them."""
-        async for observation in each(targets, self._ask, AT_ONCE):
+        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:

@@ -72,9 +72,8 @@ class SnmpProbe:
             params: SnmpParams = target.params
             access = params.access if isinstance(params.access, str) else id(params.access)  # its hash is slow
             agents.setdefault((params.address, params.port, access), []).append(target)
-        async for observations in each(agents.values(), self._ask, AT_ONCE):
-            for observation in observations:
-                yield observation
+        async for observation in each(agents.values(), self._ask, AT_ONCE, self._clock):
+            yield observation
 
     async def close(self) -> None:
         """Nothing is kept open."""

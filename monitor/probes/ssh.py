@@ -149,9 +149,8 @@ class SshProbe:
                 together.setdefault(target.params.host, []).append(target)
             else:
                 work.append([target])
-        async for observations in each([*together.values(), *work], self._work, AT_ONCE):
-            for observation in observations:
-                yield observation
+        async for observation in each([*together.values(), *work], self._work, AT_ONCE, self._clock):
+            yield observation
 
     async def close(self) -> None:
         """Close every connection."""

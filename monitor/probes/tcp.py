@@ -45,7 +45,7 @@ class TcpProbe:
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
         """Yield one observation a target, with ``rtt_seconds`` when it answered."""
-        async for observation in each(targets, self._ask, AT_ONCE):
+        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:

@@ -53,7 +53,7 @@ class TlsProbe:
         FAILED with the fact ``fault`` when the certificate is not what it should be; how soon it ends is judged by
         others.
         """
-        async for observation in each(targets, self._ask, AT_ONCE):
+        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:

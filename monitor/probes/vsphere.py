@@ -9,12 +9,13 @@ before and is gone is said once, unless the inventory names it: then every time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from monitor.clients.vsphere import StillReading, Surveys, VcenterSession
 from monitor.errors import CredentialError, Refused, TargetError
-from monitor.probe import Answer, failed
+from monitor.probe import Answer, each, failed, own_mistake
 from monitor.probes.vsphere_things import Rule, Teller, VsphereParams, judge
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from monitor.probe import Observation, Target
 
 __all__ = ["Rule", "VsphereParams", "VsphereProbe", "judge"]
+
+log = logging.getLogger(__name__)
 
 AFTER_REFUSAL_S = 60.0  # vCenter locks an account after five refused log-ins within three minutes
 
@@ -45,21 +48,23 @@ class VsphereProbe:
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
         """Yield each vCenter's observations as soon as that vCenter has answered."""
-        tasks = [asyncio.ensure_future(self._ask(target)) for target in targets]
-        try:
-            for done in asyncio.as_completed(tasks):
-                for observation in await done:
-                    yield observation
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async for observation in each(targets, self._told, max(1, len(targets)), self._clock):
+            yield observation
 
     async def close(self) -> None:
         """Log out everywhere."""
         sessions = tuple(self._sessions.values())
         self._sessions.clear()
         await asyncio.gather(*(session.close() for session in sessions))
+
+    async def _told(self, target: Target) -> Sequence[Observation]:
+        """Ask; when this probe itself breaks on an answer, what is in the vCenter is as unknown as the vCenter."""
+        try:
+            return await self._ask(target)
+        except Exception as error:  # as in ``each``, which knows nothing of what is in a vCenter
+            log.exception("the vsphere probe broke on %s", target.subject)
+            now = self._clock.now()
+            return own_mistake(target, now, error), *self._teller(target).unseen(now, "says what could not be read")
 
     async def _ask(self, target: Target) -> Sequence[Observation]:
         params: VsphereParams = target.params

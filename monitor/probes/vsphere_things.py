@@ -79,9 +79,9 @@ class Teller:
         self._memo: dict[str, tuple[tuple[Any, ...], Said]] = {}
         self._told: tuple[VcenterSnapshot, Survey | None, list[tuple[str, Said]]] | None = None
 
-    def unseen(self, now: float) -> Iterator[Observation]:
-        """Say that nothing is known of anything, for the vCenter does not answer."""
-        because = f"vCenter {self._params.key} does not answer"
+    def unseen(self, now: float, why: str = "does not answer") -> Iterator[Observation]:
+        """Say that nothing is known of anything, for the vCenter does not answer, or ``why`` else."""
+        because = f"vCenter {self._params.key} {why}"
         for kind, names in self._seen.items():
             named = self._needed | self._replicas if kind == "vm" else frozenset()
             for name in sorted(names.keys() | named):

@@ -10,7 +10,7 @@ import pytest
 from watch_kit import HANGS, REFUSES, START, Says, ScriptedProbe, TimelineClock, settled
 
 from monitor.poller import Poller
-from monitor.probe import Answer, Observation, Target
+from monitor.probe import Answer, Observation, Target, each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -172,6 +172,51 @@ async def test_a_mistake_of_a_probe_is_unknown_counted_and_logged(caplog: pytest
     }
     assert {stats.source: stats.errors for stats in poller.stats()} == {"broken": 2, "silent": 0, "tcp": 0}
     assert len(seen) == 8
+    await poller.stop()
+
+
+class Brittle:
+    """A probe that asks each by itself (as most do), and breaks on what some answer."""
+
+    def __init__(self, clock: TimelineClock) -> None:
+        self.clock = clock
+
+    async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
+        alone = [one for one in targets if not one.subject.startswith("device")]
+        devices = [[one for one in targets if one.subject.startswith("device")]]
+        async for observation in each(alone, self.ask, 8, self.clock):
+            yield observation
+        async for observation in each(devices, self.ask_device, 8, self.clock):
+            yield observation
+
+    async def ask(self, one: Target) -> Observation:
+        if one.subject == "hostile":
+            raise UnicodeError("what a stranger sent")
+        await self.clock.sleep(0.5)
+        return Observation(one.subject, one.probe, self.clock.now(), Answer.OK)
+
+    async def ask_device(self, several: Sequence[Target]) -> Sequence[Observation]:
+        raise RecursionError(len(several))
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_what_one_answer_breaks_costs_no_neighbour_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    clock, seen = TimelineClock(), []
+    targets = [target(one, "brittle") for one in ("a", "hostile", "b", "device/1", "device/2")]
+    poller = Poller(targets, {"brittle": Brittle(clock)}, seen.append, clock, lambda: 0.0)
+    with caplog.at_level(logging.CRITICAL):
+        await poller.start()
+        await clock.advance(1.5)
+    assert {(one.subject, one.answer.value, one.reason) for one in seen} == {
+        ("a", "ok", ""),
+        ("b", "ok", ""),
+        ("hostile", "unknown", "the brittle probe itself failed: UnicodeError"),
+        ("device/1", "unknown", "the brittle probe itself failed: RecursionError"),
+        ("device/2", "unknown", "the brittle probe itself failed: RecursionError"),
+    }
+    assert (poller.stats()[0].errors, poller.stats()[0].failures) == (3, 3)
     await poller.stop()
 
 

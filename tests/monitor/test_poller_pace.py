@@ -105,7 +105,7 @@ from monitor.probe import Answer, Observation, Target, each
 
 class Greeted:
     async def observe(self, targets):
-        async for seen in each(targets, self.ask, 32):
+        async for seen in each(targets, self.ask, 32, RealClock()):
             yield seen
     async def ask(self, target):
         async with asyncio.timeout(target.deadline_s):

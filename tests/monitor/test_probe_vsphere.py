@@ -6,9 +6,10 @@ import pytest
 from https_kit import reply, serving
 from tls_kit import ThrowawayCa
 
-from monitor.clients.vsphere import Vm
+from monitor.clients.vsphere import VcenterSession, Vm
 from monitor.clock import ManualClock
 from monitor.credential import Credentials
+from monitor.errors import Unreachable
 from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import VsphereParams, VsphereProbe, judge
@@ -95,4 +96,31 @@ async def test_a_missing_credential_is_our_mistake_not_the_vcenters(tmp_path):
     (seen,) = [one async for one in probe.observe([Target("vcenter/vc-main", "vsphere", params, 10, 1)])]
     assert seen.answer is Answer.UNKNOWN
     assert "credential 'vcenter-main' is not in" in seen.reason
+    await probe.close()
+
+
+@pytest.mark.anyio
+async def test_what_breaks_the_reading_of_one_vcenter_leaves_the_other_and_calls_its_vms_unknown(tmp_path, monkeypatch):
+    async def broken(session):
+        if session.survey is None and "hostile" in str(session._peer.user):
+            raise OverflowError("what a stranger sent")
+        raise Unreachable("the other one")
+
+    monkeypatch.setattr(VcenterSession, "refresh", broken)
+    ThrowawayCa(tmp_path)
+    (tmp_path / "secret").write_text("x\n")
+    probe = VsphereProbe(Credentials(tmp_path), TRUST, ManualClock())
+    targets = [
+        Target(
+            f"vcenter/{key}", "vsphere", VsphereParams(key, "127.0.0.1", 1, key, "secret", vms=("ncts-db-1",)), 10, 1
+        )
+        for key in ("hostile", "other")
+    ]
+    seen = {one.subject: (one.answer.value, one.reason) async for one in probe.observe(targets)}
+    assert seen == {
+        "vcenter/hostile": ("unknown", "the vsphere probe itself failed: OverflowError"),
+        "vm/hostile/ncts-db-1": ("unknown", "vCenter hostile says what could not be read"),
+        "vcenter/other": ("failed", "the other one"),
+        "vm/other/ncts-db-1": ("unknown", "vCenter other does not answer"),
+    }
     await probe.close()
