@@ -82,7 +82,7 @@ def public_key(file: Path) -> None:
 def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, output: str) -> None:
     """Verify the journal against its own chain and against anchors; needs no daemon.
 
-    Exit code 0: nothing was found against it; 1: something was, and is said.
+    Exit code 0: nothing was found against it; 1: something was, and is said. With --key at least one anchor must vouch.
 
     \b
     Example:

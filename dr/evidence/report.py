@@ -224,7 +224,7 @@ def _attempt(started: StepStarted, events: Sequence[Event], outputs: Mapping[tup
             case _:
                 pass
     output = outputs.get((started.step, started.attempt), "")
-    intact = not sha256 or hashlib.sha256(output.encode()).hexdigest() == sha256
+    intact = not (sha256 or output) or hashlib.sha256(output.encode()).hexdigest() == sha256
     return Attempt(started.attempt, started.at, ended_at, result, reason, probe, output, sha256, intact)
 
 

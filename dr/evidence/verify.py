@@ -61,19 +61,24 @@ class _Record:
 def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None) -> Found:
     """Verify the journal file at ``path``. Raises StateError when it cannot be read at all.
 
-    Without a ``key`` no anchor counts, and that is a fault when there are any.
+    Without a ``key`` no anchor counts, and that is a fault when there are any; with one, that there is none is.
     """
     record = _read(path)
-    true_links = list(chain.links(chain.first(record.journal), record.rows))
+    try:
+        true_links = list(chain.links(chain.first(record.journal), record.rows))
+    except (AttributeError, TypeError) as error:
+        raise StateError(f"{path} holds what no journal does: {error}") from error
     faults = [*_chain(record, true_links), *_contents(record)]
-    vouched: list[Anchor] = []
+    heads: list[Anchor] = []
     for anchor in anchors:
         fault = _against(anchor, record, true_links, key)
         if fault:
             faults.append(fault)
         else:
-            vouched.append(anchor)
-    newest = max(vouched, key=lambda anchor: anchor.count, default=None)
+            heads.append(anchor)
+    if key is not None and not anchors:
+        faults.append("no anchor vouches for any of it: they were taken away, or were never kept")
+    newest = max(heads, key=lambda anchor: anchor.count, default=None)
     return Found(
         journal=record.journal,
         events=len(record.rows),
@@ -93,6 +98,7 @@ def _read(path: Path) -> _Record:
     try:
         if db.execute("PRAGMA user_version").fetchone()[0] != schema.SCHEMA_VERSION:
             raise StateError(f"{path} is not a journal with a chain (schema version {schema.SCHEMA_VERSION})")
+        db.execute("BEGIN")  # one moment of a journal that may be written to meanwhile
         rows = [chain.Row(*row) for row in db.execute(schema.ROWS)]
         links = [bytes(row[0]) for row in db.execute("SELECT link FROM events ORDER BY id")]
         outputs = {
@@ -102,7 +108,7 @@ def _read(path: Path) -> _Record:
             )
         }
         return _Record(schema.journal_id(db), rows, links, outputs)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, TypeError, ValueError) as error:  # a file that somebody made may hold anything
         raise StateError(f"{path} cannot be read: {error}") from error
     finally:
         db.close()
@@ -123,6 +129,7 @@ def _contents(record: _Record) -> list[str]:
     """Return runs that cannot have been written by the engine, and outputs that are not those of their events."""
     faults = []
     runs: dict[str, list[Event]] = {}
+    vouched: set[tuple[str, str, int]] = set()
     for number, row in enumerate(record.rows, 1):
         try:
             event = decode(row.word, row.body.decode())
@@ -131,10 +138,15 @@ def _contents(record: _Record) -> list[str]:
             continue
         runs.setdefault(row.run_id, []).append(event)
         if isinstance(event, (StepSucceeded, StepFailed, StepUnknown)) and event.output_sha256:
+            vouched.add((row.run_id, event.step, event.attempt))
             kept = record.outputs.get((row.run_id, event.step, event.attempt))
             if kept != event.output_sha256:
                 what = "is missing" if kept is None else "is not what was printed"
                 faults.append(f"the output of step '{event.step}', attempt {event.attempt}, of run {row.run_id} {what}")
+    faults += [
+        f"no event vouches for the output of step '{step}', attempt {attempt}, of run {run_id}"
+        for run_id, step, attempt in sorted(record.outputs.keys() - vouched)
+    ]
     for run_id, events in runs.items():
         try:
             fold_all(run_id, events)

@@ -145,7 +145,7 @@ def test_a_record_written_anew_fits_its_chain_but_not_the_anchor() -> None:
         db.executemany("UPDATE events SET link = ? WHERE id = ?", [(link, n) for n, link in enumerate(made, 1)])
 
     with spoiled(rewrite) as path:
-        assert verify(path, (), CHECK).intact, "a chain alone cannot show it"
+        assert verify(path, (), None).intact, "a chain alone cannot show it"
         (fault,) = verify(path, anchors, CHECK).faults
         assert "the record up to there was written anew" in fault
 
@@ -179,6 +179,38 @@ def test_an_output_that_is_not_its_events_is_found(tmp_path: Path) -> None:
         db.execute("UPDATE outputs SET text = 'power on'")
     faults = verify(tmp_path / "journal.sqlite", (), None).faults
     assert "the output of step 'fence', attempt 1, of run r is not what was printed" in faults
+
+
+def test_an_output_that_no_event_vouches_for_is_found_and_not_shown_as_intact(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO outputs VALUES ('ncts-failover-0', 'fence', 1, 'outlet reads Off, 0 W', '')")
+    (fault,) = verify(path, (), None).faults
+    assert fault == "no event vouches for the output of step 'fence', attempt 1, of run ncts-failover-0"
+
+
+def test_a_key_without_a_single_anchor_that_counts_is_a_fault() -> None:
+    """Whoever cuts the journal empties the file of anchors, too."""
+    with spoiled(lambda db: db.execute("DELETE FROM events WHERE id > 11")) as path:
+        assert "no anchor vouches for any of it" in verify(path, (), CHECK).faults[0]
+
+
+@pytest.mark.parametrize("column", ["at", "seq", "run_id", "word"])
+def test_a_file_that_somebody_made_is_one_sentence(column: str, tmp_path: Path) -> None:
+    path = tmp_path / "made.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, run_id, seq, at, word, body, link)")
+        db.execute("CREATE TABLE outputs (run_id, step, attempt, text, sha256)")
+        db.execute("CREATE TABLE identity (journal)")
+        db.execute("INSERT INTO identity VALUES ('x')")
+        row = {"run_id": "r", "seq": 0, "at": 1.0, "word": "Denied", "body": "{}", "link": b""} | {column: None}
+        db.execute("INSERT INTO events VALUES (1, :run_id, :seq, :at, :word, :body, :link)", row)
+        db.execute(f"PRAGMA user_version={schema.SCHEMA_VERSION}")
+    try:
+        found = verify(path, (), None)
+    except StateError:
+        return
+    assert not found.intact
 
 
 # -- anchors as text --------------------------------------------------------------------------------------------------
