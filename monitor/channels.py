@@ -16,6 +16,7 @@ from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 from monitor.errors import DeadlineExceeded, GarbledReply, Refused, SessionLost, TargetError, Unreachable
+from monitor.printable import printable
 
 if TYPE_CHECKING:
     from monitor.clients.http import HttpClient, HttpReply
@@ -199,7 +200,7 @@ class TicketChannel:
 
 def title(alarm: Alarm) -> str:
     """Return one line that says what is wrong with what."""
-    return f"{alarm.name} {alarm.subject}"
+    return printable(f"{alarm.name} {alarm.subject}")
 
 
 def describe(alarm: Alarm) -> str:
@@ -207,7 +208,7 @@ def describe(alarm: Alarm) -> str:
     lines = [f"Alarm {alarm.name} of {alarm.subject}: {alarm.reason}", f"Raised {_iso(alarm.since)}."]
     if alarm.cleared_at is not None:
         lines.append(f"Cleared {_iso(alarm.cleared_at)}: {alarm.note}")
-    return "\n".join([*lines, f"Alarm number {alarm.id}."]) + "\n"
+    return "\n".join(printable(line) for line in [*lines, f"Alarm number {alarm.id}."]) + "\n"
 
 
 def _word(event: Event) -> str:

@@ -1,8 +1,8 @@
 """Telling people: a mail for each alarm raised and cleared, and one ticket that is opened and closed with its alarm.
 
 What is owed is written down before it is sent (``Outbox``), so a restart loses nothing; a delivery that fails is tried
-again with growing pauses and shows as a metric. Every channel has its own task: none waits for another, and polling
-waits for none.
+again with growing pauses, after whatever failed less often, and shows as a metric. So no message that a channel cannot
+take keeps another from being told. Every channel has its own task: none waits for another, and polling waits for none.
 
 An alarm is told after it has stood for ``hold_s``, unless another alarm explains it by then or a planned downtime
 covers it; a critical one of a system, site or crossing at once, or after the little while in which the loss of a site
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from monitor.errors import TargetError
 from monitor.history import Notice
+from monitor.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +38,7 @@ LONGEST_PAUSE_S = 300.0
 MOST_PENDING = 2000
 AT_ONCE = ("system/", "site/", "crossing/", "group/", "karaula/")
 NEVER_WAIT = ("split-brain",)
+MOST_MISTAKES = 3  # after so many exceptions that are no TargetError, a message is given up: it is at fault itself
 FLAPPING = "flapping"
 NOBODY: Mapping[str, float] = MappingProxyType({})
 
@@ -177,24 +180,38 @@ class Notifier:
         if alarm.name in NEVER_WAIT:
             return True
         urgent = alarm.severity == "critical" and alarm.subject.startswith(AT_ONCE)
-        return now - since >= (waits_s.get(alarm.subject, 0.0) if urgent else self.hold_s)
+        wait_s = waits_s.get(alarm.subject, 0.0) if urgent else self.hold_s
+        return (
+            now - since >= wait_s or now < since
+        )  # a clock that was set back makes nobody wait until it is there again
 
 
 def _alone(alarm: Alarm) -> bool:
     return not alarm.cause and not alarm.downtime
 
 
+def _weight(alarm: Alarm) -> int:
+    """Return what would be lost if it were not told: 0 a warning, 1 a critical one, 2 of a system, site or the like."""
+    if alarm.subject.startswith(AT_ONCE):
+        return 2
+    return 1 if alarm.severity == "critical" else 0
+
+
 class _Line:
-    """One channel's queue, in the order owed, and the task that works it off."""
+    """One channel's queue, in the order owed, and the task that works it off: first what failed the least often."""
 
     def __init__(self, channel: Channel, clock: Clock) -> None:
         self.channel = channel
         self._clock = clock
         self._queue: list[tuple[Alarm, Event]] = []
+        self._trying: tuple[Alarm, Event] | None = None
+        self._fails: Counter[str] = Counter()  # by alarm, since it was last told of
+        self._mistakes: Counter[str] = Counter()  # those of them that were no TargetError
         self._references: dict[str, str] = {}
         self._told: set[tuple[str, Event]] = set()
         self._work = asyncio.Event()
         self._changed = asyncio.Event()
+        self._fresh = asyncio.Event()  # something waits that was never tried
         self._forerunners: list[Channel] = []
         self._stats = ChannelStats(channel.name)
         self._task: asyncio.Task[None] | None = None
@@ -221,8 +238,9 @@ class _Line:
             await self._forerunners.pop().close()
 
     async def _rest(self, pause_s: float) -> None:
-        """Wait before the next try, unless the channel is changed meanwhile."""
-        waits = [asyncio.ensure_future(wait) for wait in (self._clock.sleep(pause_s), self._changed.wait())]
+        """Wait before the next try, unless the channel is changed or something new is owed meanwhile."""
+        ends = (self._clock.sleep(pause_s), self._changed.wait(), self._fresh.wait())
+        waits = [asyncio.ensure_future(end) for end in ends]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -238,16 +256,42 @@ class _Line:
             self.owe(alarm, notice.event)
 
     def owe(self, alarm: Alarm, event: Event) -> Notice | None:
-        """Put it into the queue; None when it was told already, waits already, or there is no room."""
+        """Put it into the queue; None when it was told already, waits already, or there is no room.
+
+        In a full queue the oldest warning makes room for it, or what weighs less than it does. That stays written down
+        as owed, so the next start tells it.
+        """
         if (alarm.id, event) in self._told or any((a.id, e) == (alarm.id, event) for a, e in self._queue):
             return None
-        if len(self._queue) >= MOST_PENDING:
-            self._stats = replace(self._stats, dropped=self._stats.dropped + 1)
-            log.error("%s is so far behind that alarm %s is not told", self.channel.name, alarm.key)
+        if len(self._queue) >= MOST_PENDING and not self._made_room(alarm):
+            self._drop(alarm)
             return None
         self._queue.append((alarm, event))
         self._work.set()
+        if alarm.id not in self._fails:
+            self._fresh.set()
         return Notice(alarm.id, self.channel.name, event)
+
+    def _made_room(self, alarm: Alarm) -> bool:
+        """Drop what weighs least, and what belongs to it, for ``alarm``; False when nothing may be dropped for it."""
+        busy = {alarm.id} if self._trying is None else {alarm.id, self._trying[0].id}
+        others = [each for each, _ in self._queue if each.id not in busy]
+        least = min(others, key=_weight, default=None)  # the oldest of them
+        if least is None or _weight(least) >= max(1, _weight(alarm)):
+            return False
+        for entry in [entry for entry in self._queue if entry[0].id == least.id]:
+            self._queue.remove(entry)
+            self._drop(least)
+        self._forget(least.id)
+        return True
+
+    def _drop(self, alarm: Alarm) -> None:
+        self._stats = replace(self._stats, dropped=self._stats.dropped + 1)
+        log.error("%s is so far behind that alarm %s is not told", self.channel.name, printable(alarm.key))
+
+    def _forget(self, alarm_id: str) -> None:
+        self._fails.pop(alarm_id, None)
+        self._mistakes.pop(alarm_id, None)
 
     def knows(self, alarm_id: str) -> bool:
         """Return whether people were, or are about to be, told that it was raised."""
@@ -257,45 +301,56 @@ class _Line:
         return replace(self._stats, pending=len(self._queue))
 
     async def _run(self, outbox: Outbox) -> None:
-        pause_s = FIRST_PAUSE_S
         while True:
             self._changed.clear()
+            self._fresh.clear()
             await self._let_go()
             if not self._queue:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            alarm, event = self._queue[0]
+            self._trying = alarm, event = self._next()
             reference = await self._try(alarm, event)
+            self._trying = None
             if reference is None:
-                await self._rest(pause_s)
-                pause_s = FIRST_PAUSE_S if self._changed.is_set() else min(2 * pause_s, LONGEST_PAUSE_S)
+                fails = self._fails[self._next()[0].id]
+                await self._rest(min(FIRST_PAUSE_S * 2.0 ** max(0, fails - 1), LONGEST_PAUSE_S))
+                if self._changed.is_set():
+                    self._fails = Counter(dict.fromkeys(self._fails, 1))
                 continue
-            pause_s = FIRST_PAUSE_S
             self._done(alarm, event, reference)
             outbox.sent(Notice(alarm.id, self.channel.name, event, self._clock.now(), reference))
 
+    def _next(self) -> tuple[Alarm, Event]:
+        """Return what is to be tried now: the oldest of what failed least often; raised comes before its cleared."""
+        return min(self._queue, key=lambda entry: self._fails[entry[0].id])
+
     async def _try(self, alarm: Alarm, event: Event) -> str | None:
-        """Return the channel's reference (empty when it refused for good), None when it is to be tried again."""
+        """Return the channel's reference (empty when it is given up), None when it is to be tried again."""
         try:
             reference = await self.channel.send(alarm, event, self._references.get(alarm.id, ""))
         except TargetError as error:
             return self._failed(alarm, str(error), for_good=not error.retry_helps)
         except Exception as error:  # a channel's own mistake must not end the telling: the task's outermost border
             log.exception("channel %s failed", self.channel.name)
-            return self._failed(alarm, type(error).__name__, for_good=False)
-        self._stats = replace(self._stats, sent=self._stats.sent + 1, last_error="")
+            self._mistakes[alarm.id] += 1
+            return self._failed(alarm, type(error).__name__, for_good=self._mistakes[alarm.id] >= MOST_MISTAKES)
+        last_error = self._stats.last_error if self._fails.keys() - {alarm.id} else ""
+        self._stats = replace(self._stats, sent=self._stats.sent + 1, last_error=last_error)
         return reference
 
     def _failed(self, alarm: Alarm, why: str, *, for_good: bool) -> str | None:
         stats = self._stats
         dropped = stats.dropped + 1 if for_good else stats.dropped
         self._stats = replace(stats, failed=stats.failed + 1, dropped=dropped, last_error=why)
-        log.warning("alarm %s could not be told by %s: %s", alarm.key, self.channel.name, why)
+        what = "is given up" if for_good else "could not be told"
+        log.warning("alarm %s %s by %s: %s", printable(alarm.key), what, self.channel.name, printable(why))
+        self._fails[alarm.id] += 1
         return "" if for_good else None
 
     def _done(self, alarm: Alarm, event: Event, reference: str) -> None:
-        self._queue.pop(0)
+        self._queue.remove((alarm, event))
+        self._forget(alarm.id)
         if event == "raised":
             self._told.add((alarm.id, event))
             self._references[alarm.id] = reference

@@ -20,6 +20,7 @@ from monitor.clients.vsphere_reply import read_updates
 from monitor.clients.vsphere_session import Keeper
 from monitor.clients.vsphere_soap import SESSION_FAULTS, Line, Peer, filter_spec, meaning
 from monitor.errors import DeadlineExceeded, GarbledReply, NotFound, SessionLost, TargetError
+from monitor.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -194,4 +195,4 @@ class Collector:
         except vmodl.MethodFault:
             return ""  # gone since, or not for us to see: its MoRef stands for it
         found: Iterable[Any] = () if page is None else page.objects
-        return next((unescape(str(one.val)) for item in found for one in item.propSet or ()), "")
+        return next((printable(unescape(str(one.val))) for item in found for one in item.propSet or ()), "")

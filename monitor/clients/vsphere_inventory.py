@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from monitor.errors import GarbledReply
+from monitor.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -185,7 +186,7 @@ def _moref(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    return unescape(value) if isinstance(value, str) else ""
+    return printable(unescape(value)) if isinstance(value, str) else ""
 
 
 def _number(value: Any) -> int | None:

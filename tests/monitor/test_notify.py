@@ -28,14 +28,15 @@ class Pigeons:
         self.name = name
         self.clock = clock
         self.fails: Exception | None = None
+        self.chokes_on: dict[str, Exception] = {}
         self.delivered: list[tuple[float, str, Event, str]] = []
         self.tries = 0
         self.closed = False
 
     async def send(self, alarm: Alarm, event: Event, reference: str) -> str:
         self.tries += 1
-        if self.fails is not None:
-            raise self.fails
+        if self.fails is not None or alarm.key in self.chokes_on:
+            raise self.fails or self.chokes_on[alarm.key]
         self.delivered.append((self.clock.now() - START, alarm.key, event, reference))
         return f"ring-{alarm.id[:4]}" if event == "raised" else reference
 
@@ -221,4 +222,79 @@ async def test_the_queue_is_limited_and_what_does_not_fit_is_counted(
         await settled()
     stats = office.notifier.stats()[0]
     assert (stats.pending, stats.dropped) == (MOST_PENDING, 5)
+    await office.notifier.stop()
+
+
+async def test_what_a_channel_cannot_take_keeps_nothing_else_from_being_told(clock: TimelineClock) -> None:
+    pigeons = Pigeons(clock)
+    pigeons.chokes_on[SYSTEM.key] = Unreachable("the desk answered 500")
+    office = Office(clock, pigeons)
+    await office.start()
+    await office.pass_by(3, [SYSTEM, SITE])
+    assert pigeons.told() == [(SITE.key, "raised")]
+    await office.pass_by(400, [SYSTEM, SITE])
+    begun = clock.now() - START
+    other = alarm("site-down", "site/dr", "critical")
+    await office.pass_by(3, [SYSTEM, SITE, other])
+    assert [(at - begun, key) for at, key, _, _ in pigeons.delivered[1:]] == [(0, other.key)]
+    assert "500" in office.notifier.stats()[0].last_error, "what still waits is not forgotten"
+    await office.pass_by(3, [other], [cleared(SYSTEM, 420), cleared(SITE, 420)])
+    assert pigeons.told()[2:] == [(SITE.key, "cleared")]
+    pigeons.chokes_on.clear()
+    await office.pass_by(310, [other])
+    assert pigeons.told()[3:] == [(SYSTEM.key, "raised"), (SYSTEM.key, "cleared")]
+    assert office.paper.owed() == []
+    await office.notifier.stop()
+
+
+async def test_what_makes_a_channel_fail_by_its_own_mistake_is_given_up_after_three_tries(
+    clock: TimelineClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pigeons = Pigeons(clock)
+    pigeons.chokes_on[SYSTEM.key] = ValueError("a header with a line feed")
+    office = Office(clock, pigeons)
+    await office.start()
+    with caplog.at_level("CRITICAL"):
+        await office.pass_by(60, [SYSTEM, SITE])
+    assert pigeons.told() == [(SITE.key, "raised")]
+    assert pigeons.tries == 4
+    stats = office.notifier.stats()[0]
+    assert (stats.sent, stats.failed, stats.dropped, stats.pending) == (1, 3, 1, 0)
+    await office.notifier.stop()
+
+
+async def test_a_full_queue_drops_the_oldest_warning_and_no_alarm_of_a_site(
+    clock: TimelineClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pigeons = Pigeons(clock)
+    pigeons.fails = Unreachable("storm")
+    office = Office(clock, pigeons)
+    await office.start()
+    flood = [alarm("host-down", f"host/h{number}") for number in range(MOST_PENDING)]
+    with caplog.at_level("CRITICAL"):
+        office.notifier.consider(flood, [], START)
+        office.notifier.consider(flood, [], START + 20)
+        await settled()
+        office.notifier.consider([*flood, SITE, SYSTEM], [], START + 21)
+        await settled()
+        stats = office.notifier.stats()[0]
+        assert (stats.pending, stats.dropped) == (MOST_PENDING, 2)
+        pigeons.fails = None
+        await office.pass_by(20, [*flood, SITE, SYSTEM])
+    told = {key for key, _ in pigeons.told()}
+    assert {SITE.key, SYSTEM.key} <= told
+    missing = {each.key for each in flood} - told
+    assert missing <= {each.key for each in flood[:3]}, "the oldest made room"
+    assert len(missing) == 2
+    await office.notifier.stop()
+
+
+async def test_a_clock_set_back_makes_no_alarm_wait_for_it(clock: TimelineClock) -> None:
+    pigeons = Pigeons(clock)
+    office = Office(clock, pigeons)
+    await office.start()
+    await office.pass_by(2, [HOST])
+    office.notifier.consider([HOST], [], clock.now() - 3600)
+    await settled()
+    assert pigeons.told() == [(HOST.key, "raised")]
     await office.notifier.stop()

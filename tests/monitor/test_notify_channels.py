@@ -220,3 +220,15 @@ async def test_the_inventory_says_which_channels_there_are() -> None:
         await channel.close()
     await http.close()
     assert GarbledReply.retry_helps
+
+
+@pytest.mark.parametrize("bad", ["\n", "\r", "\x85", "\u2028", "\u2029", "\u202e", "\x1b", "\ud800"])
+async def test_a_name_that_breaks_lines_breaks_no_message(bad: str) -> None:
+    odd = replace(ALARM, subject=f"esx/vc-main/te{bad}st", reason=f"te{bad}st does not answer")
+    async with mail_sink() as (port, mails):
+        channel = mail_to(port)
+        await channel.send(odd, "raised", "")
+        await channel.close()
+    mail = message_from_bytes(mails[0].data.encode(), policy=default_policy)
+    assert mail["Subject"] == "ALARM critical: system-down esx/vc-main/te\ufffdst"
+    assert "te\ufffdst does not answer" in mail.get_content()

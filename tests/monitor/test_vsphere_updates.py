@@ -213,3 +213,14 @@ def test_the_inventory_says_which_vms_are_needed_which_are_replicas_and_which_a_
         "disk-write",
     )
     assert params["vc-dr"].survey_interval_s == 20
+
+
+@pytest.mark.parametrize("bad", ["\n", "\x85", "\u2028", "\u2029", "\u202e", "\u2066"])
+def test_a_name_with_a_character_that_breaks_or_turns_lines_is_shown_with_a_replacement(bad: str) -> None:
+    tables = Tables()
+    values = {"name": f"te{bad}s%2ft", "runtime.powerState": "poweredOn"}
+    tables.apply([Update("enter", Ref("VirtualMachine", "1"), values)])
+    tables.apply([Update("enter", Ref("HostSystem", "2"), {"name": f"te{bad}st"})])
+    snapshot = tables.snapshot(1.0, "8.0", full=True, changed=2)
+    assert snapshot.vms["1"].name == "te\ufffds/t"
+    assert snapshot.hosts["2"].name == "te\ufffdst"
