@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from console.terminal import downtime_view
 from console.terminal.figures import figure
+from console.terminal.kinds import called, ordered
 from console.terminal.next_steps import who_may_approve
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.shapes import Alarm, Pause, RunLine, StatusAnswer, Subject, SubjectAnswer
-from console.terminal.words import BAD, CALL, GOOD, QUIET, STRONG, STYLES, age, clean, span, state_word
-
-# In the order in which people ask; kinds that are not here follow by name.
-KINDS = (
-    "system",
-    "site",
-    "crossing",
-    "link",
-    "vote",
-    "sensor",
-    "front",
-    "database",
-    "vcenter",
-    "esx",
-    "datastore",
-    "host",
-    "vm",
-    "power",
-    "dns",
-    "check",
-    "group",
-    "anchor",
+from console.terminal.words import (
+    BAD,
+    CALL,
+    GOOD,
+    QUIET,
+    STRONG,
+    STYLES,
+    age,
+    alarm_word,
+    clean,
+    detail_word,
+    span,
+    state_word,
 )
-PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs", "esx": "ESXi hosts"}
-SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter", "esx": "ESXi host"}
+
 ALWAYS = ("system", "site")
 FEW = 4
 ALARM_WIDTH = 32
@@ -55,15 +46,16 @@ def overview(
     first = [item for kind in ALWAYS for item in kinds.pop(kind, [])]
     yield from _numbers(kinds)
     alarmed = set() if everything else {alarm["subject"] for alarm in answer["alarms"]}
+    causes = {alarm["subject"]: alarm["cause"] for alarm in answer["alarms"] if alarm["cause"]}
     if first:  # none, where other daemons watch them
         yield Text()
-        yield _listed(first, screen, alarmed)
+        yield _listed(first, screen, alarmed, causes)
     for found in kinds.values():
         bad = [item for item in found if item["health"] != "ok" and item["subject"] not in alarmed]
         shown = found if everything else bad[:FEW]
         if shown:
             yield Text()
-            yield _listed(shown, screen, set())
+            yield _listed(shown, screen, set(), causes)
         if len(bad) > len(shown):
             yield cell(f"  and {len(bad) - len(shown)} more: karaula status --all", QUIET)
     if answer["alarms"]:
@@ -107,17 +99,20 @@ def alarms(found: Sequence[Alarm], screen: Screen) -> RenderableType:
 def in_full(one: SubjectAnswer, standing: Sequence[Alarm], screen: Screen) -> list[RenderableType]:
     """Return one subject with what was last seen of it and how it changed."""
     now = one["status"]
+    cause = next((alarm["cause"] for alarm in standing if alarm["cause"]), "")
     parts: list[RenderableType] = [
         Text.assemble(
             (now["subject"], STRONG),
             "  ",
             state(now["health"]),
-            f"  {', '.join(filter(None, (now['detail'], *_marks(now))))}".rstrip(),
+            f"  {', '.join(filter(None, (detail_word(now['detail'], cause), *_marks(now))))}".rstrip(),
         ),
         cell(f"since {screen.when(now['since'])}; last seen {screen.when(now['seen_at'])}"),
     ]
     if now["reason"]:
         parts.append(cell(now["reason"]))
+    if cause:
+        parts.append(cell(f"because of {cause}"))
     if standing:
         parts += [Text(), alarms(standing, screen)]
     seen = [(key, figure(key, value, screen.when)) for key, value in sorted(one["values"].items())]
@@ -142,7 +137,7 @@ def _alarm(alarm: Alarm, screen: Screen) -> tuple[Cell, ...]:
         since += f", stood {span(alarm['cleared_at'] - alarm['since'])}"
         style = QUIET
     why = f"{alarm['reason']} (in planned downtime, not sent)" if alarm["downtime"] else alarm["reason"]
-    return cell(alarm["name"], style), alarm["subject"], since, why
+    return cell(alarm_word(alarm["name"], alarm["cause"]), style), alarm["subject"], since, why
 
 
 def _grouped(found: Sequence[Alarm], screen: Screen) -> RenderableType:
@@ -215,19 +210,24 @@ def _by_kind(subjects: Sequence[Subject]) -> dict[str, list[Subject]]:
     kinds: dict[str, list[Subject]] = {}
     for item in subjects:
         kinds.setdefault(item["subject"].partition("/")[0], []).append(item)
-    order = {kind: number for number, kind in enumerate(KINDS)}
-    return dict(sorted(kinds.items(), key=lambda pair: (order.get(pair[0], len(KINDS)), pair[0])))
+    return {kind: kinds[kind] for kind in ordered(kinds)}
 
 
-def _listed(found: Sequence[Subject], screen: Screen, alarmed: set[str]) -> RenderableType:
-    """Return subjects, a line each; why is left out for those that an alarm speaks of."""
+def _listed(found: Sequence[Subject], screen: Screen, alarmed: set[str], causes: Mapping[str, str]) -> RenderableType:
+    """Return subjects, a line each; why is left out for those that an alarm speaks of.
+
+    ``causes`` has the alarm that explains a subject's own: it is why nothing is known of what cannot be reached.
+    """
     kinds = {item["subject"].partition("/")[0] for item in found}
     rows = []
     for item in found:
         kind, _, key = item["subject"].partition("/")
-        detail = f"at {item['detail']}" if kind == "system" and item["detail"] in _sites(found) else item["detail"]
+        cause = causes.get(item["subject"], "")
+        detail = detail_word(item["detail"], cause)
+        detail = f"at {detail}" if kind == "system" and detail in _sites(found) else detail
         detail = ", ".join(filter(None, (detail, *_marks(item))))
-        why = "" if item["subject"] in alarmed else item["reason"]
+        why = cause if cause and item["health"] == "unknown" else item["reason"]
+        why = "" if item["subject"] in alarmed else why
         name = f"{kind} {key}" if len(kinds) > 1 else key
         rows.append((name, state(item["health"]), detail, span_word(screen.now - item["since"]), why))
     because = "BECAUSE" if any(row[-1] for row in rows) else ""
@@ -257,7 +257,7 @@ def _numbers(kinds: dict[str, list[Subject]]) -> Iterator[Text]:
     well = []
     for kind, found in kinds.items():
         counted = _counted(kind, found)
-        name = PLURALS.get(kind, f"{kind}s") if len(found) != 1 else SINGULARS.get(kind, kind)
+        name = called(kind, len(found))
         if all(item["health"] == "ok" for item in found):
             well.append(f"{len(found)} {name}" + (" on primary" if kind == "crossing" else ""))
         else:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 MINUTE_S = 60
 HOUR_S = 3600
 DAY_S = 86400
+SENSOR_FAULT = "sensor-fault"
 _UNITS = {"s": 1, "m": MINUTE_S, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -58,6 +59,19 @@ def clean(text: str) -> str:
 def state_word(state: str) -> str:
     """Return a state as people read it: ``succeeded with warnings``."""
     return state.replace("_", " ").lower()
+
+
+def detail_word(detail: str, cause: str) -> str:
+    """Return a state's finer word; ``cause`` is the alarm that explains the subject's own, empty where none does.
+
+    A sensor that cannot be reached because its site is down is not called faulty: nobody knows that it is.
+    """
+    return "" if detail == SENSOR_FAULT and cause else detail
+
+
+def alarm_word(name: str, cause: str) -> str:
+    """Return an alarm's name as it is shown; see ``detail_word``."""
+    return "unknown" if name == SENSOR_FAULT and cause else name
 
 
 def span(seconds: float) -> str:

@@ -15,6 +15,7 @@ from monitor.status.alarm import Alarm
 from monitor.status.state import Health, Status
 
 LINK_WORDS = {"primary": "primary link", "backup": "reserve link"}
+CROSSING_WORDS = {"router": "router", "path": "path of replies"}
 VCENTER_WORDS = {"vm": "VM", "esx": "ESXi host", "datastore": "datastore"}
 WORST_FIRST = (Health.DOWN, Health.UNKNOWN, Health.DEGRADED, Health.OK)
 
@@ -86,6 +87,19 @@ def worst_first(keys: Iterable[str], statuses: Mapping[str, Status], kind: str) 
     return sorted(keys, key=lambda key: WORST_FIRST.index(statuses[f"{kind}/{key}"].health))
 
 
+def doubtful(status: Status, now: float, stale_after_s: float) -> bool:
+    """Tell whether it must be said when a subject was last seen: it is UNKNOWN, or on half its way to be (or ahead)."""
+    return status.health is Health.UNKNOWN or status.seen_at is None or abs(now - status.seen_at) > stale_after_s / 2
+
+
+def by_cause(away: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return keys by the alarm that explains each, in their order."""
+    found: dict[str, list[str]] = {}
+    for key, cause in away.items():
+        found.setdefault(cause, []).append(key)
+    return found
+
+
 def subject_name(inventory: Inventory, subject: str) -> str:
     """Return a subject as people call it: ``NCTS``, ``Tabanovce, reserve link``; the key where it has no name."""
     kind, _, key = subject.partition("/")
@@ -93,6 +107,8 @@ def subject_name(inventory: Inventory, subject: str) -> str:
     name = key
     if kind == "link" and first in inventory.crossings:
         name = f"{inventory.crossings[first].name}, {LINK_WORDS.get(rest, rest)}"
+    elif kind in CROSSING_WORDS and first in inventory.crossings:
+        name = f"{inventory.crossings[first].name}, {CROSSING_WORDS[kind]}"
     elif kind in {"front", "database"} and first in inventory.systems:
         name = f"{inventory.systems[first].name} {kind} at {rest}"
     elif kind in VCENTER_WORDS:

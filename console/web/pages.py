@@ -13,10 +13,14 @@ from starlette.exceptions import HTTPException
 from console.api.actor import actor_of
 from console.api.desk import desk_of
 from console.api.runs import Decision, decision_command
+from console.terminal.words import detail_word
 from console.web import overview, run_sheet
 from console.web.render import page
+from console.web.rest import rest
 from dr.backups.catalog import proven_at
 from dr.errors import RunRefused
+from monitor.inventory.dependencies import ties
+from monitor.status.state import Health
 
 router = APIRouter(include_in_schema=False)
 static = StaticFiles(directory=Path(__file__).parent / "static")
@@ -34,6 +38,13 @@ async def estate(request: Request) -> HTMLResponse:
     runs = desk.orchestrator.runs()
     statuses = desk.watch.statuses()
     alarms = desk.watch.alarms(active_only=True)
+    causes = {alarm.subject: alarm.cause for alarm in alarms if alarm.cause}
+    sensors = overview.worst_first(inventory.sensors, statuses, "sensor")
+    away = {
+        key: causes[f"sensor/{key}"]
+        for key in sensors
+        if f"sensor/{key}" in causes and statuses[f"sensor/{key}"].health is Health.UNKNOWN
+    }
     waiting = overview.waiting_first(runs, desk.clock.now())
     return page(
         request,
@@ -48,13 +59,17 @@ async def estate(request: Request) -> HTMLResponse:
         flapping=desk.watch.flapping(),
         covered=desk.watch.covered(),
         groups=overview.groups(alarms),
-        causes={alarm.subject: alarm.cause for alarm in alarms if alarm.cause},
+        causes=causes,
+        detail_word=lambda status: detail_word(status.detail, causes.get(status.subject, "")),
+        doubtful=lambda status: overview.doubtful(status, desk.clock.now(), inventory.polling.stale_after_s),
+        rest=rest(statuses, alarms, ties(inventory).depends_on),
         named=lambda subject: overview.subject_name(inventory, subject),
         inventory=inventory,
         statuses=statuses,
         observation=desk.watch.observation,
         crossings=overview.worst_first(inventory.crossings, statuses, "crossing"),
-        sensors=overview.worst_first(inventory.sensors, statuses, "sensor"),
+        sensors=[key for key in sensors if key not in away],
+        explained_sensors=overview.by_cause(away),
         proven={key: proven_at(runs, key) for key in inventory.systems},
         upcoming=sorted(desk.scheduler.upcoming().items(), key=lambda item: item[1])[:NEXT_SLOTS],
     )

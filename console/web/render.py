@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from console.api.desk import desk_of
-from console.terminal.words import clean, span, state_word
+from console.terminal.words import DAY_S, HOUR_S, MINUTE_S, alarm_word, clean, span, state_word
 
 UNITS = {"celsius": "°C", "percent": "%", "watts": "W", "ug_per_m3": "µg/m³"}
 TEMPLATES = Path(__file__).parent / "templates"
@@ -47,6 +47,8 @@ def make_environment(zone: str) -> Environment:
     environment.filters["clock"] = lambda at: datetime.fromtimestamp(at, local).strftime("%a %d %b %H:%M:%S %Z")
     environment.filters["span"] = lambda seconds: span(max(0.0, seconds))
     environment.filters["age"] = age
+    environment.filters["brief"] = brief
+    environment.filters["alarm"] = lambda alarm: alarm_word(alarm.name, alarm.cause)
     environment.filters["limit"] = limit
     environment.filters["ms"] = lambda value: "not known" if value is None else f"{value * 1000:.1f} ms"
     environment.filters["percent"] = lambda ratio: f"{ratio * 100:.3g} %"
@@ -58,6 +60,15 @@ def make_environment(zone: str) -> Environment:
 def age(seconds: float) -> str:
     """Return how long something has lasted, in whole seconds: a page is some seconds old itself."""
     return span(float(round(max(0.0, seconds)))).replace(".0 s", " s")
+
+
+def brief(seconds: float) -> str:
+    """Return how long something has been so, in one unit and never more than it is: ``3 min``."""
+    seconds = max(0.0, seconds)
+    for unit_s, unit in ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min")):
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)} {unit}"
+    return f"{int(seconds)} s"
 
 
 def limit(seconds: float) -> str:

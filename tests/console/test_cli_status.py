@@ -232,3 +232,20 @@ def test_backups_are_listed_and_a_failed_proof_is_explained(
         "\n"
         "ncts-1: step 'bytes' failed: damaged\n"
     )
+
+
+def test_a_sensor_out_of_reach_with_its_site_is_not_called_faulty(daemon: DeskDaemon) -> None:
+    hold(daemon, "sensor/main-rack-1", Health.UNKNOWN, "sensor-fault", "no SNMP answer in 1.5 s")
+    assert "unknown  sensor-fault" in daemon.karaula("status").stdout
+    alarm(daemon, "site-down", "site/main", "nothing there answers")
+    alarm(daemon, "sensor-fault", "sensor/main-rack-1", "no SNMP answer in 1.5 s", cause="site-down site/main")
+    assert "sensor-fault" not in daemon.karaula("status").stdout
+    assert (
+        "SENSOR       STATE    FOR         BECAUSE\nmain-rack-1  unknown  1 min 30 s  site-down site/main\n"
+    ) in daemon.karaula("status", "--all").stdout
+    text = daemon.karaula("status", "main-rack-1").stdout
+    assert text.startswith("sensor/main-rack-1  unknown\n")
+    assert "\nbecause of site-down site/main\n" in text
+    assert "sensor-fault" not in text
+    document = daemon.json("status", "main-rack-1")
+    assert document["status"]["detail"] == "sensor-fault", "programs are told what the sensor's alarm is"

@@ -64,7 +64,11 @@ def trouble(daemon: WebDaemon) -> tuple[str, str]:
     daemon.watch.set("crossing/blace", Health.DEGRADED, "", "redundancy-lost")
     daemon.watch.set("link/blace/backup", Health.DOWN, LONG)
     daemon.watch.set("sensor/main-dust", Health.DEGRADED, LONG)
+    daemon.watch.set("sensor/main-smoke", Health.UNKNOWN, LONG, "sensor-fault")
+    daemon.watch.set("host/vault-dr", Health.DOWN, LONG)
+    daemon.watch.set("vm/vc-main/ncts-db-1", Health.DEGRADED, LONG)
     daemon.watch.standing = [
+        Alarm("four", "sensor-fault", "sensor/main-smoke", "warning", now - 50, LONG, None, "site-down site/main"),
         Alarm("one", "site-down", "site/main", "critical", now - 60, LONG),
         Alarm("two", "host-down", "host/vault-dr", "warning", now - 50, LONG, None, "site-down site/main"),
         Alarm("three", "link-down", "link/blace/backup", "warning", now - 50, LONG),

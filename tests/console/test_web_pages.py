@@ -15,7 +15,7 @@ from web_kit import WebDaemon, web_daemon
 
 from console.web import overview, run_sheet
 from console.web.pages import static
-from console.web.render import age, limit, reading
+from console.web.render import age, brief, limit, reading
 from dr.engine.orchestrator import Request
 from monitor.probe import Answer, Observation
 from monitor.status.alarm import Alarm
@@ -329,3 +329,108 @@ def test_static_files_are_those_that_are_used() -> None:
     assert static.directory is not None
     found = sorted(path.name for path in Path(static.directory).iterdir())
     assert found == ["icon.svg", "live.js", "style.css"]
+
+
+def since(daemon: WebDaemon, subject: str, for_s: float, seen_s: float | None) -> None:
+    now = daemon.clock.now()
+    seen_at = None if seen_s is None else now - seen_s
+    daemon.watch.held[subject] = replace(daemon.watch.held[subject], since=now - for_s, seen_at=seen_at)
+
+
+def part(daemon: WebDaemon, name: str) -> str:
+    """Return the text of the table row, card or line ``name``, each run of white space as one space."""
+    page = daemon.ask("GET", "/").text
+    found = re.search(rf'<(tr|div|li)[^>]* id="{name}".*?</\1>|<(tr|div|li) id="{name}".*?</\2>', page, re.DOTALL)
+    assert found, name
+    return " ".join(Parts(found[0]).text.split())
+
+
+def test_everything_says_since_when_it_is_so_and_what_is_in_doubt_when_it_was_seen(daemon: WebDaemon) -> None:
+    daemon.watch.set("system/ncts", Health.DOWN, "active at no site")
+    since(daemon, "system/ncts", 185, 0)
+    since(daemon, "system/ite", 3 * 86400 + 5, 0)
+    daemon.watch.set("site/dr", Health.UNKNOWN, "not known")
+    since(daemon, "site/dr", 7205, 7300)
+    daemon.watch.set("crossing/blace", Health.UNKNOWN, "")
+    since(daemon, "crossing/blace", 40, None)
+    daemon.watch.set("link/blace/backup", Health.DOWN, "no reply")
+    since(daemon, "link/blace/backup", 125, 0)
+    daemon.watch.set("sensor/main-dust", Health.UNKNOWN, "no value", "sensor-fault")
+    since(daemon, "sensor/main-dust", 61, 70)
+    since(daemon, "vote/main-overheat", 60, 9)
+    assert "Down for 3 min" in part(daemon, "system-ncts")
+    assert "last seen" not in part(daemon, "system-ncts")
+    assert "Ok for 3 d" in part(daemon, "system-ite")
+    assert "for 2 h, last seen 2 h ago" in part(daemon, "site-dr")
+    assert re.search(r"UNKNOWN 4\d s, never seen", part(daemon, "crossing-blace"))
+    assert "DOWN 2 min" in part(daemon, "crossing-blace")
+    assert "sensor-fault 1 min, last seen 1 min ago" in part(daemon, "sensor-main-dust")
+    assert re.search(r"OK 1 min, last seen \d+ s ago", part(daemon, "vote-main-overheat")), (
+        "half-way stale, and not said"
+    )
+
+
+def test_a_sensor_out_of_reach_with_its_site_is_not_called_faulty(daemon: WebDaemon) -> None:
+    daemon.watch.set("sensor/main-dust", Health.UNKNOWN, "no SNMP answer", "sensor-fault")
+    daemon.watch.set("sensor/dr-dust", Health.UNKNOWN, "65535 is out of range", "sensor-fault")
+    daemon.watch.standing = [
+        alarm("site-down", "site/main"),
+        alarm("sensor-fault", "sensor/main-dust", "site-down site/main", severity="warning"),
+        alarm("sensor-fault", "sensor/dr-dust", severity="warning"),
+    ]
+    text = part(daemon, "sensor-main-dust")
+    assert re.search("UNKNOWN .*because of site-down site/main", text)
+    assert "sensor-fault" not in text
+    assert "sensor-fault" in part(daemon, "sensor-dr-dust")
+    page = daemon.ask("GET", "/").text
+    assert "1 sensor is unknown because of site-down site/main" in page
+    assert Parts(page).text.count("sensor-fault") == len(["the alarm of dr-dust", "its row"])
+
+
+def test_everything_else_is_counted_and_what_is_not_well_is_named(daemon: WebDaemon) -> None:
+    text = part(daemon, "well")
+    for words in ("2 vCenters", "8 databases", "2 name servers", "1 anchor", "1 group", "2 power controllers"):
+        assert words in text
+    hosts = sorted(subject for subject in daemon.watch.held if subject.startswith("host/"))
+    for number, host in enumerate(hosts[:6]):
+        daemon.watch.set(host, Health.DOWN if number else Health.UNKNOWN, f"reason {number}")
+        since(daemon, host, 60 * (10 - number), 0)
+    text = part(daemon, "kind-host")
+    assert text.startswith(
+        f"Hosts 5 down 1 unknown {len(hosts) - 6} ok DOWN {hosts[1].partition('/')[2]} reason 1 for 9 min"
+    )
+    assert "reason 4 for 6 min" in text
+    assert "reason 5" not in text
+    assert text.endswith("and 2 more")
+
+
+def test_a_lost_site_is_not_listed_again_thing_by_thing(daemon: WebDaemon) -> None:
+    for subject in list(daemon.watch.held):
+        if subject.startswith(("vm/vc-main/", "vcenter/vc-main")):
+            daemon.watch.set(subject, Health.UNKNOWN, "long words of no use")
+    daemon.watch.held["esx/vc-main/one"] = replace(daemon.watch.held["vcenter/vc-main"], subject="esx/vc-main/one")
+    daemon.watch.set("dns/dns-dr", Health.DOWN, "no answer")
+    daemon.watch.standing = [
+        alarm("site-down", "site/main"),
+        alarm("vcenter-down", "vcenter/vc-main", "site-down site/main"),
+        alarm("dns-down", "dns/dns-dr"),
+    ]
+    page = daemon.ask("GET", "/").text
+    assert "long words of no use" not in page
+    assert "20 because of what stands above" in part(daemon, "kind-vm")
+    assert part(daemon, "kind-esx").startswith("ESXi hosts 1 unknown 1 because")
+    assert part(daemon, "kind-vcenter").startswith("vCenters 1 unknown 1 ok 1 because")
+    assert "DOWN dns-dr no answer for" in part(daemon, "kind-dns"), "what an alarm speaks of itself is named"
+
+
+def test_what_a_monitor_that_is_cut_off_cannot_see_is_counted(daemon: WebDaemon) -> None:
+    for subject in list(daemon.watch.held):
+        if subject.startswith("host/"):
+            daemon.watch.set(subject, Health.UNKNOWN, "it cannot be seen", "isolated")
+    text = part(daemon, "kind-host")
+    assert re.fullmatch(r"Hosts (\d+) unknown \1 because of what stands above", text), text
+
+
+def test_lengths_in_one_unit_never_say_more_than_it_is() -> None:
+    said = [brief(value) for value in (-5, 0.9, 59.9, 60, 3599, 3600, 86399, 86400)]
+    assert said == ["0 s", "0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "1 d"]
