@@ -7,12 +7,12 @@ Sources: RFC 9110 (section 15.4), RFC 6265 (cookies, by ``http.cookiejar``), HTM
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from html.parser import HTMLParser
+import codecs
 from typing import TYPE_CHECKING
 
 import httpx2
 
+from monitor.clients.http_form import find_form
 from monitor.errors import DeadlineExceeded, GarbledReply, Refused
 
 if TYPE_CHECKING:
@@ -25,16 +25,8 @@ if TYPE_CHECKING:
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEEPS_METHOD = frozenset({307, 308})
 AFTER_LOG_IN = 5  # redirects that a log-in may take
-MOST_FIELDS = 100
-LONGEST_FIELD = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A form that was found: where it is sent to, and what it holds besides what a person types."""
-
-    action: str
-    fields: Mapping[str, str]
+# What the Encoding Standard's names come to in Python. Others are no page's (idna, undefined), or quadratic (punycode).
+CHARSETS = ("utf-8", "utf-16", "ascii", "iso8859", "cp", "koi8", "mac", "gb", "big5", "euc", "shift_jis", "iso2022_jp")
 
 
 class Visit:
@@ -128,7 +120,8 @@ class Visit:
         reply = await self._http.request(
             method, url, timeout_s=left_s, connect_to=connect_to, headers=headers, form=form
         )
-        pairs = [("set-cookie", cookie) for cookie in reply.set_cookies]
+        # A cookie is ASCII (RFC 6265, section 4.1.1); others could not be sent back.
+        pairs = [("set-cookie", cookie) for cookie in reply.set_cookies if cookie.isascii()]
         self._cookies.extract_cookies(httpx2.Response(reply.status, headers=pairs, request=asked))
         return reply
 
@@ -141,52 +134,12 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 def text_of(reply: HttpReply) -> str:
-    """Return the body as text: by its charset, else as UTF-8, with replacement."""
-    kind = httpx2.Response(200, headers={"content-type": reply.headers.get("content-type", "")})
+    """Return the body as text: by its charset when it is one of a page, else as UTF-8, with replacement."""
+    charset = "utf-8"
     try:
-        return reply.body.decode(kind.charset_encoding or "utf-8", "replace")
-    except LookupError:
-        return reply.body.decode("utf-8", "replace")
-
-
-def find_form(page: str, at: str, names: tuple[str, str]) -> Form:
-    """Return the first form of ``page`` (found at the URL ``at``) that has fields of these names. Raises Refused."""
-    parser = _Forms()
-    parser.feed(page)
-    parser.close()
-    for attributes, fields in parser.forms:
-        if all(name in fields for name in names):
-            if attributes.get("method", "get").lower() != "post":
-                raise Refused("the log-in form would put the password into a URL (its method is not post)")
-            try:
-                action = str(httpx2.URL(at).join(attributes.get("action") or at))
-            except (httpx2.InvalidURL, ValueError) as error:
-                raise GarbledReply("the log-in form is sent to what is not a URL") from error
-            return Form(action, {name: value for name, value in fields.items() if value is not None})
-    shown = " and ".join(f"'{name}'" for name in names)
-    raise Refused(f"the log-in page has no form with the fields {shown}")
-
-
-class _Forms(HTMLParser):
-    """Gathers every form's attributes and inputs; what a browser would not send by itself has None for a value."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.forms: list[tuple[dict[str, str], dict[str, str | None]]] = []
-        self._inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in reversed(attrs)}
-        if tag == "form" and len(self.forms) < MOST_FIELDS:
-            self.forms.append((found, {}))
-            self._inside = True
-        elif tag == "input" and self._inside and found.get("name"):
-            fields = self.forms[-1][1]
-            kind = found.get("type", "text").lower()
-            sends = kind == "hidden" or (kind in ("checkbox", "radio") and "checked" in found)
-            if len(fields) < MOST_FIELDS and len(found.get("value", "")) <= LONGEST_FIELD:
-                fields.setdefault(found["name"], found.get("value", "") if sends else None)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "form":
-            self._inside = False
+        kind = httpx2.Response(200, headers={"content-type": reply.headers.get("content-type", "")})
+        named = codecs.lookup(kind.charset_encoding or charset).name
+        charset = named if named.startswith(CHARSETS) else charset
+    except (LookupError, ValueError):
+        pass  # nothing that anybody knows
+    return reply.body.decode(charset, "replace")

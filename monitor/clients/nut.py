@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 PASSING = {"DATA-STALE": "upsd has lost touch with the UPS", "DRIVER-NOT-CONNECTED": "the UPS's driver does not run"}
 MOST_VARIABLES = 1000
+MISREAD = (ValueError, LookupError)  # aionut takes a line's words apart without looking how many there are
 
 
 async def variables(address: str, port: int, ups: str, timeout_s: float) -> Mapping[str, str]:
@@ -46,7 +47,7 @@ async def variables(address: str, port: int, ups: str, timeout_s: float) -> Mapp
         raise Refused(f"{where}: {_word(error)}") from error
     except NUTCommandError as error:
         raise _refusal(where, _word(error)) from error
-    except (NUTError, EOFError, asyncio.LimitOverrunError) as error:
+    except (NUTError, EOFError, asyncio.LimitOverrunError, *MISREAD) as error:
         raise GarbledReply(f"{where}: not what upsd says: {type(error).__name__}") from error
     finally:
         client.shutdown()

@@ -140,6 +140,8 @@ async def replication(place: Place, password: Secret, ca_file: Path, timeout_s: 
         return read(asking.result())
     except psycopg.Error as error:
         raise _failure(error, where) from error
+    except (ValueError, RecursionError) as error:  # json's: too deep, or a number of thousands of digits
+        raise GarbledReply(f"{where}: the answer cannot be read ({type(error).__name__})") from error
     finally:
         if not asking.done():
             _cut(connection)  # psycopg would first ask the server to cancel, and wait for that
@@ -261,7 +263,7 @@ def _number(found: Mapping[str, Any], name: str) -> float | None:
     value = found.get(name)
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -LARGEST < value < LARGEST:
         raise GarbledReply(f"the database's {name} is not a number")
     return float(value)
 

@@ -44,6 +44,7 @@ AUTHORIZATION_ERROR = 16
 OIDS_A_REQUEST = 32
 TRIES = 3
 DATAGRAM_BYTES = 65_507
+MOST_STRAYS = 100  # datagrams that are no answer to one question; a flood is not read until the time-out
 RESYNCS = 3  # a new engine ID, then its time, then the answer
 REFUSALS = {
     f"{usm.USM_STATS}1.0": "the agent does not accept this security level",
@@ -58,13 +59,16 @@ def encode_get(community: bytes, request_id: int, oids: Sequence[str]) -> bytes:
     return tlv(SEQUENCE, integer(VERSION_2C) + tlv(OCTETS, community) + get_request(request_id, oids))
 
 
-def decode_response(datagram: bytes) -> Response:
-    """Return what an agent answered. Raises ValueError for anything that is not a v2c response."""
+def decode_response(datagram: bytes, wanted: int | None = None) -> Response:
+    """Return what an agent answered. Raises ValueError for anything that is not a v2c response.
+
+    With ``wanted``, of an answer to another request ID no value is read.
+    """
     start, stop = expect(datagram, 0, len(datagram), SEQUENCE)
     low, at = expect(datagram, start, stop, INTEGER)
     version = number(datagram, low, at)
     _, at = expect(datagram, at, stop, OCTETS)
-    response, at = read_pdu(datagram, at, stop)
+    response, at = read_pdu(datagram, at, stop, wanted)
     if stop != len(datagram) or at != stop or version != VERSION_2C or response.kind == REPORT:
         raise ValueError("not one v2c message")
     return response
@@ -104,7 +108,7 @@ class Agents:
             wrong = "community" if isinstance(access, Secret) else "privacy password"
             text = f"{where}: no SNMP answer in {timeout_s:g} s (down, cut off, or wrong {wrong})"
             raise DeadlineExceeded(text) from error
-        except (GarbledReply, Unreachable, Refused) as error:
+        except (GarbledReply, Unreachable, Refused, Untrusted) as error:
             raise type(error)(f"{where}: {error}") from error
         finally:
             if wire is not None:
@@ -133,7 +137,7 @@ class Agents:
         request_id = usm.new_id()
 
         def answer(datagram: bytes) -> Response | None:
-            response = decode_response(datagram)
+            response = decode_response(datagram, request_id)
             return response if response.request_id == request_id else None  # else the answer to another question
 
         return await wire.ask(encode_get(community.reveal().encode(), request_id, oids), answer)
@@ -162,9 +166,9 @@ class Agents:
         message_id = usm.new_id()
 
         def answer(datagram: bytes) -> Message | None:
-            message = usm.read(datagram, user)
-            if message.id != message_id:
+            if usm.id_of(datagram) != message_id:
                 return None
+            message = usm.read(datagram, user)
             if message.pdu.kind == REPORT:
                 return message
             if not message.signed or message.encrypted != (user.privacy is not None):
@@ -178,12 +182,13 @@ class Agents:
         message_id = usm.new_id()
 
         def answer(datagram: bytes) -> Message | None:
+            if usm.id_of(datagram) != message_id:
+                return None
             message = usm.read(datagram, None)
-            return message if message.id == message_id and message.pdu.kind == REPORT else None
+            return message if message.pdu.kind == REPORT else None
 
         found = await wire.ask(usm.discovery(message_id), answer)
-        shortest, longest = usm.ENGINE_ID_BYTES
-        if not shortest <= len(found.engine_id) <= longest:
+        if not found.engine_id:
             raise GarbledReply("not an SNMP answer: an engine ID of a size that SNMP does not have")
         # Boots and time are not signed here: a first guess, which a signed report corrects.
         return Engine(found.engine_id, found.boots, found.time, wire.now())
@@ -201,6 +206,7 @@ class _Wire:
         self._socket = agent
         self._try_s = try_s
         self._loop = asyncio.get_running_loop()
+        self._strays = 0
         self.forged = False
 
     @classmethod
@@ -230,8 +236,10 @@ class _Wire:
     async def ask(self, datagram: bytes, accept: Callable[[bytes], Found | None]) -> Found:
         """Send until ``accept`` takes what comes; it says None to what belongs to another question.
 
-        Ends with the caller's time-out. Raises GarbledReply for what ``accept`` calls a ValueError, and Unreachable.
+        Ends with the caller's time-out, or after MOST_STRAYS of those. Raises GarbledReply for what ``accept`` calls a
+        ValueError and for so many strays (Untrusted when one was forged), and Unreachable.
         """
+        self._strays = 0
         answered: asyncio.Future[Found] = self._loop.create_future()
         again: asyncio.TimerHandle | None = None
 
@@ -268,11 +276,24 @@ class _Wire:
             _end(answered, Unreachable(_why(error)))
         except SignatureError:
             self.forged = True  # somebody else's; ours may still come
+            self._stray(answered)
         except ValueError as error:
             _end(answered, GarbledReply(f"not an SNMP answer: {error}"))
         else:
-            if found is not None and not answered.done():
+            if found is None:
+                self._stray(answered)
+            elif not answered.done():
                 answered.set_result(found)
+
+    def _stray(self, answered: asyncio.Future[Found]) -> None:
+        """Count what is no answer to this question, and end it when there are too many."""
+        self._strays += 1
+        if self._strays < MOST_STRAYS:
+            return
+        if self.forged:
+            _end(answered, Untrusted("every answer's signature is wrong"))
+        else:
+            _end(answered, GarbledReply(f"{MOST_STRAYS} datagrams, and none answers the question"))
 
 
 def _end(answered: asyncio.Future[Found], error: Exception) -> None:

@@ -22,6 +22,7 @@ ABSENT = frozenset({NULL, 0x80, 0x81, 0x82})  # noSuchObject, noSuchInstance, en
 OPAQUE_FLOATS = {b"\x9f\x78\x04": ">f", b"\x9f\x79\x08": ">d"}  # net-snmp's, draft-perkins-opaque-01
 LENGTH_BYTES = 4
 INTEGER_BYTES = 9  # Counter64 with its sign byte
+OID_BYTES = 640  # 128 parts (RFC 2578, section 3.5) of at most 5 bytes
 KEPT_OIDS = 50_000
 KEPT_REQUESTS = 4096
 
@@ -113,9 +114,15 @@ def number(data: bytes, start: int, stop: int, *, signed: bool = True) -> int:
     return int.from_bytes(data[start:stop], "big", signed=signed)
 
 
-@lru_cache(KEPT_OIDS)
 def dotted(body: bytes) -> str:
     """Return an OBJECT IDENTIFIER's contents as dotted text. Raises ValueError."""
+    if len(body) > OID_BYTES:  # before it is kept: else strangers' datagrams would fill the memory
+        raise ValueError("an object identifier is longer than SNMP has them")
+    return _dotted(body)
+
+
+@lru_cache(KEPT_OIDS)
+def _dotted(body: bytes) -> str:
     arcs, arc = [], 0
     for byte in body:
         arc = arc << 7 | byte & 0x7F
@@ -155,8 +162,11 @@ def _value(data: bytes, tag: int, start: int, stop: int) -> Value:
     raise ValueError(f"a value of unknown type {tag:#04x}")
 
 
-def read_pdu(data: bytes, at: int, end: int) -> tuple[Response, int]:
-    """Return the Response or Report at ``at`` and where it ends. Raises ValueError."""
+def read_pdu(data: bytes, at: int, end: int, wanted: int | None = None) -> tuple[Response, int]:
+    """Return the Response or Report at ``at`` and where it ends. Raises ValueError.
+
+    With ``wanted``, of a Response to another request ID nothing more is read: it has no values.
+    """
     kind, inner, stop = element(data, at, end)
     if kind not in (RESPONSE, REPORT):
         raise ValueError(f"tag {kind:#04x} where {RESPONSE:#04x} belongs")
@@ -167,6 +177,8 @@ def read_pdu(data: bytes, at: int, end: int) -> tuple[Response, int]:
     _, after = expect(data, after, stop, INTEGER)  # error-index: nothing here depends on it
     place, last = expect(data, after, stop, SEQUENCE)
     values: dict[str, Value] = {}
+    if kind == RESPONSE and wanted not in (None, request_id):
+        return Response(request_id, status, values, kind), stop
     while place < last:
         start, place = expect(data, place, last, SEQUENCE)
         name, value = expect(data, start, place, OID)

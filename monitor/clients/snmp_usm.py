@@ -42,7 +42,7 @@ SECURITY_MODEL = 3
 SIGNED, ENCRYPTED, REPORTABLE = 1, 2, 4
 MOST_BYTES = 65_507
 PASSWORD_BYTES = 1_048_576  # RFC 3414, A.2: the password is repeated to a megabyte
-ENGINE_ID_BYTES = (5, 32)
+ENGINE_ID_BYTES = (5, 32)  # RFC 3411, SnmpEngineID; none in a discovery
 KEY_BYTES = 16
 SALT_BYTES = 8
 KEPT_KEYS = 10_000
@@ -135,18 +135,17 @@ def request(user: User, engine: Engine, message_id: int, oids: Sequence[str], at
     return whole[:at_blank] + _signature(user, engine.id, whole) + whole[at_blank + size :]
 
 
+def id_of(data: bytes) -> int:
+    """Return a message's ID, which says to what question it belongs; read before all else. Raises ValueError."""
+    return _opened(data)[0]
+
+
 def read(data: bytes, user: User | None) -> Message:
     """Read a message and check its signature, when it says that it has one; None reads the answer to a discovery.
 
     Raises SignatureError, and ValueError for what is no such message.
     """
-    start, stop = expect(data, 0, len(data), SEQUENCE)
-    if stop != len(data):
-        raise ValueError("not one message")
-    low, at = expect(data, start, stop, INTEGER)
-    if number(data, low, at) != VERSION_3:
-        raise ValueError("not version 3")
-    message_id, flags, at = _header(data, at, stop)
+    message_id, flags, at, stop = _opened(data)
     low, at = expect(data, at, stop, OCTETS)
     engine_id, boots, time, signature, salt = _security(data, low, at)
     signed = bool(flags & SIGNED)
@@ -175,6 +174,17 @@ def _message(message_id: int, flags: int, security: bytes, scoped: bytes) -> byt
     return tlv(SEQUENCE, integer(VERSION_3) + tlv(SEQUENCE, header) + tlv(OCTETS, security) + scoped)
 
 
+def _opened(data: bytes) -> tuple[int, int, int, int]:
+    """Return message ID, flags, where the header ends, and where the message."""
+    start, stop = expect(data, 0, len(data), SEQUENCE)
+    if stop != len(data):
+        raise ValueError("not one message")
+    low, at = expect(data, start, stop, INTEGER)
+    if number(data, low, at) != VERSION_3:
+        raise ValueError("not version 3")
+    return (*_header(data, at, stop), stop)
+
+
 def _header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """Return message ID, flags, and where the header ends."""
     start, stop = expect(data, at, end, SEQUENCE)
@@ -196,6 +206,9 @@ def _security(data: bytes, at: int, end: int) -> tuple[bytes, int, int, tuple[in
     at, end = expect(data, at, end, SEQUENCE)
     low, at = expect(data, at, end, OCTETS)
     engine_id = data[low:at]
+    shortest, longest = ENGINE_ID_BYTES
+    if engine_id and not shortest <= len(engine_id) <= longest:  # before a key is made of it, and kept
+        raise ValueError("an engine ID of a size that SNMP does not have")
     low, at = expect(data, at, end, INTEGER)
     boots = number(data, low, at)
     low, at = expect(data, at, end, INTEGER)

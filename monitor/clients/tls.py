@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from monitor.errors import CredentialError, DeadlineExceeded, GarbledReply, SessionLost, Unreachable, in_words
 
@@ -39,6 +40,14 @@ FAULTS = {  # OpenSSL's number -> our word
     REVOKED: "revoked",
 }
 LONGEST_NAMES = 200
+UNREADABLE = (  # what ``cryptography`` says of a certificate that breaks RFC 5280
+    ValueError,
+    OverflowError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +153,16 @@ def _read(shown: bytes, elapsed_s: float, fault: str, why: str) -> Certificate:
         found = x509.load_der_x509_certificate(shown)
         names = _names(found)
         issuer = found.issuer.rfc4514_string()[:LONGEST_NAMES]
-    except ValueError:
+        begins, ends = found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
+    except UNREADABLE:
         return Certificate(None, None, "", "", elapsed_s, fault or "not-readable", why)
-    begins, ends = found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
     return Certificate(begins, ends, names, issuer, elapsed_s, fault, why)
 
 
 def _names(found: x509.Certificate) -> str:
     try:
         extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *UNREADABLE):  # then the dates are still worth telling
         return ""
     names = [*extension.get_values_for_type(x509.DNSName), *map(str, extension.get_values_for_type(x509.IPAddress))]
     return ", ".join(names)[:LONGEST_NAMES]

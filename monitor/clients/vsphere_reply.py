@@ -2,7 +2,8 @@
 
 pyVmomi's deserialiser takes several times as long for the same bytes (``bench/poll.py``), and a full read of 5,000
 VMs would hold the whole daemon up. A property test holds both readers to the same result. What comes is hostile until
-read: no document type, so no entity is ever expanded; UTF-8 alone; a bound on its size, compressed or not.
+read: no document type, so no entity is ever expanded; UTF-8 alone; a bound on its size, compressed or not, and on
+its elements, before a tree is made of them.
 Source: vSphere Web Services API 8.0 (WSDL ``urn:vim25``), PropertyCollector, PerformanceManager; SOAP 1.1.
 """
 
@@ -22,7 +23,9 @@ from monitor.errors import GarbledReply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-MOST_BYTES = 256 * 2**20  # about 50,000 VMs in one page
+# A page is of 1,000 objects at most, a VM with snapshots and attributes takes about 5 KB and 300 marks.
+MOST_BYTES = 64 * 2**20
+MOST_MARKS = 3_000_000  # of "<" and "=": each may be an element or an attribute, of hundreds of bytes in memory
 BODY = "{http://schemas.xmlsoap.org/soap/envelope/}Body"
 TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 NS = "{urn:vim25}"
@@ -119,6 +122,8 @@ def _returned(body: bytes, response: str) -> list[ET.Element]:
         raise GarbledReply("the vCenter's answer is not UTF-8") from error
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise GarbledReply("the vCenter's answer has a document type; SOAP has none")
+    if text.count("<") + text.count("=") > MOST_MARKS:
+        raise GarbledReply("the vCenter's answer has more elements than an inventory has")
     try:
         root = ET.fromstring(text)  # noqa: S314 - without a document type there are no entities to expand
     except ET.ParseError as error:
@@ -192,7 +197,15 @@ def _boolean(element: ET.Element) -> bool:
 
 
 def _whole(element: ET.Element) -> int:
-    return int(element.text or "")
+    return _long(element.text)
+
+
+def _long(text: str | None) -> int:
+    """Return an xsd:long. Raises ValueError, also for a number that needs more than 64 bits."""
+    number = int(text or "")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("a number of more than 64 bits")
+    return number
 
 
 def _moment(element: ET.Element) -> float:
@@ -244,7 +257,7 @@ def _triggered(element: ET.Element) -> Triggered:
 def _sample(element: ET.Element) -> Sample | None:
     """Read a PerfEntityMetric; None when it has no sample."""
     times = [
-        (moment(one.findtext(f"{NS}timestamp", "")), int(one.findtext(f"{NS}interval", "")))
+        (moment(one.findtext(f"{NS}timestamp", "")), _long(one.findtext(f"{NS}interval")))
         for one in element.iterfind(f"{NS}sampleInfo")
     ]
     entity = element.find(f"{NS}entity")
@@ -264,9 +277,9 @@ def _series(element: ET.Element, newest: int) -> Iterator[tuple[int, int]]:
         numbers = series.findall(VALUE)
         if identity is None or identity.findtext(INSTANCE) or newest >= len(numbers):
             continue
-        value = int(numbers[newest].text or "")
+        value = _long(numbers[newest].text)
         if value >= 0:
-            yield int(identity.findtext(COUNTER_ID, "")), value
+            yield _long(identity.findtext(COUNTER_ID)), value
 
 
 _TYPES: Mapping[str, Callable[[ET.Element], Any]] = {

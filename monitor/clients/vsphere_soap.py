@@ -17,7 +17,7 @@ import ssl
 import threading
 import zlib
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
@@ -38,12 +38,12 @@ from monitor.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from http.client import HTTPResponse
 
     from monitor.clock import Clock
     from monitor.credential import Secret
 
 OLDEST = "vim.version.version9"  # 5.5: every vCenter in use answers RetrieveServiceContent in it
+MOST_SMALL_BYTES = 32 * 2**20  # 64 VMs with long layouts, or an inventory that its server does not page
 OLDEST_NUMBERS = (5, 5, 0, 0)
 BROKEN_DOCUMENT = (
     ExpatError,
@@ -73,12 +73,38 @@ class Peer:
         return f"vCenter {self.address}:{self.port}"
 
 
+class _Small(HTTPResponse):
+    """A reply that pyVmomi reads by itself, of objects many times its size: not compressed, and bounded."""
+
+    _left = MOST_SMALL_BYTES
+
+    def begin(self) -> None:
+        """Read the header. Raises HTTPException for a compressed body: nobody asked for one."""
+        super().begin()
+        if self.getheader("Content-Encoding", "identity").lower() != "identity":
+            raise HTTPException("its answer is compressed, which was not asked for")
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Read as always. Raises HTTPException when there is more than such a reply has."""
+        body = super().read(self._left + 1 if amt is None else amt)
+        self._left -= len(body)
+        if self._left < 0:
+            raise HTTPException(f"its answer is larger than {MOST_SMALL_BYTES // 2**20} MiB")
+        return body
+
+
 class _Soap(SoapAdapter.SoapStubAdapter):
     """pyVmomi's stub with a time-out for each call and a way to break a call off."""
 
     def __init__(self, peer: Peer) -> None:
         super().__init__(
-            host=peer.address, port=peer.port, path="/sdk", version=OLDEST, poolSize=1, sslContext=peer.tls
+            host=peer.address,
+            port=peer.port,
+            path="/sdk",
+            version=OLDEST,
+            poolSize=1,
+            sslContext=peer.tls,
+            acceptCompressedResponses=False,
         )
         self.call_timeout_s = 1.0
         self.sent = False
@@ -92,6 +118,7 @@ class _Soap(SoapAdapter.SoapStubAdapter):
         connection.timeout = self.call_timeout_s
         if connection.sock is not None:
             connection.sock.settimeout(self.call_timeout_s)
+        connection.response_class = _Small
         self._active = connection
         self.sent = True
         return connection
@@ -106,6 +133,7 @@ class _Soap(SoapAdapter.SoapStubAdapter):
         }
         request = self.SerializeRequest(mo, info, args) if self.written is None else _enveloped(self.written)
         connection = self.GetConnection()
+        connection.response_class = HTTPResponse  # read by ``_whole``, which has its own bound
         try:
             connection.request("POST", self.path, request, headers)
             response = connection.getresponse()

@@ -72,6 +72,8 @@ async def test_every_variable_in_one_question(upsd) -> None:
         (b"\xff\xfe\xfd\n", GarbledReply),
         (b"BEGIN LIST VAR ups-a\n" + b"VAR ups-a x \xff\nEND LIST VAR ups-a\n", GarbledReply),
         (b"x" * 200_000, GarbledReply),
+        (b"BEGIN LIST VAR ups-a\nVAR ups-a short\nEND LIST VAR ups-a\n", GarbledReply),
+        (b"BEGIN LIST VAR ups-a\nVAR ups-a\nEND LIST VAR ups-a\n", GarbledReply),
         (b"BEGIN LIST VAR ups-a\n" + b"VAR ups-a x 1\n" * 20_000, GarbledReply),
         (None, TargetError),
     ],

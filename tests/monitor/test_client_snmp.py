@@ -161,6 +161,34 @@ async def test_an_answer_to_another_question_is_passed_over(agent) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_flood_of_other_answers_ends_the_question(agent) -> None:
+    def flood(request: bytes) -> list[bytes]:
+        good = answered(request, b"\x02\x01\x01", b"\x02\x01\x02")
+        at = good.index(b"\xa2") + 4
+        return [good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :]] * 150
+
+    one = await agent(flood)
+    with pytest.raises(GarbledReply, match="100 datagrams, and none answers"):
+        await ask(one.port, timeout_s=60.0)
+
+
+def test_of_an_answer_to_another_question_no_value_is_read() -> None:
+    good = answered(REQUEST, b"\x02\x01\x01", b"\x07\x01\x02")  # the second is of no known type
+    with pytest.raises(ValueError, match="unknown type"):
+        decode_response(good)
+    assert decode_response(good, 0).values == {}
+
+
+def test_an_endless_object_identifier_is_refused_and_not_kept() -> None:
+    longest = b"\x2b" + b"\x8f\xff\xff\xff\x7f" * 127
+    assert ber.dotted(longest).count(".") == 128
+    kept = ber._dotted.cache_info().currsize
+    with pytest.raises(ValueError, match="longer than SNMP has"):
+        ber.dotted(b"\x2b" * 641)
+    assert ber._dotted.cache_info().currsize == kept
+
+
+@pytest.mark.anyio
 async def test_other_objects_than_asked_for_are_garbage(agent) -> None:
     def swap(request: bytes) -> list[bytes]:
         return [answered(request, b"\x02\x01\x01", b"\x02\x01\x02").replace(b"\x01\x01\x03\x00", b"\x01\x01\x04\x00")]

@@ -233,6 +233,15 @@ def test_any_damage_is_noticed(at: int, damage: bytes, encrypted: bool) -> None:
         assert not read.signed  # it lost its flag on the way, and is not believed for that
 
 
+@pytest.mark.parametrize("size", [1, 4, 33, 60_000])
+def test_an_engine_id_of_a_wrong_size_is_refused_before_a_key_is_made_of_it(size: int) -> None:
+    good = usm.request(PLAIN, Engine(bytes(size), 1, 1, 50.0), 99, OIDS, 50.0)
+    kept = usm._localized.cache_info().currsize
+    with pytest.raises(ValueError, match="an engine ID of a size"):
+        usm.read(good, PLAIN)
+    assert usm._localized.cache_info().currsize == kept
+
+
 @given(st.integers(0, 400))
 def test_every_truncation_is_refused(size: int) -> None:
     good = answer_to(usm.request(READER, ENGINE, 99, OIDS, 50.0), READER)

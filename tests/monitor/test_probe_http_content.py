@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_kit import ThrowawayCa
 
-from monitor.clients.http_visit import find_form
+from monitor.clients.http_form import find_form
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.errors import TargetError
@@ -113,6 +113,35 @@ async def test_text_is_found_in_its_own_charset(open_site: Callable[..., Site]) 
 
 
 # -- redirects --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("charset", ["idna", "undefined", "punycode", "hex", "\xe9", "a b", "x" * 3000])
+async def test_a_charset_that_is_none_is_read_as_utf_8(open_site: Callable[..., Site], charset: str) -> None:
+    kind = f"text/html; charset={charset}"
+    site = open_site(
+        lambda _: b"".join(
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Type: ",
+                kind.encode("latin-1"),
+                b"\r\nContent-Length: 6\r\nConnection: close\r\n\r\n\xc3\xa4 ok\xff",
+            )
+        )
+    )
+    seen = await site.ask(HttpParams(site.url + "/", contains="\xe4 ok"))
+    assert (seen.answer, seen.reason) == (Answer.OK, "")
+
+
+async def test_a_cookie_that_is_none_is_not_kept(open_site: Callable[..., Site]) -> None:
+    def answer(request: Request) -> bytes:
+        if request.path == "/":
+            return reply(
+                302, b"", "text/html", "Location: /b", "Set-Cookie: a=1; Path=/", "Set-Cookie: b=\xe9\xff; Path=/"
+            )
+        return reply(200, b"ok", "text/html")
+
+    site = open_site(answer)
+    assert (await site.ask(HttpParams(site.url + "/", redirects=2, contains="ok"))).answer is Answer.OK
+    assert site.server.requests[-1].headers["cookie"] == "a=1"
 
 
 def hop(location: str, status: int = 302) -> bytes:

@@ -74,7 +74,8 @@ def test_a_good_answer() -> None:
 @pytest.mark.parametrize(
     "change",
     [{"here": None}, {"here": "x"}, {"here": True}, {"here": 2**70}, {"standbys": {}}, {"standbys": [1]},
-     {"slots": [{}] * 101}, {"standby": None}, {"paused": 1}, {"replayed_age_s": "now"}, {"receiver": 7}],
+     {"slots": [{}] * 101}, {"standby": None}, {"paused": 1}, {"replayed_age_s": "now"}, {"receiver": 7},
+     {"replayed_age_s": 10**400}, {"replayed_age_s": -(10**400)}, {"replayed_age_s": float("nan")}],
     ids=str,
 )  # fmt: skip
 def test_a_bad_one_is_garbage(change: dict[str, object]) -> None:

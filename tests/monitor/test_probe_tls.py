@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tls_kit import ThrowawayCa
 
+from monitor.clients.tls import Certificate, _read
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.inventory.estate import Trust
@@ -133,3 +134,18 @@ async def test_no_tls_no_answer_and_nobody_there(ca: ThrowawayCa, tmp_path: Path
         assert found.reason == f"{ADDRESS}:{port} did not finish the TLS handshake in time"
     found = await ask(tmp_path, port)
     assert (found.answer, "cannot be reached" in found.reason) == (Answer.FAILED, True)
+
+
+async def test_a_certificate_that_breaks_the_rules_is_told_as_far_as_it_can_be_read() -> None:
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(9))
+    names = x509.UnrecognizedExtension(x509.OID_SUBJECT_ALTERNATIVE_NAME, bytes.fromhex("3004a3023000"))
+    x400 = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    der = x400.public_bytes(serialization.Encoding.DER)
+    read = _read(der, 0.1, "", "")
+    assert (read.names, read.fault, read.issuer) == ("", "", f"CN={NAME}")
+    assert read.not_after is not None
+    strange = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109"), 1)  # its version
+    assert strange != der
+    assert _read(strange, 0.1, "", "") == Certificate(None, None, "", "", 0.1, "not-readable", "")

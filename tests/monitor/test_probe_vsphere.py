@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from https_kit import reply, serving
 from tls_kit import ThrowawayCa
 
 from monitor.clients.vsphere import VcenterSession, Vm
-from monitor.clock import ManualClock
+from monitor.clients.vsphere_soap import MOST_SMALL_BYTES
+from monitor.clock import ManualClock, RealClock
 from monitor.credential import Credentials
 from monitor.errors import Unreachable
 from monitor.inventory.estate import Trust
@@ -123,4 +126,24 @@ async def test_what_breaks_the_reading_of_one_vcenter_leaves_the_other_and_calls
         "vcenter/other": ("failed", "the other one"),
         "vm/other/ncts-db-1": ("unknown", "vCenter other does not answer"),
     }
+    await probe.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("body", "header", "reason"),
+    [
+        (gzip.compress(CONTENT), ("Content-Encoding: gzip",), "its answer is compressed, which was not asked for"),
+        (CONTENT + b" " * MOST_SMALL_BYTES, (), "its answer is larger than 32 MiB"),
+    ],
+)
+async def test_what_pyvmomi_reads_by_itself_is_bounded(tmp_path, body, header, reason):
+    ca = ThrowawayCa(tmp_path)
+    (tmp_path / "secret").write_text("x\n")
+    probe = VsphereProbe(Credentials(tmp_path), TRUST, RealClock())
+    with serving(ca.server("127.0.0.1"), lambda *_: reply(200, body, "text/xml", *header)) as server:
+        params = VsphereParams("vc-main", "127.0.0.1", server.port, "karaula", "secret")
+        (seen,) = [one async for one in probe.observe([Target("vcenter/vc-main", "vsphere", params, 10, 30)])]
+    assert seen.answer is Answer.FAILED
+    assert reason in seen.reason
     await probe.close()

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
+from monitor.clients import vsphere_reply
 from monitor.clients.vsphere_inventory import ManagedBy, Ref, Triggered
-from monitor.clients.vsphere_reply import Page, Sample, moment, read_samples, read_updates
+from monitor.clients.vsphere_reply import MOST_MARKS, Page, Sample, moment, read_samples, read_updates
 from monitor.clients.vsphere_survey import piecewise, query, snapshot_bytes
 from monitor.errors import GarbledReply
 
@@ -233,6 +234,26 @@ def test_both_readers_of_counters_agree(sent: list[Any]) -> None:
         at = one.sampleInfo[newest].timestamp.timestamp()
         wanted.append(Sample(Ref("VirtualMachine", one.entity._GetMoId()), at, 20, values))
     assert read_samples(body) == wanted
+
+
+@pytest.mark.parametrize("piece", ["<a/>", "<a b=''/>"])
+def test_more_elements_than_an_inventory_has_are_refused_before_a_tree_is_made(piece: str, monkeypatch) -> None:
+    monkeypatch.setattr(vsphere_reply.ET, "fromstring", lambda _: pytest.fail("a tree was made"))
+    count = MOST_MARKS // (piece.count("<") + piece.count("=")) + 1
+    with pytest.raises(GarbledReply, match="more elements than"):
+        read_updates(ENVELOPE.format(name="WaitForUpdatesEx", inside=piece * count).encode())
+
+
+@pytest.mark.parametrize("digits", [20, 400, 5000])
+def test_a_number_of_more_than_64_bits_is_garbled(digits: int) -> None:
+    inside = (
+        "<returnval><version>1</version><filterSet><objectSet><kind>enter</kind><obj type='Datastore'>d</obj>"
+        "<changeSet>"
+        f"<name>summary.capacity</name><val xsi:type='xsd:long'>{'9' * digits}</val></changeSet>"
+        "</objectSet></filterSet></returnval>"
+    )
+    with pytest.raises(GarbledReply, match="cannot be read"):
+        read_updates(ENVELOPE.format(name="WaitForUpdatesEx", inside=inside).encode())
 
 
 def test_nothing_new_is_no_page() -> None:
