@@ -25,7 +25,7 @@ from monitor.probes import PROBES
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.tcp import TcpParams
 
-UNANSWERED_S = 0.5  # a SYN on an idle wire without an answer for so long was dropped
+UNANSWERED_S = 2.0  # a SYN without an answer for so long, tried again once meanwhile, was dropped
 MOST_QUEUED = 64
 
 
