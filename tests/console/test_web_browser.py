@@ -88,6 +88,8 @@ def test_everything_fits_and_can_be_read(
         for summary in seen.page.locator("summary").all():
             summary.click()
         seen.fits()
+        tables = seen.page.evaluate("[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)")
+        assert not any(tables), f"{path}: a table must be pushed to and fro: {tables}"
         contrast, where = seen.page.evaluate(CONTRASTS)[0]
         assert contrast >= LEAST_CONTRAST, f"{path}: {contrast:.2f} at {where}"
         for box in seen.page.locator("button:visible, a.button:visible, input:visible, nav a, summary:visible").all():
