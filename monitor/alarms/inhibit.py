@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitor.alarms.rules import FLAPPING
+from monitor.alarms.rules import FLAPPING, RULES
+from monitor.status.state import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +27,10 @@ EXPLAINS = frozenset(
 )
 # what explains that a whole (a system, a crossing, a group) is amiss: nothing smaller may silence these
 EXPLAINS_WHOLES = frozenset({"site-down", "group-down"})
+# what brings no whole down: its subject works, and is not at its best
+NOT_AT_THEIR_BEST = frozenset(
+    call.name for rules in RULES.values() for (health, _), call in rules.items() if health is Health.DEGRADED
+)
 # what a whole says of its own parts
 TELLS_OF_PARTS = frozenset({"crossing-cut-off", "crossing-on-backup", "redundancy-lost", "group-down", FLAPPING})
 TOLD_BY_WHOLES = ("crossing/", "group/")
@@ -87,8 +92,14 @@ def _needed(alarm: Alarm, book: _Standing, ties: Ties) -> Alarm | None:
 
 
 def _common(alarm: Alarm, book: _Standing, ties: Ties) -> Alarm | None:
-    """Return what explains every alarm of the whole's parts, or is such an alarm, when it is great enough."""
+    """Return what explains every alarm of the whole's parts, or is such an alarm, when it is great enough.
+
+    Of a system that is down only what may have brought it down counts: an old snapshot at the other site does not
+    make a lost site two messages.
+    """
     parts = [each for part in ties.parts.get(alarm.subject, ()) for each in book.by_subject.get(part, ())]
+    if alarm.name == "system-down":
+        parts = [each for each in parts if each.name not in NOT_AT_THEIR_BEST]
     causes = [each if each.name in EXPLAINS_WHOLES else book.found.get(each.id) for each in parts]
     if not causes or any(cause is None or cause.name not in EXPLAINS_WHOLES for cause in causes):
         return None

@@ -145,6 +145,19 @@ def test_a_system_that_is_amiss_at_the_other_site_as_well_is_told() -> None:
     assert by_subject["system/ite"] == "site-down site/main"
 
 
+def test_what_is_merely_not_at_its_best_elsewhere_makes_no_second_message_of_a_lost_site() -> None:
+    down = dict.fromkeys(["site/main", "front/ncts/main", "system/ncts"], "")
+    snapshot = Alarm("9", "vm-degraded", "vm/vc-dr/ncts-web-2", "warning", 1, "an old snapshot")
+    lost = [*raise_all(**down).standing(), snapshot]
+    system = next(alarm for alarm in lost if alarm.name == "system-down")
+    explained = causes(lost, TIES)
+    assert explained[system.id] == "site-down site/main"
+    assert snapshot.id not in explained
+    # It explains nothing either: with the snapshot alone, or a machine that is down there, the system is told.
+    assert causes([system, snapshot], TIES) == {}
+    assert system.id not in causes([*lost[:-1], replace(snapshot, name="vm-down")], TIES)
+
+
 def test_split_brain_is_told_whatever_else_stands() -> None:
     book = Book()
     split = status("system/ncts", Health.DOWN, "split-brain")
