@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploy.boards.checks import CHECKS
 from deploy.boards.panels import (
     GREEN,
     NO_YES,
@@ -24,7 +25,6 @@ from deploy.boards.words import SENSOR, SITE, UPS, sensor_state, site_state, ups
 
 HERE = 'site=~"$site"'
 SENSOR_NAME = "{{sensor}}"
-CHECK = "{{check}}"
 VM = "{{vcenter}} {{vm}}"
 
 
@@ -68,6 +68,13 @@ BOARD = Board(
             Ask(f"deriv(karaula_sensor_temperature_celsius{{{HERE}}}[10m]) * 600", SENSOR_NAME),
             unit="celsius",
             about="More than 3 degrees in ten minutes is an alert long before the limit is reached",
+        ),
+        lines(
+            "Temperature, change as the limits see it",
+            (8, 8),
+            Ask(f"karaula_sensor_temperature_rise_celsius_per_second{{{HERE}}} * 600", SENSOR_NAME),
+            unit="celsius",
+            about="In ten minutes; over the window of the sensor's own limit in the inventory",
         ),
         sensor("Humidity", "humidity_ratio", "percentunit", min=0, max=1),
         sensor("Dust", "dust_grams_per_cubic_meter", "congm3", "Grams in a cubic metre", min=0),
@@ -145,20 +152,40 @@ BOARD = Board(
             {"vcenter": "vCenter", "vm": "VM", "Value": "Size"},
             "bytes",
         ),
-        Row("What hosts say of themselves"),
-        bars(
-            "Room left on disks",
-            (12, 8),
-            Ask(f"karaula_host_disk_free_ratio{{{HERE}}}", CHECK),
-            limits((0.1, YELLOW), (0.2, GREEN), below=RED, unit="percentunit") | {"min": 0, "max": 1},
+        Row("VMs with the most of it: disks, network, host's memory"),
+        lines("Read from disks", (8, 8), busiest("disk_read_bytes_per_second"), unit="Bps", min=0),
+        lines("Written to disks", (8, 8), busiest("disk_write_bytes_per_second"), unit="Bps", min=0),
+        bars("Snapshots", (8, 8), busiest("snapshots"), limits((1, YELLOW)) | {"min": 0}),
+        lines("Received from the network", (6, 8), busiest("network_received_bytes_per_second"), unit="Bps", min=0),
+        lines("Sent to the network", (6, 8), busiest("network_transmitted_bytes_per_second"), unit="Bps", min=0),
+        lines("Memory swapped by the host", (6, 8), busiest("memory_swapped_bytes"), unit="bytes", min=0),
+        lines("Memory taken back by the balloon", (6, 8), busiest("memory_ballooned_bytes"), unit="bytes", min=0),
+        Row("What vCenters know"),
+        lines(
+            "In the inventory",
+            (8, 8),
+            Ask(f"karaula_vcenter_hosts{{{HERE}}}", "{{vcenter}} ESXi hosts"),
+            Ask(f"karaula_vcenter_datastores{{{HERE}}}", "{{vcenter}} datastores"),
+            Ask(f"karaula_vcenter_vms_with_snapshots{{{HERE}}}", "{{vcenter}} VMs with snapshots"),
+            min=0,
         ),
-        stat("Services", (6, 8), Ask(f"karaula_host_unit_active{{{HERE}}}", CHECK), UP_DOWN),
         stat(
-            "Clocks are off by",
-            (6, 8),
-            Ask(f"abs(karaula_host_clock_offset_seconds{{{HERE}}})", CHECK),
-            limits((0.5, YELLOW), (5, RED), unit="s"),
+            "Counters of VMs are old by",
+            (8, 8),
+            Ask(f"time() - karaula_vcenter_performance_timestamp_seconds{{{HERE}}}", "{{vcenter}}"),
+            limits((300, YELLOW), (900, RED), unit="s", decimals=0),
         ),
+        stat(
+            "Datastores' sizes are old by",
+            (8, 8),
+            Ask(
+                f"max by (vcenter) (time() - karaula_datastore_measured_timestamp_seconds{{{HERE}}})",
+                "{{vcenter}}",
+            ),
+            limits((7200, YELLOW), unit="s", decimals=0),
+            "The oldest; a vCenter measures about twice an hour by itself",
+        ),
+        *CHECKS,
         Row("History"),
         timeline("Sensors, history", (24, 10), Ask(sensor_state(HERE), SENSOR_NAME), SENSOR),
         timeline("vCenters, history", (24, 5), Ask(f"karaula_vcenter_up{{{HERE}}}", "{{vcenter}}"), UP_DOWN),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploy.boards.panels import (
     GREEN,
+    NO_YES,
     ORANGE,
     PURPLE,
     RED,
@@ -36,7 +37,7 @@ BOARD = Board(
     parts=(
         stat(
             "Key systems",
-            (12, 7),
+            (9, 7),
             Ask(system_state(), "{{system}}"),
             SYSTEM,
             link="/d/karaula-system?var-system=${__field.labels.system}",
@@ -49,6 +50,14 @@ BOARD = Board(
             link="/d/karaula-data-centre?var-site=${__field.labels.site}",
         ),
         stat("Karaula", (3, 7), Ask('min(up{job="karaula"})'), UP_DOWN, "Answers", link="/d/karaula-daemon"),
+        stat(
+            "Cut off itself",
+            (3, 7),
+            Ask("max(karaula_isolated)"),
+            NO_YES,
+            "Karaula's own uplink is gone: what it cannot see is unknown, not down",
+            link="/d/karaula-daemon",
+        ),
         stat(
             "Its picture is old by",
             (3, 7),
@@ -66,21 +75,21 @@ BOARD = Board(
         ),
         stat(
             "Critical alarms",
-            (4, 5),
+            (3, 5),
             Ask(count(f'karaula_alarm_active{{severity="critical"}} == 1 {UNEXPLAINED}')),
             limits((1, RED)),
             "Without those that another alarm explains",
         ),
         stat(
             "Other alarms",
-            (4, 5),
+            (3, 5),
             Ask(count(f'karaula_alarm_active{{severity!="critical"}} == 1 {UNEXPLAINED}')),
             limits((1, YELLOW)),
             "Without those that another alarm explains",
         ),
         stat(
             "Wait for a person",
-            (4, 5),
+            (3, 5),
             Ask(count('karaula_run_active{state=~"WAITING|PAUSED"} >= 1')),
             limits((1, RED)),
             "Runs that need an approval, an answer or a decision",
@@ -88,17 +97,33 @@ BOARD = Board(
         ),
         stat(
             "Crossings on one link",
-            (4, 5),
+            (3, 5),
             Ask('sum(karaula_crossing_state{state=~"on-backup|redundancy-lost"})'),
             limits((1, YELLOW)),
         ),
-        stat("Sensors in alarm", (4, 5), Ask('sum(karaula_sensor_state{state="alarm"})'), limits((1, RED))),
+        stat("Sensors in alarm", (3, 5), Ask('sum(karaula_sensor_state{state="alarm"})'), limits((1, RED))),
         stat(
             "Not known",
-            (4, 5),
+            (3, 5),
             Ask('sum(karaula_subject_status{state="unknown"})'),
             limits((1, PURPLE)),
             "Subjects of whatever kind whose state is not known: neither good nor bad",
+        ),
+        stat(
+            "Change to and fro",
+            (3, 5),
+            Ask(count("karaula_subject_flapping == 1")),
+            limits((1, ORANGE)),
+            "Subjects that flap: their single changes are told to nobody until they settle",
+            link="/d/karaula-daemon",
+        ),
+        stat(
+            "In planned works",
+            (3, 5),
+            Ask(count("karaula_subject_downtime == 1")),
+            {"color": {"mode": "fixed", "fixedColor": "blue"}},
+            "Subjects that a downtime covers: what is wrong with them is told to nobody until its end",
+            link="/d/karaula-daemon",
         ),
         table(
             "Standing alarms",
