@@ -158,7 +158,7 @@ def start_lab(
             finally:
                 _stop(process)
         assert process.returncode == 0, f"the lab ended with {process.returncode}: {errors.read_text()}"
-        assert errors.read_text() == "", "the lab complained"
+        assert not (said := errors.read_text()), f"the lab complained: {said}"
 
 
 def _wait_ready(process: subprocess.Popen[bytes], errors: Path) -> None:

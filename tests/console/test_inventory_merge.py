@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -147,16 +148,30 @@ def test_somebody_elses_edit_is_not_lost(folder: Path, monkeypatch: pytest.Monke
     assert sorted(path.name for path in folder.iterdir()) == ["inventory.yaml", "t.csv"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_said(folder: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The permissions are what stops an ordinary user; root, whom nothing stops, sits on a read-only file system."""
     name = table(HOSTS + HOST)
-    folder.chmod(0o500)
-    try:
-        result = bring("csv", name, "--section", "hosts", "--into", "inventory.yaml")
-        assert result.exit_code == 3
-        assert "cannot be written: Permission denied" in result.stderr
-    finally:
+    words = (name, "--section", "hosts", "--into", "inventory.yaml")
+    if os.geteuid():
+        folder.chmod(0o500)
+        result = bring("csv", *words)
         folder.chmod(0o700)
+    else:
+        sealed = folder / "sealed"
+        sealed.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "karaula-test", sealed], check=True)
+        try:
+            for file in ("inventory.yaml", name):
+                shutil.copy(file, sealed)
+            subprocess.run(["mount", "-o", "remount,ro", sealed], check=True)
+            monkeypatch.chdir(sealed)
+            result = bring("csv", *words)
+        finally:
+            monkeypatch.chdir(folder)
+            subprocess.run(["umount", sealed], check=True)
+    assert result.exit_code == 3
+    assert re.search("cannot be written: (Permission denied|Read-only file system)", result.stderr), result.stderr
+    assert (folder / "inventory.yaml").read_bytes() == SHIPPED
 
 
 # -- laws ------------------------------------------------------------------------------------------------------------
