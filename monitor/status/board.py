@@ -19,7 +19,7 @@ from monitor.status.evaluate import judge
 from monitor.status.hysteresis import Memory, Rules, expired, judged, unseen
 from monitor.status.isolation import ISOLATED
 from monitor.status.reachability import UP, Doubt, Seen, composites, settle
-from monitor.status.sight import COMPOSITES, INSIDE_A_VCENTER, Sight
+from monitor.status.sight import COMPOSITES, INSIDE_A_VCENTER, PARTLY_SEEN, Sight
 from monitor.status.state import Flip, Health, Status
 from monitor.status.totals import LinkTotals
 from monitor.status.trend import Trends
@@ -99,7 +99,7 @@ class Board:
         self._resuming: set[str] = set()
         self._swings: dict[str, flapping.Swings] = {}
         self._went_blind: set[str] = set()
-        self._sight = Sight(inventory, ties(inventory).depends_on)
+        self._sight = Sight(inventory, ties(inventory))
         self._take(inventory, now)
         self._leaving = {  # the inventory has changed while no daemon ran, or one died before it could say so
             subject: kept
@@ -118,7 +118,7 @@ class Board:
         self.marks = flapping.Marks(inventory.flapping.half_life_s, inventory.flapping.high, inventory.flapping.low)
         self.ties = ties(inventory)
         self.expected = self.ties.depends_on
-        self._sight.change(inventory, self.expected)
+        self._sight.change(inventory, self.ties)
         in_a_row = max(polling.fail_after, polling.recover_after) + 1
         self._settle_s = in_a_row * polling.interval_s + polling.deadline_s
         for subject in self.expected.keys() - self._memories.keys():
@@ -294,10 +294,20 @@ class Board:
             probed, since = crossing(key, seen), self._differ_since.get(subject)
             judgement, since = steadied(judgement, probed, since, now, self._settle_s)
             self._differ_since[subject] = since
+        judgement = self._marked(subject, judgement)
         since = status.since if judgement.health is status.health else now
         seen_at = status.seen_at if judgement.health is Health.UNKNOWN else now
         fresh = Status(subject, judgement.health, judgement.reason, since, seen_at, judgement.detail)
         self._memories[subject] = replace(memory, status=fresh)
+
+    def _marked(self, subject: str, judgement: Judgement) -> Judgement:
+        """Say of a whole that is worse for it that parts of it are not seen because the monitor is isolated."""
+        parts = [self._memories[part].status for part in self.ties.parts.get(subject, ()) if part in self._memories]
+        if not any(part.detail == ISOLATED for part in parts):
+            return judgement
+        if judgement.health not in (Health.UNKNOWN, Health.DEGRADED):
+            return judgement
+        return replace(judgement, reason=judgement.reason + PARTLY_SEEN)
 
     def _flip(self, subject: str, now: float) -> Flip | None:
         memory = self._memories[subject]
@@ -324,10 +334,11 @@ class Board:
         """
         if flip.subject.startswith("site/") and Health.DOWN not in (flip.old, flip.new):
             return
-        if flip.detail == ISOLATED:
+        if flip.detail == ISOLATED or flip.reason.endswith(PARTLY_SEEN):
             self._went_blind.add(flip.subject)
         elif flip.subject in self._went_blind:
-            self._went_blind.discard(flip.subject)
+            if flip.new is not Health.UNKNOWN:  # the way back ends where something is known again
+                self._went_blind.discard(flip.subject)
         else:
             before = self._swings.get(flip.subject, flapping.STEADY)
             self._swings[flip.subject] = flapping.changed(before, flip.at, self.marks)

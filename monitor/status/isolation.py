@@ -4,7 +4,9 @@ A failure is believed only when, after it was seen, somebody beyond the uplink a
 anchors, or more than a small share of everything else that is asked (``Rules.many_ratio``). While neither does, bad
 news waits; when every newest ask says so, the monitor is isolated. So no order in which answers and time-outs come in
 makes a cut of the own uplink look like the loss of a site, and a site that is really lost is never taken for isolation
-by a monitor that still reaches its anchors. Pure: observations and the time come in, and nothing else is known.
+by a monitor that still reaches its anchors. When so much is down that nobody else could speak for the uplink, one lost
+answer makes no anchor silent: that takes ``patience`` of them in a row. Pure: observations and the time come in, and
+nothing else is known.
 
 What stands at the monitor's own site is near: it is judged as always for as long as anything there answers.
 """
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from monitor.probe import Observation
 
 ISOLATED = "isolated"  # the detail of a status that is UNKNOWN because of it
-FEWEST = 5  # without anchors, fewer targets than these say nothing about the uplink
+FEWEST = 5  # fewer targets than these, that do not answer, say nothing about the uplink
 NEVER = -math.inf
 FEW_NAMED = 3
 
@@ -34,7 +36,8 @@ class Rules:
     """``monitor.inventory.vantage.Vantage``, as far as it matters here, and who is where.
 
     ``need`` anchors must answer, or more than ``1 - many_ratio`` of the ``far`` targets, which are those beyond the
-    uplink that are asked every round; ``near`` is all that stands at the monitor's own site.
+    uplink that are asked every round; ``near`` is all that stands at the monitor's own site. Where only the anchors
+    can tell, one is silent after ``patience`` asks without an answer, or after one when it never answered.
     """
 
     anchors: frozenset[str]
@@ -42,14 +45,16 @@ class Rules:
     many_ratio: float
     near: frozenset[str]
     far: frozenset[str]
+    patience: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of the newest ask of one target, and when it last answered (Unix seconds)."""
+    """What came of the newest ask of one target, when it last answered (Unix seconds), and how many asks ago."""
 
     answered: bool
     answered_at: float
+    misses: int
 
 
 class Lookout:
@@ -77,7 +82,8 @@ class Lookout:
         answered = observation.answer is Answer.OK
         before = self._heard.get(observation.subject)
         last = observation.at if answered else (NEVER if before is None else before.answered_at)
-        self._heard[observation.subject] = Heard(answered, last)
+        misses = 0 if answered else 1 + (0 if before is None else before.misses)
+        self._heard[observation.subject] = Heard(answered, last, misses)
         self._evidence = None
 
     def forget(self, subject: str) -> None:
@@ -95,8 +101,8 @@ class Lookout:
             self._evidence = (far, max(far, near))
         return self._evidence[1 if subject in self.rules.near else 0] >= failed_at
 
-    def look(self, down: Callable[[str], bool]) -> None:
-        """Judge anew; ``down`` tells of a target whether it is down already, and not expected to answer."""
+    def look(self, lost: Callable[[str], bool]) -> None:
+        """Judge anew; ``lost`` tells of a target whether its failure is believed already, so no answer is expected."""
         if not self._can_judge():
             self.reason = ""
             return
@@ -104,11 +110,15 @@ class Lookout:
         if rules.anchors and sum(self._answers(each) for each in rules.anchors) >= rules.need:
             self.reason = ""
             return
-        up = [each for each in rules.far if not down(each)]
+        up = [each for each in rules.far if self._answers(each) or not lost(each)]
         asked = [each for each in up if each in self._heard]
         answering = sum(self._answers(each) for each in asked)
         if asked and answering >= self._few(len(asked)):
             self.reason = ""
+        elif len(up) < FEWEST:  # most is down already: what is left is too little to speak for the uplink
+            silent = sum(self._silent(each) for each in rules.anchors)
+            alone = rules.anchors and len(rules.anchors) - silent < rules.need
+            self.reason = self._words(len(asked), answering) if alone else ""
         elif len(asked) >= rules.many_ratio * len(up):  # until then the verdict stays what it was
             self.reason = self._words(len(asked), answering)
 
@@ -150,6 +160,11 @@ class Lookout:
         heard = self._heard.get(subject)
         return heard is not None and heard.answered
 
+    def _silent(self, anchor: str) -> bool:
+        """Tell whether an anchor counts as silent where nobody else can tell."""
+        heard = self._heard[anchor]
+        return heard.misses >= self.rules.patience or (not heard.answered and heard.answered_at == NEVER)
+
     def _last(self, subject: str) -> float:
         heard = self._heard.get(subject)
         return NEVER if heard is None else heard.answered_at
@@ -157,6 +172,8 @@ class Lookout:
     def _words(self, asked: int, answering: int) -> str:
         others = f"{asked - answering} of {asked} targets beyond the own uplink do not answer"
         silent = sorted(each.partition("/")[2] for each in self.rules.anchors if not self._answers(each))
+        if silent and not asked:
+            return f"{_named(silent)}, and all else beyond the own uplink is down"
         return f"{_named(silent)}, and {others}" if silent else others
 
 

@@ -17,6 +17,7 @@ from monitor.status.state import Health
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from monitor.inventory.dependencies import Ties
     from monitor.inventory.model import Inventory
     from monitor.probe import Observation
     from monitor.status.state import Status
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 INSIDE_A_VCENTER = ("vm", "esx", "datastore")  # known from what their vCenter tells
 COMPOSITES = ("crossing/", "system/", "site/", "group/", "vote/")
 NOT_SEEN = "it cannot be seen: the monitor itself is cut off"
+PARTLY_SEEN = " (what is not known cannot be seen: the monitor itself is cut off)"
 NOT_HEARD_AGAIN = "not heard again since the monitor itself was cut off"
 
 
@@ -38,15 +40,15 @@ class _Held:
 class Sight:
     """The lookout with what waits for it."""
 
-    def __init__(self, inventory: Inventory, expected: Mapping[str, tuple[str, ...]]) -> None:
-        """Begin with nothing seen; ``expected`` are all subjects and what they depend on."""
-        self._lookout = Lookout(_rules(inventory, expected))
+    def __init__(self, inventory: Inventory, ties: Ties) -> None:
+        """Begin with nothing seen; ``ties`` are those of all subjects of the inventory."""
+        self._lookout = Lookout(_rules(inventory, ties))
         self._held: dict[str, _Held] = {}
         self._left_at: float | None = None
 
-    def change(self, inventory: Inventory, expected: Mapping[str, tuple[str, ...]]) -> None:
+    def change(self, inventory: Inventory, ties: Ties) -> None:
         """Go by another inventory from now on."""
-        self._lookout.change(_rules(inventory, expected))
+        self._lookout.change(_rules(inventory, ties))
 
     def forget(self, subject: str) -> None:
         """Take note that ``subject`` is gone."""
@@ -81,7 +83,7 @@ class Sight:
     def look(self, memories: Mapping[str, Memory], now: float, keep_s: float) -> Iterator[tuple[str, Memory]]:
         """Judge anew, and yield what is to be remembered of subjects from now on. ``keep_s``: see ``unjudged``."""
         was_isolated = self._lookout.isolated
-        self._lookout.look(lambda subject: subject in memories and memories[subject].status.health is Health.DOWN)
+        self._lookout.look(lambda subject: subject in memories and _lost(memories[subject].status))
         if self._lookout.isolated:
             self._left_at = None
             yield from self._blanked(memories, now)
@@ -115,7 +117,7 @@ class Sight:
         While isolated that is everything out of sight; for a while after, what was not heard again.
         """
         if self._lookout.isolated:
-            return frozenset(subject for subject in expected if self._lookout.out_of_sight(subject))
+            return frozenset(subject for subject in expected if self._lookout.out_of_sight(_source(subject)))
         if self._left_at is None:
             return frozenset()
         return frozenset(
@@ -123,9 +125,12 @@ class Sight:
         )
 
     def _blind(self, subject: str) -> bool:
-        if _inside_a_vcenter(subject):
-            subject = f"vcenter/{subject.split('/')[1]}"
-        return self._lookout.blind(subject)
+        return self._lookout.blind(_source(subject))
+
+
+def _source(subject: str) -> str:
+    """Return who is asked about ``subject``: the vCenter of what is inside one, else itself."""
+    return f"vcenter/{subject.split('/')[1]}" if _inside_a_vcenter(subject) else subject
 
 
 def _inside_a_vcenter(subject: str) -> bool:
@@ -136,6 +141,12 @@ def _fell(before: Memory, later: Memory) -> bool:
     return later.status.health is Health.DOWN and before.status.health is not Health.DOWN
 
 
+def _lost(status: Status) -> bool:
+    """Tell whether something is known to be wrong with a subject: it is down, or unknown by its own fault."""
+    unknown = status.health is Health.UNKNOWN and status.detail not in ("", ISOLATED)
+    return unknown or status.health is Health.DOWN
+
+
 def _blank(memory: Memory, now: float) -> Memory:
     status = memory.status
     since = status.since if status.health is Health.UNKNOWN else now
@@ -144,12 +155,14 @@ def _blank(memory: Memory, now: float) -> Memory:
     )
 
 
-def _rules(inventory: Inventory, expected: Mapping[str, tuple[str, ...]]) -> Rules:
-    vantage = inventory.vantage
+def _rules(inventory: Inventory, ties: Ties) -> Rules:
+    vantage, expected = inventory.vantage, ties.depends_on
     anchors = frozenset(f"anchor/{key}" for key in vantage.anchors)
     here = f"site/{vantage.site}"
     near = {subject for subject, needs in expected.items() if here in needs or subject == here}
     near |= {f"power/{key}" for key, entry in inventory.power_controllers.items() if entry.site == vantage.site}
+    while wholes := {w for w, parts in ties.parts.items() if w not in near and parts and near.issuperset(parts)}:
+        near |= wholes  # a group may be part of another one
     slow = {
         f"sensor/{key}"
         for key, sensor in inventory.sensors.items()
@@ -157,4 +170,4 @@ def _rules(inventory: Inventory, expected: Mapping[str, tuple[str, ...]]) -> Rul
     }
     others = expected.keys() - near - slow - anchors
     far = frozenset(each for each in others if not each.startswith(COMPOSITES) and not _inside_a_vcenter(each))
-    return Rules(anchors, vantage.need, vantage.many_percent / 100, frozenset(near), far)
+    return Rules(anchors, vantage.need, vantage.many_percent / 100, frozenset(near), far, inventory.polling.fail_after)
