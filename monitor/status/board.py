@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from monitor.inventory.dependencies import Ties, ties
 from monitor.probe import Answer
 from monitor.status import flapping
-from monitor.status.crossings import crossing, steadied
+from monitor.status.crossings import DEGRADED, crossing, steadied
 from monitor.status.evaluate import judge
 from monitor.status.hysteresis import Memory, Rules, expired, judged, unseen
 from monitor.status.isolation import ISOLATED
@@ -260,6 +260,8 @@ class Board:
 
     def unjudged(self) -> frozenset[str]:
         """Return the subjects that cannot be seen, or were not heard since: no alarm of theirs is raised or cleared."""
+        if self._sight.clear:
+            return frozenset()
         return self._sight.unjudged(
             {subject: each.status for subject, each in self._memories.items()}, self.alarming().depends_on
         )
@@ -291,14 +293,15 @@ class Board:
                 return
             judgement = believed
         if kind == "crossing":
-            probed, since = crossing(key, seen), self._differ_since.get(subject)
+            since = self._differ_since.get(subject)
+            probed = crossing(key, seen) if judgement.detail == DEGRADED else judgement  # else it does not matter
             judgement, since = steadied(judgement, probed, since, now, self._settle_s)
             self._differ_since[subject] = since
         judgement = self._marked(subject, judgement)
         since = status.since if judgement.health is status.health else now
         seen_at = status.seen_at if judgement.health is Health.UNKNOWN else now
         fresh = Status(subject, judgement.health, judgement.reason, since, seen_at, judgement.detail)
-        self._memories[subject] = replace(memory, status=fresh)
+        self._memories[subject] = Memory(fresh, memory.recent, memory.trusting)
 
     def _marked(self, subject: str, judgement: Judgement) -> Judgement:
         """Say of a whole that is worse for it that parts of it are not seen because the monitor is isolated."""
@@ -321,7 +324,7 @@ class Board:
                 status = replace(status, since=before.since)
                 self._memories[subject] = replace(memory, status=status)
         old = Recorded(Health.UNKNOWN, "", status.since) if before is None else before
-        if (old.health, old.detail) == (status.health, status.detail):
+        if old.health is status.health and old.detail == status.detail:
             return None
         at = now if old.health is status.health else status.since
         self._recorded[subject] = Recorded(status.health, status.detail, status.since)

@@ -65,6 +65,11 @@ class Sight:
         """Whether enough has been asked for a verdict."""
         return self._lookout.knows()
 
+    @property
+    def clear(self) -> bool:
+        """Whether the monitor sees, and all was heard again since it last did not: ``unjudged`` has nobody to name."""
+        return self._left_at is None and not self._lookout.isolated
+
     def hear(self, observation: Observation) -> bool:
         """Take in an observation; return whether it says anything of its subject."""
         self._lookout.hear(observation)
