@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.clients import postgresql
 from monitor.clients.postgresql import read
+from monitor.credential import Secret
 from monitor.errors import GarbledReply
 from monitor.probes.postgresql import MOST_SAMPLES, Trail
 
@@ -88,3 +91,23 @@ def test_a_bad_one_is_garbage(change: dict[str, object]) -> None:
 def test_whatever_comes_is_read_or_refused(found: object) -> None:
     with contextlib.suppress(GarbledReply):
         read(found)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("body", ["[" * 200_000, '{"here": ' + "9" * 5000 + "}", "{"])
+async def test_json_that_cannot_be_read_is_garbage(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Connection:
+        async def close(self) -> None:
+            pass
+
+    async def connect(*_: object) -> Connection:
+        return Connection()
+
+    async def ask(_: object) -> object:
+        return json.loads(body)
+
+    monkeypatch.setattr(postgresql, "_connect", connect)
+    monkeypatch.setattr(postgresql, "_ask", ask)
+    place = postgresql.Place("127.0.0.1", 1, "", "karaula", "postgres")
+    with pytest.raises(GarbledReply, match="cannot be read"):
+        await postgresql.replication(place, Secret("x"), Path("ca.pem"), 20.0)
