@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from monitor.credential import Secret
     from monitor.inventory.equipment import PowerController
 
+# What hostile JSON leads to: too deep, numbers too long for a float, other types than the schema's.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 class Reply(Protocol):
     """What is needed of an HTTP answer."""
@@ -73,7 +76,7 @@ class RedfishClient:
             found = json.loads(reply.body)
             power, reading = found["PowerState"], (found.get("PowerWatts") or {}).get("Reading")
             watts = None if reading is None else float(reading)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except UNREADABLE as error:
             raise GarbledReply(f"{_name(controller, group)} answered what is not an OutletGroup") from error
         if not isinstance(power, str) or (watts is not None and not math.isfinite(watts)):
             raise GarbledReply(f"{_name(controller, group)} answered what is not an OutletGroup")
@@ -126,5 +129,5 @@ def _message(body: bytes) -> str:
         error = json.loads(body)["error"]
         extended = error.get("@Message.ExtendedInfo") or [{}]
         return str(extended[0].get("Message") or error.get("message") or "")[:300]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except UNREADABLE:
         return ""

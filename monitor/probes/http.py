@@ -167,9 +167,14 @@ def _not_in_json(wanted: JsonWanted, reply: HttpReply) -> str:
     return f"the field {_shown('.'.join(wanted.path))} is {_shown(found)}, expected {_shown(wanted.equals)}"
 
 
+def _plain(text: str) -> str:
+    """Return text without what would move a screen, or (half of a surrogate pair) cannot be written anywhere."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else f"'{value}'"
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = _plain(text)
     return plain if len(plain) <= LONGEST_SHOWN else plain[:LONGEST_SHOWN] + "…"
 
 
@@ -183,7 +188,7 @@ def _said(reply: HttpReply) -> tuple[dict[str, str], dict[str, float]]:
         return {}, {}
     if not isinstance(found, dict):
         return {}, {}
-    facts = {key: found[key][:LONGEST_FACT] for key in FACTS if isinstance(found.get(key), str)}
+    facts = {key: _plain(found[key][:LONGEST_FACT]) for key in FACTS if isinstance(found.get(key), str)}
     numbers = {
         name: float(found[key])
         for key, name in NUMBERS.items()

@@ -15,6 +15,7 @@ from monitor.errors import GarbledReply, NotFound, Refused, Unreachable
 from monitor.inventory.equipment import PowerController
 
 pytestmark = pytest.mark.anyio
+HUGE = b'{"PowerState": "On", "PowerWatts": {"Reading": 1%s}}' % (b"0" * 400)
 BASE = "/redfish/v1/PowerEquipment/RackPDUs/rack-1/OutletGroups/ncts"
 PASSWORD = Secret("pdu-password")
 
@@ -73,6 +74,14 @@ async def test_a_controller_that_does_not_measure(ca, redfish):
         (500, b"<html>", GarbledReply, "failed with 500"),
         (200, b"<html>", GarbledReply, "not an OutletGroup"),
         (200, b"[]", GarbledReply, "not an OutletGroup"),
+        (200, b"[" * 100_000, GarbledReply, "not an OutletGroup"),
+        (409, b"[" * 100_000, Refused, "refused"),
+        (
+            200,
+            b'{"PowerState": "On", "PowerWatts": {"Reading": 1%s}}' % (b"0" * 400),
+            GarbledReply,
+            "not an OutletGroup",
+        ),
         (200, b'{"PowerState": "On", "PowerWatts": {"Reading": NaN}}', GarbledReply, "not an OutletGroup"),
     ],
 )

@@ -105,6 +105,12 @@ async def test_a_body_that_is_no_json_is_told(open_site: Callable[..., Site], bo
     assert seen.reason == "the answer is not JSON"
 
 
+async def test_what_a_page_says_of_itself_can_be_written_anywhere(open_site: Callable[..., Site]) -> None:
+    site = open_site(lambda _: reply(200, b'{"role": "\\ud800prim\\u001b[2Jary", "site": "main"}'))
+    seen = await site.ask(HttpParams(site.url + "/"))
+    assert seen.facts == {"role": " prim [2Jary", "site": "main"}
+
+
 async def test_text_is_found_in_its_own_charset(open_site: Callable[..., Site]) -> None:
     site = open_site(lambda _: reply(200, "Царина".encode("cp1251"), "text/html; charset=windows-1251"))
     assert (await site.ask(HttpParams(site.url + "/", contains="Царина"))).answer is Answer.OK
