@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from monitor.alarms.inhibit import causes
+from monitor.alarms.inhibit import ALWAYS_TOLD, causes
 from monitor.alarms.rules import Call, called_for, flapping, keeps
 from monitor.status.alarm import Alarm, alarm_id
 from monitor.status.sight import INSIDE_A_VCENTER
@@ -27,7 +27,8 @@ class Circumstances:
     """What is known beside the statuses.
 
     ``flapping`` are the subjects that flap; ``blind`` those that cannot be seen while the monitor is isolated: for
-    them nothing is raised and nothing is cleared. ``covered`` holds the planned downtime that covers a subject.
+    them nothing is raised and nothing is cleared. ``covered`` holds the planned downtime that covers a subject; what is
+    always told is told all the same.
     """
 
     flapping: frozenset[str] = frozenset()
@@ -98,7 +99,8 @@ class Book:
         explained = causes(self._standing.values(), ties)
         for place, alarm in self._standing.items():
             cause = explained.get(alarm.id, "")
-            downtime = around.covered[alarm.subject].id if alarm.subject in around.covered else ""
+            planned = None if alarm.name in ALWAYS_TOLD else around.covered.get(alarm.subject)
+            downtime = "" if planned is None else planned.id
             if (cause, downtime) != (alarm.cause, alarm.downtime):
                 self._standing[place] = replace(alarm, cause=cause, downtime=downtime)
         return Changes(tuple(self._standing[alarm.name, alarm.subject] for alarm in raised), tuple(cleared))

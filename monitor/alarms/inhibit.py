@@ -1,8 +1,9 @@
 """Which alarm explains which: one fallen site is one alarm to act on, not sixty.
 
 An alarm with a cause is shown with it and told to nobody; what answers alarms by itself does not look at causes, so a
-fallen site hides no lost system from a recovery. Split brain and a site are told whatever else stands, unless the
-inventory says that they need a group. Invariant: whoever follows the causes comes to an alarm without one.
+fallen site hides no lost system from a recovery. Split brain and a confirmed danger are told whatever else stands or is
+planned; a site unless the inventory says that it needs a group. Invariant: whoever follows the causes comes to an alarm
+without one.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 A downtime covers its subject, the subject's parts, and what depends on any of these. A whole (a system, a crossing, a
 site, a group) is covered as well while everything in it that is not up is covered: of two links one may be worked on,
-but when the other one fails too, that was not planned. Nothing is measured less and nothing is hidden: what is covered
-is shown as such, and not sent.
+but when the other one fails too, that was not planned. A system that is lost is covered only when works on a front may
+have lost it: a web VM that is off explains neither two active fronts nor none. Nothing is measured less and nothing is
+hidden: what is covered is shown as such, and not sent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from monitor.status.reachability import UP
+from monitor.status.reachability import SPLIT_BRAIN, UP
+from monitor.status.state import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,17 +73,25 @@ def coverage(downtimes: Iterable[Downtime], ties: Ties, statuses: Mapping[str, S
     while changed:  # a whole may be a part of another one; each pass settles one level
         changed = False
         for whole, parts in ties.parts.items():
-            if whole not in covered and (explained := _all_planned(parts, statuses, covered)) is not None:
+            if whole not in covered and (explained := _all_planned(whole, parts, statuses, covered)):
                 covered[whole] = explained
                 changed = True
     return covered
 
 
 def _all_planned(
-    parts: tuple[str, ...], statuses: Mapping[str, Status], covered: Mapping[str, Downtime]
+    whole: str, parts: tuple[str, ...], statuses: Mapping[str, Status], covered: Mapping[str, Downtime]
 ) -> Downtime | None:
-    """Return the downtime that covers what is not up among ``parts``; None when one of these is not covered."""
+    """Return the downtime that covers what is not up of ``whole``; None when it does not explain how ``whole`` is."""
     bad = [part for part in parts if part in statuses and statuses[part].health not in UP]
-    if not bad or any(part not in covered for part in bad):
+    if not bad or any(part not in covered for part in bad) or not _may_lose(whole, bad, statuses):
         return None
     return max((covered[part] for part in bad), key=lambda each: (each.end, each.id))
+
+
+def _may_lose(whole: str, bad: list[str], statuses: Mapping[str, Status]) -> bool:
+    """Tell whether parts that are not up can be why a system is lost, if it is: only a front that is not can."""
+    status = statuses.get(whole)
+    if status is None or not whole.startswith("system/") or status.health is not Health.DOWN:
+        return True
+    return status.detail != SPLIT_BRAIN and any(part.startswith("front/") for part in bad)

@@ -82,6 +82,8 @@ class Lookout:
         answered = observation.answer is Answer.OK
         before = self._heard.get(observation.subject)
         last = observation.at if answered else (NEVER if before is None else before.answered_at)
+        if last > observation.at:  # the clock was set back since: when that was is not known
+            last = NEVER
         misses = 0 if answered else 1 + (0 if before is None else before.misses)
         self._heard[observation.subject] = Heard(answered, last, misses)
         self._evidence = None

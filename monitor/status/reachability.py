@@ -89,7 +89,7 @@ def settle(
     heard = {front: seen.observations[front].at for front in fronts if front in seen.observations}
     if doubt is None or doubt.judgement.detail != judgement.detail:
         doubt = Doubt(judgement, heard)
-    if any(heard[front] <= at for front, at in doubt.heard.items() if front in heard):
+    if any(heard[front] == at for front, at in doubt.heard.items() if front in heard):  # ==: clocks are also set back
         return None, doubt
     return judgement, doubt
 

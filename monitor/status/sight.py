@@ -82,7 +82,8 @@ class Sight:
             self._held.pop(subject, None)
             return later
         waiting = self._held.get(subject)
-        self._held[subject] = _Held(observation.at if waiting is None else waiting.failed_at, later)
+        failed_at = observation.at if waiting is None else min(waiting.failed_at, observation.at)  # clocks are set back
+        self._held[subject] = _Held(failed_at, later)
         return Memory(before.status, later.recent, later.trusting)
 
     def look(self, memories: Mapping[str, Memory], now: float, keep_s: float) -> Iterator[tuple[str, Memory]]:

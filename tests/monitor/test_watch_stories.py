@@ -363,6 +363,78 @@ async def test_a_window_of_the_calendar_covers_and_ends_by_itself(tmp_path: Path
         assert it.post.told == []
 
 
+OFF = Says(REFUSES.answer, "powered off")
+STANDBY, ACTIVE = (Says(facts={"role": role}, values={"epoch": 1}) for role in ("standby", "active"))
+
+
+@pytest.mark.parametrize(
+    ("subject", "says", "alarm"),
+    [
+        ("front/ncts/dr", ACTIVE, "split-brain system/ncts"),
+        ("front/ncts/main", STANDBY, "system-down system/ncts"),
+    ],
+)
+async def test_works_on_one_of_two_web_servers_hide_no_lost_system(
+    tmp_path: Path, subject: str, says: Says, alarm: str
+) -> None:
+    web = "vm/vc-main/ncts-web-2"
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+        await it.watch.downtimes.announce(planned(it, web, 3600), it.clock.now())
+        it.world.set(OFF, web)
+        await it.live(20)
+        assert it.watch.covered().keys() >= {web, "system/ncts"}, "that it has one server less was planned"
+        assert it.post.told == []
+        it.world.set(says, subject)
+        await it.live(20)
+        assert it.standing()[alarm] == ""
+        assert "system/ncts" not in it.watch.covered()
+        assert (alarm, "raised") in it.post.told
+
+
+async def test_a_split_brain_is_told_in_a_downtime_of_the_system_itself(tmp_path: Path) -> None:
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+        await it.watch.downtimes.announce(planned(it, "system/ncts", 3600), it.clock.now())
+        it.world.set(ACTIVE, "front/ncts/dr")
+        await it.live(20)
+        assert it.post.told == [("split-brain system/ncts", "raised")]
+
+
+# -- a clock that is set back -----------------------------------------------------------------------------------------
+
+
+async def test_a_system_that_is_lost_as_the_clock_is_set_back_is_down_all_the_same(tmp_path: Path) -> None:
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+        it.world.set(STANDBY, "front/ncts/main")
+        await it.until(lambda: "system/ncts" in it.watch._board._doubts, 10)
+        it.clock._wall -= 9
+        await it.live(5)
+        assert it.alone() == {"system-down system/ncts"}
+
+
+async def test_a_front_that_fails_as_the_clock_is_set_back_is_down_all_the_same(tmp_path: Path) -> None:
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+        it.world.set(Says(REFUSES.answer, "no answer", after_s=1.2), "front/ncts/dr")
+        await it.until(lambda: "front/ncts/dr" in it.watch._board._sight._held, 20)
+        it.clock._wall -= 9
+        await it.live(5)
+        assert it.health("front/ncts/dr") == "down"
+
+
+async def test_the_own_uplink_that_goes_as_the_clock_is_set_back_calls_nothing_down(tmp_path: Path) -> None:
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+        it.clock._wall -= 9
+        it.world.set(REFUSES, *(each for each in everything(it) if not each.startswith("anchor/")))
+        it.world.set(Says(REFUSES.answer, "no answer", after_s=1.4), "anchor/gateway", "anchor/witness")
+        await it.live(40)
+        assert ISOLATED in it.alone()
+        assert Health.DOWN not in {flip.new for flip in it.watch.flips(limit=1000)}
+
+
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
