@@ -2,8 +2,10 @@
 
 A file of its own beside the history, WAL with ``synchronous=FULL``. What a person announced is in force once it is on
 the disk, never before. A window of the calendar is in force from its minute on, whether the disk takes it or not;
-``error`` says when it does not, and it is tried again. A window that passed while no daemon ran is written down at the
-next start: it was planned all the same. When a line leaves the inventory, or is changed, its open window ends.
+``error`` says when it does not, and it is tried again. While the file cannot be read, what is in memory goes on, and
+a window that opens then is compared with the file once it can. A window that passed while no daemon ran is written
+down at the next start: it was planned all the same. When a line leaves the inventory, or is changed, its open window
+ends.
 """
 
 from __future__ import annotations
@@ -51,24 +53,32 @@ class Downtimes:
     def __init__(self, path: Path) -> None:
         """Open or create ``path``. Raises StateError."""
         self.path = path
-        self.error = ""
+        self._unread = ""
+        self._unwritable = ""
         with _translated(path):
             self._db = _opened(path)
             self._reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="downtimes")
         self._changed = False
         self._unwritten: dict[str, Downtime] = {}
+        self._unsure: dict[str, Downtime] = {}  # opened while the file could not say whether it has them already
         self._announced_at: dict[str, float] = dict(self._rows("SELECT line, announced_at FROM lines"))
         self._looked_at: dict[str, float] = {}  # by line, since the start of this process
         self._next_at: dict[str, float] = {}
         self._open: dict[str, Downtime] = {}
         self._loaded = False
+        self._dropped_until = 0.0  # what ended by then is not among the open ones
+
+    @property
+    def error(self) -> str:
+        """Why the file can at present not be read or written; empty when it can."""
+        return self._unread or self._unwritable
 
     async def close(self) -> None:
         """Write what still waits, if the disk takes it, and close the file."""
         await self.save()
-        if self._unwritten:
-            log.error("%d downtimes could not be written at the end: %s", len(self._unwritten), self.error)
+        if lost := len(self._unwritten) + len(self._unsure):
+            log.error("%d downtimes could not be written at the end: %s", lost, self.error)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
         self._thread.shutdown(wait=False)
         self._reader.close()
@@ -76,8 +86,8 @@ class Downtimes:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def in_force(self, now: float) -> tuple[Downtime, ...]:
-        """Return the downtimes that hold at ``now`` (Unix seconds), by their start."""
-        self._load(now)
+        """Return the downtimes that hold at ``now`` (Unix seconds), as far as they could be read, by their start."""
+        self._try_to_load(now)
         return _sorted(each for each in self._open.values() if each.in_force(now))
 
     def between(self, start: float, end: float, subject: str | None = None) -> list[Downtime]:
@@ -86,7 +96,7 @@ class Downtimes:
         Of what lies ahead those are among them that people announced. Raises StateError.
         """
         rows = self._rows("SELECT * FROM downtimes WHERE ends > ? AND starts < ?", (start, end))
-        found = {each.id: each for each in (Downtime(*row) for row in rows)} | self._unwritten
+        found = self._unsure | {each.id: each for each in (Downtime(*row) for row in rows)} | self._unwritten
         return list(
             _sorted(
                 each
@@ -121,6 +131,7 @@ class Downtimes:
         await self._written(ended)
         for each in ended:
             self._unwritten.pop(each.id, None)
+            self._unsure.pop(each.id, None)
             self._open[each.id] = each
         return ended
 
@@ -128,7 +139,9 @@ class Downtimes:
 
     def tick(self, lines: Mapping[str, PlannedDowntime], zone: str, now: float) -> None:
         """Open the windows of ``lines`` that are due by ``now``, end those whose line is gone; ``save`` writes."""
-        self._load(now)
+        if self._try_to_load(now):
+            for window in list(self._unsure.values()):
+                self._compare(window, now)
         wanted = {_line(job, line): (job, line) for job, line in lines.items()}
         self._changed |= wanted.keys() != self._announced_at.keys()
         self._announced_at = {line: self._announced_at.get(line, now) for line in wanted}
@@ -142,17 +155,36 @@ class Downtimes:
             self._next_at[text] = next(due_times(line.cron, zone, now, now + LOOK_AHEAD_S), now + LOOK_AHEAD_S)
         for each in [each for each in self._open.values() if each.origin == "calendar" and each.end > now]:
             if not any(each.id.startswith(f"{_name(text)}@") for text in wanted):
-                self._open[each.id] = self._unwritten[each.id] = replace(each, end=now, ended_by=INVENTORY)
+                waits = self._unsure if each.id in self._unsure else self._unwritten
+                self._open[each.id] = waits[each.id] = replace(each, end=now, ended_by=INVENTORY)
         self._open = {each.id: each for each in self._open.values() if each.end > now}
+        self._dropped_until = max(self._dropped_until, now)
 
     def _enter(self, window: Downtime, now: float) -> None:
         """Take in a window that has begun, once for ever: what was ended early is not begun again."""
-        if window.id in self._open or window.id in self._unwritten or window.start >= window.end:
-            return
-        if not self._rows("SELECT 1 FROM downtimes WHERE id = ?", (window.id,)):
-            self._unwritten[window.id] = window
+        known = window.id in self._open or window.id in self._unwritten or window.id in self._unsure
+        if not known and window.start < window.end:
+            self._unsure[window.id] = window
             if window.end > now:
                 self._open[window.id] = window
+            self._compare(window, now)
+
+    def _compare(self, window: Downtime, now: float) -> None:
+        """Go by what the file has of a window, have it written if that is nothing, or leave it for the next time."""
+        try:
+            rows = self._rows("SELECT * FROM downtimes WHERE id = ?", (window.id,))
+        except StateError as error:
+            self._unread = str(error)
+            return
+        self._unread = ""
+        del self._unsure[window.id]
+        if not rows:
+            self._unwritten[window.id] = window
+            return
+        kept = Downtime(*rows[0])
+        self._open.pop(window.id, None)
+        if kept.end > now and not kept.ended_by:
+            self._open[window.id] = kept
 
     def _window(self, job: str, line: PlannedDowntime, start: float, end: float, now: float) -> Downtime:
         """Return the window; one in whose middle its line was first read is planned from then on."""
@@ -165,11 +197,27 @@ class Downtimes:
     # -- the disk ------------------------------------------------------------------------------------------------------
 
     def _load(self, now: float) -> None:
-        """Take up what was in force, or lay ahead, when the last daemon ended."""
-        if not self._loaded:
-            rows = self._rows("SELECT * FROM downtimes WHERE ends > ?", (now,))
-            self._open = {each.id: each for each in (Downtime(*row) for row in rows)}
-            self._loaded = True
+        """Take up what was in force, or lay ahead, when the last daemon ended or before the clock was set back.
+
+        What was ended early stays ended, whatever the clock says. Raises StateError; what is in memory stays then.
+        """
+        if self._loaded and now >= self._dropped_until:
+            return
+        rows = self._rows("SELECT * FROM downtimes WHERE ends > ?", (now,))
+        found = self._unsure | {each.id: each for each in (Downtime(*row) for row in rows)} | self._unwritten
+        self._open = {each.id: each for each in found.values() if each.end > now and not each.ended_by}
+        self._loaded, self._dropped_until = True, now
+
+    def _try_to_load(self, now: float) -> bool:
+        """Load what has to be; return whether that could be done. ``error`` says why not."""
+        try:
+            self._load(now)
+        except StateError as error:
+            self._unread = str(error)
+            return False
+        if not self._unsure:
+            self._unread = ""
+        return True
 
     async def save(self) -> None:
         """Write what waits; ``error`` says when the disk does not take it."""
@@ -181,9 +229,9 @@ class Downtimes:
             await self._written(waiting)
         except StateError as error:
             self._changed = True
-            self.error = str(error)
+            self._unwritable = str(error)
             return
-        self.error = ""
+        self._unwritable = ""
         for each in waiting:
             if self._unwritten.get(each.id) is each:
                 del self._unwritten[each.id]

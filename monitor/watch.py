@@ -336,10 +336,10 @@ class Watch:
             try:
                 await self.tick()
                 self._tick_error = ""
+                self.pulse.beat(EVALUATION)
             except Exception as error:  # one bad tick must not end the watch: the outermost border of its task
                 log.exception("statuses could not be worked out")
                 self._tick_error = f"statuses could not be worked out: {type(error).__name__}: {error}"
-            self.pulse.beat(EVALUATION)
 
     async def tick(self) -> None:
         """Work out what changed by now. Called once a second by itself."""
@@ -347,7 +347,7 @@ class Watch:
             return
         now = self._clock.now()
         self._follow_time(self._record, now)
-        flips = self._board.tick(now)
+        self._record.keep(self._board.tick(now), (), ())  # whatever else fails: the board says each flip once
         statuses = self._board.statuses()
         await asyncio.sleep(0)  # in a large estate either half takes some ten milliseconds
         self._covered = await self._planned(statuses, now)
@@ -359,7 +359,7 @@ class Watch:
         around = Circumstances(self._board.flapping(), self._board.unjudged(), self._covered)
         changes = self._book.update(statuses, self._board.alarming(), now, unknown_after_s, around)
         changes = joined([*ours, changes])
-        self._record.keep(flips, changes.raised, changes.cleared)
+        self._record.keep((), changes.raised, changes.cleared)
         if self._keeper is not None:  # after the flips, for a mark vouches for them
             self._record.note(self._keeper.tick(statuses))
         self._raised_total.update(alarm.name for alarm in changes.raised)

@@ -184,6 +184,70 @@ async def test_the_calendar_goes_on_over_a_failing_disk_and_is_written_when_it_w
     assert len(record._rows("SELECT 1 FROM downtimes")) == 1
 
 
+class Unreadable:
+    """A reading connection to a damaged file."""
+
+    def execute(self, *_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+
+async def test_a_record_that_cannot_be_read_holds_up_nothing_and_loses_nothing(tmp_path):
+    path, begin = tmp_path / "d.sqlite", at("2026-11-02T02:00")
+    lines, later = {"works": line(), "others": line(subject="site/dr")}, begin + 24 * HOUR_S
+    first = Downtimes(path)
+    await look(first, lines, begin - 1)
+    await look(first, lines, later)
+    (ended,) = await first.end("site/main", "Ana", later + 60)
+    await first.close()
+    record = Downtimes(path)
+    reader, record._reader = record._reader, Unreadable()
+    await look(record, lines, later + 120)
+    assert "malformed" in record.error
+    assert {each.subject for each in record.in_force(later + 120)} == {"site/main", "site/dr"}, "as the calendar says"
+    with pytest.raises(StateError):
+        await record.announce(told(later, later + HOUR_S), later + 120)
+    record._reader = reader
+    await look(record, lines, later + 121)
+    assert not record.error
+    assert [each.subject for each in record.in_force(later + 121)] == ["site/dr"], "the file knows that one was ended"
+    kept = record.between(begin - 1, later + 9 * HOUR_S)
+    assert len(kept) == 4
+    assert ended in kept
+    record._reader = Unreadable()
+    await look(record, lines, later + 24 * HOUR_S)
+    assert len(record.in_force(later + 24 * HOUR_S)) == 2
+    assert "malformed" in record.error
+    await look(record, lines, later + 27 * HOUR_S)
+    assert not record.in_force(later + 27 * HOUR_S)
+    record._reader = reader
+    await look(record, lines, later + 27 * HOUR_S)
+    assert len(record.between(begin - 1, later + 30 * HOUR_S)) == 6, "what opened meanwhile is written down"
+    assert not record.error
+    await record.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_that_jumps_ahead_and_comes_back_ends_no_downtime(tmp_path, restarted):
+    begin, lines = at("2026-11-02T02:00"), {"works": line()}
+    record = Downtimes(tmp_path / "d.sqlite")
+    await look(record, lines, begin - 1)
+    await record.announce(told(begin, begin + HOUR_S), begin - 1)
+    await record.announce(told(begin, begin + HOUR_S, "site/dr", "called-off"), begin - 1)
+    await look(record, lines, begin + 60)
+    await record.end("called-off", "Ana", begin + 70)
+    await look(record, lines, begin + 9 * HOUR_S)
+    if restarted:
+        await record.close()
+        record = Downtimes(tmp_path / "d.sqlite")
+        await look(record, lines, begin + 9 * HOUR_S)
+    assert not record.in_force(begin + 9 * HOUR_S)
+    await look(record, lines, begin + 62)
+    assert [each.subject for each in record.in_force(begin + 62)] == ["system/ncts", "site/main"]
+    await look(record, lines, begin + 2 * HOUR_S)
+    assert not record.in_force(begin + 2 * HOUR_S)
+    await record.close()
+
+
 async def test_a_newer_file_is_refused(tmp_path):
     path = tmp_path / "d.sqlite"
     await Downtimes(path).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -399,6 +400,49 @@ async def test_a_split_brain_is_told_in_a_downtime_of_the_system_itself(tmp_path
         it.world.set(ACTIVE, "front/ncts/dr")
         await it.live(20)
         assert it.post.told == [("split-brain system/ncts", "raised")]
+
+
+class Unreadable:
+    """A reading connection to a damaged file."""
+
+    def execute(self, *_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+
+async def test_a_record_of_downtimes_that_cannot_be_read_stops_no_alarm(tmp_path: Path) -> None:
+    line = PlannedDowntime(subject="dns/dns-main", cron="* * * * *", duration_s=30, owner="duty", reason="reload")
+    async with story(tmp_path, anchored().model_copy(update={"downtimes": {"reload": line}})) as it:
+        await it.live(20)
+        reader, it.watch.downtimes._reader = it.watch.downtimes._reader, Unreadable()
+        it.world.set(REFUSES, "dns/dns-dr")
+        await it.until(it.watch.covered, 61)
+        await it.live(20)
+        assert it.post.told == [("dns-down dns/dns-dr", "raised")]
+        assert "dns/dns-main" in it.watch.covered(), "what the inventory says needs no file"
+        assert any("malformed" in problem for problem in it.watch.faults())
+        assert not it.watch.pulse.problems()
+        it.watch.downtimes._reader = reader
+        await it.live(2)
+        assert it.watch.faults() == []
+
+
+async def test_a_tick_that_fails_loses_no_flip_and_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+
+        def fails(*_: object) -> None:
+            raise RuntimeError("a mistake")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(it.watch._book, "update", fails)
+            it.world.set(REFUSES, "dns/dns-dr")
+            await it.live(20)
+            assert any("a mistake" in problem for problem in it.watch.faults())
+            assert len(it.watch.pulse.problems()) == 1
+        await it.live(2)
+        assert it.watch.faults() == []
+        assert "dns-down dns/dns-dr" in it.alone()
+        assert next(flip.new for flip in it.watch.flips("dns/dns-dr")) is Health.DOWN
 
 
 # -- a clock that is set back -----------------------------------------------------------------------------------------
