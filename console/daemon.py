@@ -31,6 +31,7 @@ from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
 from console.ticks import Ticks
 from console.version import VERSION
+from console.withheld import withheld
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import newest
@@ -134,7 +135,7 @@ class Daemon:
             )
         await self.orchestrator.start()
         responses, schedules = self._by_itself
-        self.trigger = Trigger(responses, self.orchestrator, self.clock.now, self._withheld)
+        self.trigger = Trigger(responses, self.orchestrator, self.clock.now, lambda note: withheld(note, self.watch))
         for alarm in self.watch.alarms(active_only=True):
             self.trigger.raised(self._note(alarm))
         self.watch.subscribe(self._alarm_changed)
@@ -335,17 +336,6 @@ class Daemon:
         if kind == "system" and (seen_at := self.watch.evidence(key).service_ok_at) is not None:
             lost_at = seen_at
         return AlarmNote(str(alarm.id), alarm.name, alarm.subject, alarm.since, alarm.reason, lost_at)
-
-    def _withheld(self, note: AlarmNote) -> str:
-        """Return why nothing is to be prepared for an alarm now; empty: it may be."""
-        downtime = self.watch.covered().get(note.subject)
-        if self.watch.isolated:
-            return f"the monitor itself is cut off from the estate: {self.watch.isolated}"
-        if note.subject in self.watch.unjudged():
-            return f"the monitor was cut off, and has not heard of {note.subject} since"
-        if downtime is not None:
-            return f"it is in planned downtime, announced by {downtime.owner}: {downtime.reason}"
-        return ""
 
     async def _start_due(self, due: DueRun) -> str:
         request = Request(

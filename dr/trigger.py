@@ -1,10 +1,11 @@
 """From an alarm to a prepared run: which response fits, how long the alarm must have stood, and what withdraws it.
 
 ``response: prepare`` makes a run that waits for a person; ``notify`` only leaves the alarm to the notifier. An alarm
-that clears withdraws the run that nobody has approved yet. Nothing is prepared for an alarm that is withheld (while the
-monitor is isolated, and during a planned downtime) until that is over and the alarm still stands. What a guard refused
-(a backup was under way, a pause was in force) is asked for again once no guard refuses it and the alarm still stands:
-it is not queued, it is found needed anew. What a person denied, or let run out, is not.
+that clears withdraws the run that nobody has approved yet. Nothing is prepared for an alarm that is withheld (while
+the monitor is isolated, until it has heard of the subject since its start, during a planned downtime) until that is
+over and the alarm still stands. What a guard refused (a backup was under way, a pause was in force) is asked for again
+once no guard refuses it and the alarm still stands: it is not queued, it is found needed anew. What a person denied,
+or let run out, is not.
 """
 
 from __future__ import annotations

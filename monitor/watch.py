@@ -88,6 +88,7 @@ class Watch:
         self._started_at = self._evaluated_at = clock.now()
         self._ticking: asyncio.Task[None] | None = None
         self._tick_error = ""
+        self.asked_all = False  # whether everything was asked once, or had its time to answer, and was then judged
         self._own: dict[tuple[str, str], str | None] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -347,6 +348,7 @@ class Watch:
             return
         now = self._clock.now()
         self._follow_time(self._record, now)
+        self.asked_all = self.asked_all or not self.not_ready()
         self._record.keep(self._board.tick(now), (), ())  # whatever else fails: the board says each flip once
         statuses = self._board.statuses()
         await asyncio.sleep(0)  # in a large estate either half takes some ten milliseconds
@@ -357,8 +359,7 @@ class Watch:
             own[ISOLATED_ALARM] = self._board.isolated or None
         ours = [self._book.hold(*place, reason, now) for place, reason in own.items()]
         around = Circumstances(self._board.flapping(), self._board.unjudged(), self._covered)
-        changes = self._book.update(statuses, self._board.alarming(), now, unknown_after_s, around)
-        changes = joined([*ours, changes])
+        changes = joined([*ours, self._book.update(statuses, self._board.alarming(), now, unknown_after_s, around)])
         self._record.keep((), changes.raised, changes.cleared)
         if self._keeper is not None:  # after the flips, for a mark vouches for them
             self._record.note(self._keeper.tick(statuses))
@@ -373,8 +374,7 @@ class Watch:
         """Open and end windows of the calendar, and return which downtime covers which subject."""
         self.downtimes.tick(self._inventory.downtimes, self._inventory.estate.timezone, now)
         await self.downtimes.save()
-        in_force = self.downtimes.in_force(now)
-        return coverage(in_force, self._board.ties, statuses) if in_force else {}
+        return coverage(self.downtimes.in_force(now), self._board.ties, statuses)
 
     def _follow_time(self, record: Record, now: float) -> None:
         """Note whether time went on as it should since the last tick; before the flips of this one."""
