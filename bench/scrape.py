@@ -172,7 +172,7 @@ class Given(Collector):
 def theirs(page: bytes) -> Cost:
     """Return what ``generate_latest`` takes for the samples of ``page``: the median of five."""
     registry = CollectorRegistry()
-    registry.register(Given(tuple(text_string_to_metric_families(page.decode()))))
+    registry.register(Given(tuple(text_string_to_metric_families(page.decode()))))  # type: ignore[no-untyped-call]  # prometheus_client does not type it
     costs = []
     for _ in range(5):
         began, cpu = time.perf_counter(), own_cpu_s()
@@ -217,7 +217,7 @@ def daemon(home: Path, estate: str) -> Iterator[tuple[int, int]]:
     (home / "inventory.yaml").write_text(estate)
     shutil.rmtree(home / "state", ignore_errors=True)
     port = free_port()
-    command = [sys.executable, "-m", "console.main", "serve", "--inventory", home / "inventory.yaml"]
+    command: list[str | Path] = [sys.executable, "-m", "console.main", "serve", "--inventory", home / "inventory.yaml"]
     command += ["--playbooks", ROOT / "playbooks", "--state", home / "state", "--credentials", home / "credentials"]
     with process(*command, "--listen", f"127.0.0.1:{port}", log="karaula.log") as running_daemon:
         wait_for_port(port, running_daemon, LONGEST_START_S)
