@@ -157,6 +157,7 @@ def median_period_s(seen: list[tuple[str, str, float]], subject: str) -> float:
 
 
 @PATIENT
+@pytest.mark.proof
 def test_for_real_a_stopped_server_changes_nobodys_period_and_a_freeze_costs_one_poll() -> None:
     servers = [started("-c", GREET) for _ in range(4)]
     ports = [server.stdout.readline().strip() for server in servers if server.stdout is not None]

@@ -127,6 +127,7 @@ SETTLED_JUST_NOW = [
 ]
 
 
+@pytest.mark.proof
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @example(steps=SETTLED_JUST_NOW)
 @given(steps=st.lists(st.tuples(STEPS, WAITS), max_size=8))
