@@ -53,5 +53,5 @@ def _name_what_failed_in_real_time(terminalreporter: pytest.TerminalReporter) ->
     """Write the failed tests to ``$KARAULA_FAILED``, when all of them run real servers in real time and are few."""
     place = os.environ.get("KARAULA_FAILED")
     bad = [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]
-    if place and 0 < len(bad) <= FEW_FAILED and all(REAL_TIME & set(report.keywords) for report in bad):
+    if place and 0 < len(bad) <= FEW_FAILED and all(REAL_TIME & set(getattr(report, "keywords", ())) for report in bad):
         Path(place).write_text("\n".join(dict.fromkeys(report.nodeid for report in bad)), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from story_kit import Story, story
@@ -20,8 +21,6 @@ from monitor.status.downtime import Downtime
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from monitor.inventory.model import Inventory
 
