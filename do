@@ -215,16 +215,10 @@ def gates(*pytest: str) -> int:
         ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-rs", *pytest)),
     )
     results: list[tuple[str, int, float]] = []
-    failed = WORK / "failed-in-real-time"
-    failed.parent.mkdir(exist_ok=True)
-    failed.unlink(missing_ok=True)
     for name, command in steps:
         say(name)
         begun = time.monotonic()
-        named = dict(os.environ, KARAULA_FAILED=str(failed))
-        code = subprocess.run([str(word) for word in command], cwd=ROOT, check=False, env=named).returncode
-        if name == "pytest" and code == 1 and failed.exists():
-            code = alone(failed.read_text(encoding="utf-8").splitlines())
+        code = subprocess.run([str(word) for word in command], cwd=ROOT, check=False).returncode
         results.append((name, code, time.monotonic() - begun))
     print()
     for name, code, seconds in results:
@@ -233,16 +227,6 @@ def gates(*pytest: str) -> int:
             + (f"  exit code {code}" if code else "")
         )
     return next((code for _, code, _ in results if code), 0)
-
-
-def alone(tests: list[str]) -> int:
-    """Run again, one after the other and beside nothing, what failed in real time; why: docs/decisions/0005."""
-    say(f"again, alone: {len(tests)} that failed beside others")
-    command = [str(PYTHON), "-m", "pytest", "-n", "0", *tests]
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode
-    for name in tests if code == 0 else ():
-        say(f"NOTE   failed beside others, passed alone: {name}")
-    return code
 
 
 def test(*arguments: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,8 +13,6 @@ from matrix_kit import table
 # each time; whoever runs the tests by hand tries others.
 settings.register_profile("karaula", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("karaula")
-REAL_TIME = {"lab", "real", "browser"}
-FEW_FAILED = 8
 
 
 @pytest.fixture
@@ -40,18 +37,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     total[what] += count
                 elif name == "cell":
                     cells.append(value)
-    _name_what_failed_in_real_time(terminalreporter)
     for what, count in total.items():
         terminalreporter.write_line(f"{what}: {well[what]} of {count}")
     if cells:
         terminalreporter.write_line("")
         for line in ["faults of real servers: first said after, back after", *table(cells)]:
             terminalreporter.write_line(line)
-
-
-def _name_what_failed_in_real_time(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the failed tests to ``$KARAULA_FAILED``, when all of them run real servers in real time and are few."""
-    place = os.environ.get("KARAULA_FAILED")
-    bad = [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]
-    if place and 0 < len(bad) <= FEW_FAILED and all(REAL_TIME & set(getattr(report, "keywords", ())) for report in bad):
-        Path(place).write_text("\n".join(dict.fromkeys(report.nodeid for report in bad)), encoding="utf-8")
