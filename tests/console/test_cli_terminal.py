@@ -100,7 +100,7 @@ def plain(text: str) -> str:
 def test_a_drill_is_watched_live_and_stays_on_the_screen(daemon: DeskDaemon, terminal_of: Opener) -> None:
     daemon.script.words["ask"] = ["hold"]
     terminal = terminal_of("drill", "ncts")
-    terminal.until("Ask the copy")
+    terminal.until("ask on its way")
     assert "Ctrl-C stops watching; the run goes on." in terminal.text
     daemon.script.released.set()
     code, text = terminal.end()
@@ -145,7 +145,7 @@ def test_approving_shows_the_plan_and_asks(daemon: DeskDaemon, terminal_of: Open
 def test_ctrl_c_leaves_the_run_going_and_says_so(daemon: DeskDaemon, terminal_of: Opener) -> None:
     daemon.script.words["ask"] = ["hold"]
     terminal = terminal_of("drill", "ncts")
-    terminal.until("Ask the copy")
+    terminal.until("ask on its way")
     terminal.process.send_signal(signal.SIGINT)
     code, text = terminal.end()
     assert code == 130
@@ -167,7 +167,7 @@ def test_a_paused_run_is_watched_on(daemon: DeskDaemon, terminal_of: Opener) -> 
 def test_a_daemon_that_goes_away_is_waited_for(daemon: DeskDaemon, terminal_of: Opener) -> None:
     daemon.script.words["ask"] = ["hold"]
     terminal = terminal_of("drill", "ncts")
-    terminal.until("Ask the copy")
+    terminal.until("ask on its way")
     daemon.call(daemon.doors.close())
     terminal.until("the daemon does not answer; the run is in its journal")
     daemon.script.released.set()
