@@ -47,6 +47,23 @@ BOARD = Board(
             "bool_on_off",
         ),
         stat("Links that are up", (12, 8), Ask(f"karaula_link_up{{{LINK}}}", NAME), UP_DOWN),
+        Row("The link in use"),
+        lines(
+            "Crossings, round trip",
+            (12, 8),
+            Ask(f"karaula_crossing_rtt_seconds{{{HERE}}}", "{{crossing}}"),
+            unit="s",
+            about="Of the link that carries the traffic: a step shows that it moved to the other one",
+            min=0,
+        ),
+        lines(
+            "Crossings, loss",
+            (12, 8),
+            Ask(f"karaula_crossing_loss_ratio{{{HERE}}}", "{{crossing}}"),
+            unit="percentunit",
+            about="Of the link that carries the traffic; 100 % while the crossing is cut off",
+            min=0,
+        ),
         Row("Links"),
         lines(
             "Round trip",

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Literal
 
 NAME = re.compile(r"karaula_[a-z][a-z0-9_]*[a-z0-9]")
 # Prometheus, its exporters and Grafana's usual variables use these for themselves
@@ -159,6 +156,12 @@ CROSSING_TRAFFIC = _gauge(
     "",
     "crossing link evidence",
     "1 if the link carries the crossing's traffic, else 0; by the router, or (weak evidence) by the path",
+)
+CROSSING_RTT = _gauge(
+    "karaula_crossing_rtt_seconds", "seconds", "crossing", "Mean round trip to the far end of the link in use"
+)
+CROSSING_LOSS = _gauge(
+    "karaula_crossing_loss_ratio", "ratio", "crossing", "Part of the probes lost on the link in use; 1 when cut off"
 )
 ROUTER_UP = _gauge("karaula_router_up", "", "crossing", "1 if the crossing's router answers, else 0")
 LINK_SLA_RTT = _gauge("karaula_link_sla_rtt_seconds", "seconds", "crossing link operator", "Agreed round trip")
@@ -377,21 +380,3 @@ NOTICES_DROPPED = _counter("karaula_notices_dropped_total", "", "channel", "Mess
 NOTICES_PENDING = _gauge("karaula_notices_pending", "", "channel", "Messages not delivered yet")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
-
-
-def document(sections: Iterable[tuple[str, Iterable[Metric]]]) -> str:
-    """Return ``docs/metrics.md``: a table of metrics for each named section."""
-    lines = [
-        "# Metrics",
-        "",
-        "What `/metrics` shows. Names carry their base unit; a value that is not known is left out, not zero, and its",
-        "age is in `karaula_subject_seen_timestamp_seconds`. Nothing is collected during a scrape",
-        "([0010](decisions/0010-status-from-observations-only.md)). This page is written from the code; a test",
-        "says how to write it anew.",
-    ]
-    for title, metrics in sections:
-        lines += ["", f"## {title}", "", "| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
-        for metric in metrics:
-            labels = " ".join(f"`{label}`" for label in metric.labels)
-            lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |")
-    return "\n".join(lines) + "\n"

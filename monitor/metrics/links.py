@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from monitor.metrics import catalog as m
 from monitor.metrics.export import number
-from monitor.status.crossings import CROSSING_STATES, shown_state
+from monitor.status.crossings import CROSSING_STATES, in_use, shown_state
 from monitor.status.evaluate import sla_of
-from monitor.status.reachability import Seen, carried
+from monitor.status.reachability import UP, Seen, carried
 from monitor.status.state import Health
 from monitor.status.totals import BOUNDS_S
 
@@ -33,10 +33,22 @@ def crossings(sheet: Sheet) -> None:
         for which in LINKS:
             if found.link:
                 sheet.add(m.CROSSING_TRAFFIC, (key, which, found.source), found.link == which)
+        if used := in_use(key, seen, found):
+            _in_use(sheet, key, used)
         for which, link in (("primary", pair.primary), ("backup", pair.backup)):
             _link(sheet, key, which, link)
         if f"router/{key}" in view.statuses:
             sheet.up(m.ROUTER_UP, (key,), f"router/{key}")
+
+
+def _in_use(sheet: Sheet, key: str, which: str) -> None:
+    subject = f"link/{key}/{which}"
+    health = sheet.view.statuses[subject].health
+    if health in UP:
+        sheet.value(m.CROSSING_RTT, (key,), subject, "rtt_seconds")
+        sheet.value(m.CROSSING_LOSS, (key,), subject, "loss_ratio")
+    elif health is Health.DOWN:
+        sheet.add(m.CROSSING_LOSS, (key,), 1.0)
 
 
 def _link(sheet: Sheet, key: str, which: str, link: Link) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monitor.status.state import Status
 
 PRIMARY = "primary"
+BACKUP = "backup"
 ON_BACKUP = "on-backup"
 REDUNDANCY_LOST = "redundancy-lost"
 DEGRADED = "degraded"
@@ -44,9 +45,27 @@ def crossing(key: str, seen: Seen, carried: Evidence = NOTHING) -> Judgement:
     return _both_answer(primary, backup, carried)
 
 
+def in_use(key: str, seen: Seen, carried: Evidence = NOTHING) -> str:
+    """Return the link whose measurements are the crossing's: the one that carries the traffic; empty: not known.
+
+    Where neither router nor path say, it is the primary while it answers, then the backup. Of a crossing that is cut
+    off it is the primary, which loses everything; where both answer and carry nothing it is neither.
+    """
+    if carried.link in (PRIMARY, BACKUP):
+        return carried.link
+    primary, backup = seen.health(f"link/{key}/primary"), seen.health(f"link/{key}/backup")
+    if primary is Health.DOWN and backup is Health.DOWN:
+        return PRIMARY
+    if carried.link or primary is Health.UNKNOWN:
+        return ""
+    if primary is not Health.DOWN:
+        return PRIMARY
+    return "" if backup is Health.UNKNOWN else BACKUP
+
+
 def _neither_answers(carried: Evidence) -> Judgement:
     """Both far ends are silent: cut off, unless something inside the crossing answers nevertheless."""
-    if carried.link in ("primary", "backup"):
+    if carried.link in (PRIMARY, BACKUP):
         reason = f"neither link's far end answers, yet the crossing does: {_said(carried)}"
         return Judgement(Health.DEGRADED, reason, DEGRADED)
     return Judgement(Health.DOWN, "both links are down", CUT_OFF)

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.inventory.crossings import Crossing
 from monitor.probe import Answer, Observation
-from monitor.status.crossings import CROSSING_STATES, crossing, shown_state, steadied
+from monitor.status.crossings import CROSSING_STATES, crossing, in_use, shown_state, steadied
 from monitor.status.hysteresis import Judgement
 from monitor.status.reachability import Seen
 from monitor.status.state import Health, Status
@@ -231,3 +231,26 @@ def test_the_state_that_is_shown() -> None:
         status = Status("crossing/blace", Health.DEGRADED, "", 0, 0, state)
         assert shown_state(status, flapping=True) == shown
         assert shown_state(status, flapping=False) == (state or "unknown")
+
+
+@pytest.mark.parametrize(
+    ("links", "carried", "used"),
+    [
+        ("oo", NOTHING, "primary"),
+        ("do", NOTHING, "primary"),
+        ("xo", NOTHING, "backup"),
+        ("x?", NOTHING, ""),
+        ("?o", NOTHING, ""),
+        ("o?", NOTHING, "primary"),
+        ("xx", NOTHING, "primary"),
+        ("oo", Evidence("backup", "router"), "backup"),
+        ("xo", Evidence("primary", "router"), "primary"),
+        ("??", Evidence("backup", "path"), "backup"),
+        ("oo", Evidence("neither", "router"), ""),
+        ("xo", Evidence("neither", "router"), ""),
+        ("xx", Evidence("neither", "router"), "primary"),
+        ("xo", Evidence("", "path"), "backup"),
+    ],
+)
+def test_whose_measurements_are_the_crossings(links: str, carried: Evidence, used: str) -> None:
+    assert in_use("blace", seen(links), carried) == used
