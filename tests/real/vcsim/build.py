@@ -76,7 +76,7 @@ class Simulator:
 @contextmanager
 def running(binary: Path, certificate: Path, key: Path, *options: str, port: int = 0) -> Iterator[Simulator]:
     """Run the simulator on 127.0.0.1; user ``karaula``, password ``secret``."""
-    command = [binary, "-cert", certificate, "-key", key, "-listen", f"127.0.0.1:{port}", *options]
+    command: list[str | Path] = [binary, "-cert", certificate, "-key", key, "-listen", f"127.0.0.1:{port}", *options]
     stores = tempfile.TemporaryDirectory()  # the simulator leaves its data stores behind when it is killed
     process = subprocess.Popen(
         command,
