@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
@@ -23,7 +23,8 @@ QUIET = (
 )
 DESKTOP = (1440, 900)
 PHONE = (390, 844)
-STEP_MS = 15_000
+STEP_MS = 60_000  # however slow the machine
+expect.set_options(timeout=STEP_MS)
 
 
 @dataclass
