@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -49,15 +50,16 @@ from monitor.status.downtime import Downtime
 from monitor.status.state import Flip, Status
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 60.0
 NOW = 1_795_490_000.0  # 24 November 2026, 04:13:20 in Skopje
 PLAYBOOKS = {
     "failover": """
 kind: failover
 summary: Fence, promote, see it answer
 steps:
-  - {id: fence, action: fence, site: from, timeout_s: 5, description: Cut the power of the old side}
-  - {id: promote, action: promote, site: to, timeout_s: 5, needs: [fence], description: Let the other side write}
-  - {id: service, action: http_check, site: to, timeout_s: 5, needs: [promote],
+  - {id: fence, action: fence, site: from, timeout_s: 600, description: Cut the power of the old side}
+  - {id: promote, action: promote, site: to, timeout_s: 600, needs: [fence], description: Let the other side write}
+  - {id: service, action: http_check, site: to, timeout_s: 600, needs: [promote],
      args: {where: service, expect_role: active}}
 """,
     # Of kind verify: a real drill needs the actions that compare production, which are not what is tested here.
@@ -65,12 +67,12 @@ steps:
 kind: verify
 summary: Copy, look, clean up
 steps:
-  - {id: copy, action: change, timeout_s: 5, description: Make an isolated copy}
-  - {id: ask, action: look, timeout_s: 5, needs: [copy], description: Ask the copy}
+  - {id: copy, action: change, timeout_s: 600, description: Make an isolated copy}
+  - {id: ask, action: look, timeout_s: 600, needs: [copy], description: Ask the copy}
 finally:
-  - {id: clean, action: look, timeout_s: 5, description: Take the copy away}
+  - {id: clean, action: look, timeout_s: 600, description: Take the copy away}
 """,
-    "backup": "kind: backup\nsummary: Back up\nsteps:\n  - {id: take, action: look, timeout_s: 5}\n",
+    "backup": "kind: backup\nsummary: Back up\nsteps:\n  - {id: take, action: look, timeout_s: 600}\n",
 }
 
 
@@ -148,7 +150,7 @@ async def obey(script: Script, context: Context) -> None:
     word = words.pop(0) if words else "well"
     context.say(f"{context.step} on its way")
     if word == "hold":
-        await asyncio.to_thread(script.released.wait, 30)
+        await asyncio.to_thread(script.released.wait, PATIENCE_S)
     if word == "fail":
         raise StepFailed(f"{context.step} said no")
     script.done.add(context.step)
@@ -251,12 +253,19 @@ class DeskDaemon:
         self.script.released.set()
         self.call(self._stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
         self.loop.close()
 
     def call(self, coroutine: Any) -> Any:
         """Run ``coroutine`` on the daemon's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_S)
+
+    def until(self, what: str, holds: Callable[[], Any]) -> None:
+        """Wait until ``holds()`` is true, asking again and again."""
+        end = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < end, f"never came: {what}"
+            time.sleep(0.01)
 
     def when(self, state: str, act: Callable[[str], None]) -> None:
         """Call ``act(run id)`` in a thread of its own, once, when a run first comes to ``state``."""

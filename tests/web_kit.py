@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli_kit import DeskDaemon, FakeWatch, estate
+from cli_kit import PATIENCE_S, DeskDaemon, FakeWatch, estate
 
 from console.api.app import make_app
 from console.serving import Doors
@@ -22,7 +22,6 @@ from dr.engine.orchestrator import Request
 from monitor.status.board import Board, Evidence
 from monitor.status.state import Health, Status
 
-ANSWER_S = 20.0
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -87,7 +86,7 @@ class WebDaemon(DeskDaemon):
         sent = {"Host": self.host, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if form is not None:
             body, sent = form.encode(), {"Content-Type": FORM, **sent}
-        line = http.client.HTTPConnection("127.0.0.1", self.doors.port, timeout=ANSWER_S)
+        line = http.client.HTTPConnection("127.0.0.1", self.doors.port, timeout=PATIENCE_S)
         try:
             line.request(method, path, body, sent)
             answer = line.getresponse()
@@ -97,7 +96,7 @@ class WebDaemon(DeskDaemon):
 
     def knock(self) -> socket.socket:
         """Return a raw connection over loopback."""
-        return socket.create_connection(("127.0.0.1", self.doors.port), timeout=ANSWER_S)
+        return socket.create_connection(("127.0.0.1", self.doors.port), timeout=PATIENCE_S)
 
     def prepared(self, playbook: str = "failover", system: str = "ncts", reason: str = "main is lost") -> str:
         """Ask for a run as the daemon itself does; return its id."""
@@ -113,7 +112,7 @@ class WebDaemon(DeskDaemon):
         leave = self.orchestrator.subscribe(lambda _run, _events: changed.set())
         try:
             while self.orchestrator.run(run_id).state.value not in states:
-                await asyncio.wait_for(changed.wait(), ANSWER_S)
+                await asyncio.wait_for(changed.wait(), PATIENCE_S)
                 changed.clear()
         finally:
             leave()

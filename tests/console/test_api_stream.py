@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,8 +16,6 @@ from web_kit import WebDaemon, web_daemon
 from console.api.streams import KEPT, Streams
 from dr.errors import RunRefused
 from dr.journal.run import Run, RunState
-
-PATIENCE_S = 10.0
 
 
 @pytest.fixture
@@ -50,13 +46,6 @@ def rest(line: socket.socket) -> str:
     return seen.decode()
 
 
-def until(what: str, holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
-
-
 def test_the_stream_tells_lines_and_ends_with_the_run(daemon: WebDaemon) -> None:
     daemon.script.words["copy"] = ["hold"]
     run_id = daemon.prepared("drill")
@@ -66,7 +55,7 @@ def test_the_stream_tells_lines_and_ends_with_the_run(daemon: WebDaemon) -> None
         told = rest(line)
     assert '"line": "ask on its way"' in told
     assert '"state": "SUCCEEDED"' in told.rpartition("event: run")[2]
-    until("the stream to be let go", lambda: daemon.app.state.streams.open == 0)
+    daemon.until("the stream to be let go", lambda: daemon.app.state.streams.open == 0)
     assert not daemon.orchestrator._listeners
     assert not daemon.orchestrator._line_listeners
 
@@ -86,7 +75,7 @@ def test_a_reader_that_leaves_is_forgotten(daemon: WebDaemon) -> None:
     assert daemon.app.state.streams.open == 5
     for line in lines:
         line.close()
-    until("five readers to be forgotten", lambda: daemon.app.state.streams.open == 0)
+    daemon.until("five readers to be forgotten", lambda: daemon.app.state.streams.open == 0)
     assert not daemon.orchestrator._listeners
 
 
@@ -94,7 +83,7 @@ def test_closing_the_doors_ends_open_streams(daemon: WebDaemon) -> None:
     run_id = daemon.prepared()
     with listen(daemon, run_id) as line, daemon.knock() as idle:
         idle.sendall(b"GET / HTTP/1.1\r\nHost: ")
-        daemon.call(asyncio.wait_for(daemon.doors.close(), 5))
+        daemon.call(daemon.doors.close())
         assert rest(line).endswith("0\r\n\r\n"), "the stream was cut off in the middle"
     assert not daemon.orchestrator._listeners
 

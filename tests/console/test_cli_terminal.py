@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_kit import DeskDaemon, desk_daemon
+from cli_kit import PATIENCE_S, DeskDaemon, desk_daemon
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -66,13 +66,18 @@ class Terminal:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
 
     def until(self, wanted: str) -> str:
         """Read until ``wanted`` has been written."""
         while wanted not in self.text:
             assert self._more(), f"{wanted!r} never came:\n{self.text}"
         return self.text
+
+    def until_step(self, step: str, state: str) -> None:
+        """Read until the step has been shown in that state."""
+        while not re.search(rf"^{step} +{state}\b", plain(self.text), re.MULTILINE):
+            assert self._more(), f"{step} was never {state}:\n{self.text}"
 
     def type(self, keys: str) -> None:
         os.write(self.ours, keys.encode())
@@ -82,7 +87,7 @@ class Terminal:
         while self._more():
             pass
         os.close(self.ours)
-        return self.process.wait(20), self.text
+        return self.process.wait(PATIENCE_S), self.text
 
     def _more(self) -> bool:
         try:
@@ -100,8 +105,12 @@ def plain(text: str) -> str:
 def test_a_drill_is_watched_live_and_stays_on_the_screen(daemon: DeskDaemon, terminal_of: Opener) -> None:
     daemon.script.words["ask"] = ["hold"]
     terminal = terminal_of("drill", "ncts")
-    terminal.until("ask on its way")
-    assert "Ctrl-C stops watching; the run goes on." in terminal.text
+    terminal.until_step("ask", "in progress")
+    terminal.until("Ctrl-C stops watching; the run goes on.")
+    run = daemon.json("runs")["runs"][0]["id"]
+    daemon.until("the run to be watched", lambda: daemon.app.state.streams.open == 1)
+    daemon.loop.call_soon_threadsafe(daemon.orchestrator._heard, run, "ask", 1, "the copy thinks")
+    terminal.until("the copy thinks")
     daemon.script.released.set()
     code, text = terminal.end()
     assert code == 0
@@ -145,7 +154,7 @@ def test_approving_shows_the_plan_and_asks(daemon: DeskDaemon, terminal_of: Open
 def test_ctrl_c_leaves_the_run_going_and_says_so(daemon: DeskDaemon, terminal_of: Opener) -> None:
     daemon.script.words["ask"] = ["hold"]
     terminal = terminal_of("drill", "ncts")
-    terminal.until("ask on its way")
+    terminal.until_step("ask", "in progress")
     terminal.process.send_signal(signal.SIGINT)
     code, text = terminal.end()
     assert code == 130
@@ -167,7 +176,7 @@ def test_a_paused_run_is_watched_on(daemon: DeskDaemon, terminal_of: Opener) -> 
 def test_a_daemon_that_goes_away_is_waited_for(daemon: DeskDaemon, terminal_of: Opener) -> None:
     daemon.script.words["ask"] = ["hold"]
     terminal = terminal_of("drill", "ncts")
-    terminal.until("ask on its way")
+    terminal.until_step("ask", "in progress")
     daemon.call(daemon.doors.close())
     terminal.until("the daemon does not answer; the run is in its journal")
     daemon.script.released.set()
