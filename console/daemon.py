@@ -40,6 +40,7 @@ from dr.engine.resume import unfinished
 from dr.evidence.keep import Keeper
 from dr.evidence.report import Report
 from dr.evidence.report import report as make_report
+from dr.forecast import Past
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.guards.shard import only_on_the_first
 from dr.journal.fold import ACTIVE
@@ -125,6 +126,7 @@ class Daemon:
         self.ticks = Ticks(self.watch.pulse)
         self._undo.push_async_callback(self.watch.stop)
         self.orchestrator = Orchestrator(journal, made.world, self._rules(self.files), epoch_seen=self._epoch_seen)
+        self.past = Past(self.orchestrator)
         self._undo.push_async_callback(self.orchestrator.stop)
         journal_guard.pop_all()  # the orchestrator closes it now
         await self.watch.start()
@@ -195,6 +197,7 @@ class Daemon:
             reload=self.reload,
             not_ready=self.not_ready,
             report=self.report,
+            past=self.past,
         )
 
     # -- a changed inventory -----------------------------------------------------------------------------------------
@@ -288,7 +291,8 @@ class Daemon:
         """Return the run's report. Raises RunRefused for an unknown run."""
         run = self.orchestrator.run(run_id)
         outputs = {(item.step, item.attempt): item.text for item in await self.orchestrator.outputs(run.id)}
-        return make_report(run, self.orchestrator.events(run.id), outputs, self.inventory, self.clock.now())
+        expected = self.past.forecast(run.plan, before=run.accepted_at)
+        return make_report(run, self.orchestrator.events(run.id), outputs, self.inventory, expected, self.clock.now())
 
     async def _metrics(self, accept: str, accept_encoding: str) -> Page:
         return await self._press.page(accept, accept_encoding)
@@ -315,7 +319,7 @@ class Daemon:
             return iter(())  # another daemon's to say
         sites = {key: tuple(system.sites) for key, system in self.inventory.systems.items()}
         behind = {place.name: bool(place.error) for place in self.keeper.kept()}
-        return dr_metrics.collect(self.orchestrator, sites, self.scheduler.upcoming, behind)
+        return dr_metrics.collect(self.orchestrator, sites, self.scheduler.upcoming, behind, self.past)
 
     def _epoch_seen(self, system: str) -> int:
         """Return the highest fencing token that the system's databases were seen to hold."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from dr.backups.catalog import catalog, proven_at
+from dr.forecast import Past
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from monitor.metrics.catalog import Family, Metric
@@ -52,6 +53,15 @@ RTA = _gauge(
     "system",
     "From the last time the service was seen working to the end of the newest failover that succeeded",
 )
+RUN_EXPECTED = _gauge(
+    "karaula_run_expected_seconds",
+    "seconds",
+    "system playbook percentile",
+    "Machine time along the critical path that past runs of the same steps let expect; absent below five of them",
+)
+RUN_EXPECTED_FROM = _gauge(
+    "karaula_run_expected_from_runs", "", "system playbook", "Past runs of the same steps, at most the newest 50"
+)
 GUARD_VERDICTS = _counter("karaula_guard_verdicts_total", "guard ruling", "Answers of guards in the journal")
 BACKUP_NEWEST = _gauge(
     "karaula_backup_newest_timestamp_seconds", "seconds", "system", "When the newest backup was taken, proven or not"
@@ -83,6 +93,8 @@ METRICS: tuple[Metric, ...] = (
     RUN_LAST_SUCCESS,
     RUN_DURATION,
     RTA,
+    RUN_EXPECTED,
+    RUN_EXPECTED_FROM,
     GUARD_VERDICTS,
     BACKUP_NEWEST,
     BACKUP_PROVEN,
@@ -118,10 +130,12 @@ def collect(
     sites: Mapping[str, tuple[str, ...]],
     upcoming: Callable[[], Mapping[str, float]],
     behind: Mapping[str, bool],
+    past: Past,
 ) -> Iterator[Family]:
     """Yield every family. ``sites`` maps each system to its sites, ``upcoming`` each schedule to its next due time.
 
-    ``behind`` says of each place of the signed heads whether it could not be given the newest.
+    ``behind`` says of each place of the signed heads whether it could not be given the newest; ``past`` what to
+    expect from past runs.
     """
     runs = source.runs()
     yield Family(
@@ -133,7 +147,9 @@ def collect(
         ),
     )
     yield from _under_way([run for run in runs if not run.state.final])
-    yield from _ended([run for run in runs if run.state.final and run.ended_at is not None])
+    ended = [run for run in runs if run.state.final and run.ended_at is not None]
+    yield from _ended(ended)
+    yield from _expected(ended, past)
     verdicts = Counter((note.guard, note.ruling) for run in runs for note in run.guards)
     yield Family(GUARD_VERDICTS, tuple((key, float(count)) for key, count in sorted(verdicts.items())))
     newest = {system: entries[-1].taken_at for system in sites if (entries := catalog(runs, system))}
@@ -172,3 +188,19 @@ def _ended(runs: list[Run]) -> Iterator[Family]:
                 actual[(run.system,)] = end - run.service_lost_at
     for metric, values in ((RUN_LAST_END, last), (RUN_LAST_SUCCESS, success), (RUN_DURATION, took), (RTA, actual)):
         yield Family(metric, tuple(values.items()))
+
+
+def _expected(runs: list[Run], past: Past) -> Iterator[Family]:
+    """Yield what is expected of each playbook in the shape that it last had."""
+    newest = {(run.system, run.plan.playbook): run.plan for run in sorted(runs, key=lambda run: run.ended_at or 0.0)}
+    expected = {key: past.forecast(plan) for key, plan in newest.items()}
+    yield Family(
+        RUN_EXPECTED,
+        tuple(
+            ((*key, percentile), seconds)
+            for key, one in expected.items()
+            for percentile, seconds in (("50", one.p50_s), ("90", one.p90_s))
+            if seconds is not None
+        ),
+    )
+    yield Family(RUN_EXPECTED_FROM, tuple((key, float(one.n)) for key, one in expected.items()))

@@ -31,6 +31,7 @@ from dr.action import Context, Done, Effect, Holds, Lasting, Reading, Seen, Step
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.errors import StepFailed
 from dr.evidence.report import report as make_report
+from dr.forecast import Forecast, Past
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.journal.sqlite import SqliteJournal
 from dr.playbook.read import read_playbooks
@@ -323,6 +324,7 @@ class DeskDaemon:
             reload=self._reload,
             not_ready=list,
             report=self._report,
+            past=Past(self.orchestrator),
         )
         self.app = make_app(desk, frozenset())
         await self.open_doors()
@@ -346,7 +348,7 @@ class DeskDaemon:
     async def _report(self, run_id: str) -> Any:
         run = self.orchestrator.run(run_id)
         outputs = {(item.step, item.attempt): item.text for item in await self.orchestrator.outputs(run.id)}
-        return make_report(run, self.orchestrator.events(run.id), outputs, estate(), self.clock.now())
+        return make_report(run, self.orchestrator.events(run.id), outputs, estate(), Forecast(0), self.clock.now())
 
 
 @contextmanager

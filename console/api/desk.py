@@ -10,6 +10,7 @@ from fastapi import Request
 from console.reload import Reloaded
 from dr.engine.orchestrator import Orchestrator
 from dr.evidence.report import Report
+from dr.forecast import Past
 from dr.schedule import Scheduler
 from monitor.clock import Clock
 from monitor.inventory.model import Inventory
@@ -25,6 +26,7 @@ class Desk:
     ``problems()`` says what is wrong with the daemon or with what it was told, a sentence each, and ``faults()`` what
     of it is work of its own that it cannot do; ``not_ready()`` why its picture is not complete. ``reload(by)`` reads
     the configuration anew. ``metrics(accept, accept_encoding)`` returns the page in the form that these headers want.
+    ``past`` says what past runs let expect.
     """
 
     version: str
@@ -40,6 +42,7 @@ class Desk:
     reload: Callable[[str], Awaitable[Reloaded]]
     not_ready: Callable[[], list[str]]
     report: Callable[[str], Awaitable[Report]]
+    past: Past
 
     @property
     def title(self) -> str:

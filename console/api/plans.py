@@ -41,7 +41,8 @@ async def plan(request: Request, ask: PlanAsk) -> PlanView:
     desk = desk_of(request)
     made = desk.orchestrator.plan(ask.playbook, ask.system)
     requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
-    return plan_view(made, desk.orchestrator.verdicts(made, requester), desk.clock.now())
+    verdicts = desk.orchestrator.verdicts(made, requester)
+    return plan_view(made, verdicts, desk.past.forecast(made), desk.clock.now())
 
 
 @router.get("/pauses")

@@ -14,10 +14,12 @@ from console.api.desk import desk_of
 from console.api.streams import Streams
 from console.api.views import (
     EventView,
+    ForecastView,
     OutputView,
     RunDetailView,
     RunView,
     event_views,
+    forecast_view,
     output_view,
     run_detail_view,
     run_view,
@@ -70,6 +72,14 @@ async def submit(request: Request, ask: RunAsk) -> RunDetailView:
 async def run(request: Request, run_id: str) -> RunDetailView:
     """Return a run with its steps; a unique beginning of its id is enough."""
     return run_detail_view(desk_of(request).orchestrator.run(run_id))
+
+
+@router.get("/{run_id}/expected")
+async def expected(request: Request, run_id: str) -> ForecastView:
+    """Return what the runs before this one let expect of its machine time."""
+    desk = desk_of(request)
+    run = desk.orchestrator.run(run_id)
+    return forecast_view(desk.past.forecast(run.plan, before=run.accepted_at))
 
 
 @router.get("/{run_id}/journal")

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from dr.evidence.render import expectation
+from dr.forecast import ENOUGH, Forecast
 from dr.guard import Verdict
 from dr.journal.event import Event, encode
 from dr.journal.pause import Pause
@@ -147,6 +149,20 @@ class RunDetailView(RunView):
     guards: list[VerdictView]
 
 
+class ForecastView(View):
+    """How long the machine needed in ``n`` past runs of the same steps, in seconds; null where they are too few.
+
+    ``critical`` are the steps that decide it, in order.
+    """
+
+    n: int
+    needed: int
+    p50_s: float | None
+    p90_s: float | None
+    critical: list[str]
+    sentence: str
+
+
 class PlanView(View):
     """What a run would do and what the guards would say now."""
 
@@ -161,6 +177,7 @@ class PlanView(View):
     plan_hash: str
     steps: list[StepView]
     guards: list[VerdictView]
+    expected: ForecastView
 
 
 class PauseView(View):
@@ -257,8 +274,8 @@ def run_detail_view(run: Run) -> RunDetailView:
     )
 
 
-def plan_view(plan: Plan, verdicts: Sequence[Verdict], now: float) -> PlanView:
-    """Return the plan with the guards' present answers."""
+def plan_view(plan: Plan, verdicts: Sequence[Verdict], expected: Forecast, now: float) -> PlanView:
+    """Return the plan with the guards' present answers and what past runs let expect."""
     return PlanView(
         playbook=plan.playbook,
         kind=plan.kind,
@@ -281,6 +298,19 @@ def plan_view(plan: Plan, verdicts: Sequence[Verdict], now: float) -> PlanView:
             )
             for verdict in verdicts
         ],
+        expected=forecast_view(expected),
+    )
+
+
+def forecast_view(expected: Forecast) -> ForecastView:
+    """Return what past runs let expect."""
+    return ForecastView(
+        n=expected.n,
+        needed=ENOUGH,
+        p50_s=expected.p50_s,
+        p90_s=expected.p90_s,
+        critical=list(expected.critical),
+        sentence=expectation(expected),
     )
 
 

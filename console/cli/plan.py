@@ -42,4 +42,4 @@ def show_plan(session: Session, playbook: str, system: str) -> None:
 
     found = cast("Plan", session.post("/api/plans", {"playbook": playbook, "system": system}))
     session.screen.document({"plan": found})
-    session.screen.say(*plan_view(found))
+    session.screen.say(*plan_view(found, found["expected"]))

@@ -34,7 +34,8 @@ def approve(session: Session, run: str, reason: str, yes: bool, no_wait: bool) -
     found = found_run(session, run, frozenset({"WAITING"}))
     screen = session.screen
     if found["state"] == "WAITING":  # else the daemon says why not
-        screen.say(headline(found), "", *plan_view(found), "")
+        expected = session.get(f"/api/runs/{found['id']}/expected")
+        screen.say(headline(found), "", *plan_view(found, expected), "")
         if not yes:
             _ask(session, found["id"], found["playbook"], found["system"])
     body = {"reason": reason, "plan_hash": found["plan_hash"]}

@@ -11,7 +11,7 @@ from rich.text import Text
 from console.terminal.changes import headline, outcome, step_text, step_time
 from console.terminal.next_steps import choices
 from console.terminal.screen import Screen, cell, state, table
-from console.terminal.shapes import Plan, Run, Step, Verdict
+from console.terminal.shapes import Forecast, Plan, Run, Step, Verdict
 from console.terminal.words import BAD, CALL, QUIET, STRONG, STYLES, span, state_word
 
 WATCHING = "Ctrl-C stops watching; the run goes on."
@@ -93,8 +93,8 @@ def window(steps: Sequence[Step], room: int | None) -> tuple[Sequence[Step], int
     return steps[start : start + fit], start, len(steps) - start - fit
 
 
-def plan_view(plan: Plan | Run) -> list[RenderableType]:
-    """Return the plan in full: every step with what it will do to what."""
+def plan_view(plan: Plan | Run, expected: Forecast) -> list[RenderableType]:
+    """Return the plan in full: every step with what it will do to what, and how long that took before."""
     rows = []
     for number, step in enumerate(plan["steps"], 1):
         after = f"after {', '.join(step['needs'])}" if step["needs"] else ""
@@ -114,6 +114,7 @@ def plan_view(plan: Plan | Run) -> list[RenderableType]:
     return [
         title,
         cell(plan["summary"]),
+        cell(expected["sentence"]),
         Text(),
         table(("", "STEP", "ACTION", "WHAT IT DOES"), rows, keep=2),
         Text(),

@@ -138,6 +138,17 @@ class Run(RunLine):
     guards: list[Verdict]
 
 
+class Forecast(TypedDict):
+    """How long the machine needed in past runs, in seconds; None where they are fewer than ``needed``."""
+
+    n: int
+    needed: int
+    p50_s: float | None
+    p90_s: float | None
+    critical: list[str]
+    sentence: str
+
+
 class Plan(TypedDict):
     """What a run would do and what the guards would say now."""
 
@@ -152,6 +163,7 @@ class Plan(TypedDict):
     plan_hash: str
     steps: list[Step]
     guards: list[Verdict]
+    expected: Forecast
 
 
 class Pause(TypedDict):

@@ -19,6 +19,7 @@ from console.web.render import page
 from console.web.rest import rest
 from dr.backups.catalog import proven_at
 from dr.errors import RunRefused
+from dr.evidence.render import expectation
 from monitor.inventory.dependencies import ties
 from monitor.status.state import Health
 
@@ -132,6 +133,7 @@ async def _run_page(
         sentence=run_sheet.STATE_SENTENCES[run.state],
         consequence=run_sheet.consequence(run),
         loss=run_sheet.expected_loss(run, desk.watch.evidence(run.system), standby),
+        expected=expectation(desk.past.forecast(run.plan, before=run.accepted_at)),
         troubled=[(record, run_sheet.step_choices(record)) for record in run_sheet.troubled(run)],
         results=run_sheet.results,
         resumable=run_sheet.resumable(run),

@@ -43,6 +43,21 @@ BOARD = Board(
             {"unit": "s"},
             "From the last time the service was seen working to the end of the failover",
         ),
+        table(
+            "The machine will need (from past runs)",
+            (12, 7),
+            f"karaula_run_expected_seconds{{{HERE}}}",
+            {"system": "System", "playbook": "Playbook", "percentile": "Percentile", "Value": "Seconds"},
+            "s",
+            "Seconds along the critical path; a playbook with fewer than five past runs is not among them",
+        ),
+        stat(
+            "Past runs behind it",
+            (6, 7),
+            Ask(f"min by (system) (karaula_run_expected_from_runs{{{HERE}}})", NAME),
+            {},
+            "The least of any playbook; below five nothing is predicted",
+        ),
         stat("It may take", (6, 7), Ask(f"karaula_system_rto_objective_seconds{{{HERE}}}", NAME), {"unit": "s"}),
         lines(
             "A failover would lose",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dr.forecast import ENOUGH, Forecast
 from dr.journal.event import CancelAsked, Event, Paused, Resumed, RunEnded
 from dr.journal.run import Run, StepRecord, StepState
 
@@ -42,8 +43,8 @@ class Finding:
     what: str
 
 
-def measures(run: Run, events: Sequence[Event]) -> tuple[Measure, ...]:
-    """Return every figure that applies to the kind of run."""
+def measures(run: Run, events: Sequence[Event], expected: Forecast) -> tuple[Measure, ...]:
+    """Return every figure that applies to the kind of run; ``expected`` is what runs before it had let expect."""
     found: list[Measure] = []
     if run.alarm_at and run.service_lost_at:
         note = "from the last time the service was seen working to the alarm"
@@ -57,6 +58,7 @@ def measures(run: Run, events: Sequence[Event]) -> tuple[Measure, ...]:
         paused_s = _paused_s(events)
         machine_s = run.ended_at - run.started_at - paused_s
         found.append(Measure("machine", "Machine", machine_s, "s", note="from the start to the end, without pauses"))
+        found.append(_expected(expected))
         if paused_s:
             found.append(Measure("paused", "Paused", paused_s, "s", note="people: while the run was paused"))
     if any(step.promotes for step in run.plan.steps):
@@ -118,6 +120,14 @@ def _paused_s(events: Sequence[Event]) -> float:
         elif isinstance(event, (Resumed, CancelAsked, RunEnded)) and since is not None:
             total, since = total + event.at - since, None
     return total
+
+
+def _expected(past: Forecast) -> Measure:
+    if past.p50_s is None or past.p90_s is None:
+        note = f"insufficient data: {past.n} past runs of the same steps, {ENOUGH} are needed"
+        return Measure("expected", "Machine, expected", None, "s", note=note)
+    note = f"the median of {past.n} past runs of the same steps; nine in ten took at most {past.p90_s:.1f} s"
+    return Measure("expected", "Machine, expected", past.p50_s, "s", note=note)
 
 
 def _rta(run: Run) -> Measure:

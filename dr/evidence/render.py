@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dr.evidence.collect import Measure
 from dr.evidence.report import Report
+from dr.forecast import ENOUGH, Forecast
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
@@ -64,6 +65,14 @@ def _two(seconds: float, large_s: int, large: str, small_s: int, small: str) -> 
     """Return a duration in two units, the smaller one only where it is not 0."""
     rest = int(seconds % large_s // small_s)
     return f"{int(seconds // large_s)} {large}" + (f" {rest} {small}" if rest else "")
+
+
+def expectation(past: Forecast) -> str:
+    """Return how long the machine will need, as far as past runs tell."""
+    if past.p50_s is None or past.p90_s is None:
+        return f"Machine time: insufficient data ({past.n} of {ENOUGH} past runs of the same steps)."
+    path = ", ".join(past.critical)
+    return f"Machine time: {span(past.p50_s)} (P50), {span(past.p90_s)} (P90) of {past.n} past runs; it goes by {path}."
 
 
 def shown_value(measure: Measure) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
 from dr.evidence.words import sentence
+from dr.forecast import Forecast
 from dr.journal.event import (
     Approved,
     CancelAsked,
@@ -125,11 +126,17 @@ class Report:
 
 
 def report(
-    run: Run, events: Sequence[Event], outputs: Mapping[tuple[str, int], str], inventory: Inventory, now: float
+    run: Run,
+    events: Sequence[Event],
+    outputs: Mapping[tuple[str, int], str],
+    inventory: Inventory,
+    expected: Forecast,
+    now: float,
 ) -> Report:
     """Return the report of ``run``, whose journal is ``events``; ``outputs`` maps (step, attempt) to what it printed.
 
-    A run that is not over has a report too: it says how far it came.
+    ``expected`` is what the runs before it had let expect. A run that is not over has a report too: it says how far it
+    came.
     """
     system = inventory.systems.get(run.system)
     steps = tuple(_step(record, events, outputs) for record in run.steps.values())
@@ -139,7 +146,7 @@ def report(
         for attempt in step.attempts
         if not attempt.output_intact
     )
-    measured = measures(run, events)
+    measured = measures(run, events, expected)
     return Report(
         schema=SCHEMA,
         run_id=run.id,

@@ -14,6 +14,7 @@ from dr.engine.orchestrator import Orchestrator
 from dr.evidence.collect import Measure
 from dr.evidence.render import to_html, to_json
 from dr.evidence.report import Report, report
+from dr.forecast import Forecast
 from dr.journal.run import Run, RunState
 
 pytestmark = [pytest.mark.anyio, pytest.mark.lab]
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.lab]
 
 async def report_of(orchestrator: Orchestrator, run: Run) -> Report:
     outputs = {(one.step, one.attempt): one.text for one in await orchestrator.outputs(run.id)}
-    return report(run, orchestrator.events(run.id), outputs, orchestrator.world.inventory, time.time())
+    return report(run, orchestrator.events(run.id), outputs, orchestrator.world.inventory, Forecast(0), time.time())
 
 
 def measure(made: Report, name: str) -> Measure:

@@ -9,6 +9,7 @@ import pytest
 from orchestrator_kit import Act, House, acts, house, refused
 
 from dr import metrics
+from dr.forecast import Past
 from dr.journal.pause import Pause
 from monitor.metrics.catalog import Metric
 
@@ -17,7 +18,9 @@ SITES = {"ncts": ("main", "dr"), "ite": ("main", "dr")}
 
 
 def shown(at: House, upcoming: Mapping[str, float] | None = None) -> dict[Metric, dict[tuple[str, ...], float]]:
-    families = list(metrics.collect(at.orchestrator, SITES, lambda: upcoming or {}, {"vault": True}))
+    families = list(
+        metrics.collect(at.orchestrator, SITES, lambda: upcoming or {}, {"vault": True}, Past(at.orchestrator))
+    )
     assert [family.metric for family in families] == list({family.metric: None for family in families})
     for family in families:
         keys = [key for key, _ in family.samples]

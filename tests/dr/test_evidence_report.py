@@ -16,6 +16,7 @@ from dr.evidence.collect import Finding, Measure
 from dr.evidence.render import span, to_html, to_json
 from dr.evidence.report import Report, report
 from dr.evidence.words import sentence
+from dr.forecast import Forecast
 from dr.journal.event import (
     WORDS,
     ApprovalAsked,
@@ -38,6 +39,7 @@ from dr.journal.fold import fold_all
 from dr.playbook.model import Plan
 from monitor.inventory.read import read
 
+NO_PAST = Forecast(0)
 INVENTORY = read(Path(__file__).parents[2] / "inventory.yaml")
 NASTY = "<script>alert(1)</script>"
 POINT: dict[str, Scalar] = {"lost": 3, "lost_known": "exact", "rpa_s": 1.5, "position": 10}
@@ -68,8 +70,10 @@ def done(name: str, at: float, outputs: dict[str, Scalar] | None = None, attempt
     ]
 
 
-def reported(events: Sequence[Event], outputs: dict[tuple[str, int], str] | None = None) -> Report:
-    return report(fold_all("ncts-1", events), events, outputs or {}, INVENTORY, 2000.0)
+def reported(
+    events: Sequence[Event], outputs: dict[tuple[str, int], str] | None = None, expected: Forecast = NO_PAST
+) -> Report:
+    return report(fold_all("ncts-1", events), events, outputs or {}, INVENTORY, expected, 2000.0)
 
 
 def measure(made: Report, name: str) -> Measure:
@@ -94,6 +98,7 @@ def test_detection_decision_and_machine_time_stand_apart() -> None:
         "detection": 5.0,
         "decision": 60.0,
         "machine": 10.0,
+        "expected": None,
         "rta": 76.0,
         "rpa_count": 3,
         "rpa_time": 1.5,
@@ -102,6 +107,17 @@ def test_detection_decision_and_machine_time_stand_apart() -> None:
     assert [finding.severity for finding in made.findings] == ["critical", "warning"]
     assert made.findings[0].what.startswith("lost: 3 acknowledged declarations of ncts")
     assert "dns-main" in made.findings[1].what
+
+
+def test_the_expected_machine_time_stands_beside_the_measured_one_and_too_few_runs_are_said() -> None:
+    few = reported(whole(), expected=Forecast(3))
+    assert measure(few, "expected").value is None
+    assert (
+        "Machine, expected: not known; insufficient data: 3 past runs of the same steps, 5 are needed" in few.not_known
+    )
+    made = reported(whole(), expected=Forecast(12, 20.0, 31.0, ("fence", "promote")))
+    assert measure(made, "expected").value == 20.0
+    assert "nine in ten took at most 31.0 s" in measure(made, "expected").note
 
 
 def test_a_missed_objective_is_a_finding() -> None:

@@ -14,6 +14,7 @@ from dr.engine.whereabouts import placement
 from dr.evidence.render import to_html
 from dr.evidence.report import report
 from dr.evidence.verify import verify
+from dr.forecast import Forecast
 from dr.journal import schema
 from dr.journal.fold import fold_all
 from dr.journal.run import RunState
@@ -60,7 +61,7 @@ def test_a_journal_of_an_earlier_version_is_read_and_goes_on(version: int, tmp_p
     assert [pause.system for pause in journal.pauses(1_795_694_000.0)] == ["exim"]
     for run_id, run in runs.items():
         outputs = {(item.step, item.attempt): item.text for item in journal.outputs(run_id)}
-        page = to_html(report(run, stories[run_id], outputs, read(INVENTORY), 1_795_700_000.0))
+        page = to_html(report(run, stories[run_id], outputs, read(INVENTORY), Forecast(0), 1_795_700_000.0))
         assert run_id in page
     head = journal.head()
     journal.close()
