@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ class Query:
     record: str = ""
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     """Return every rule as written."""
     groups = [group for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 
 
+@cache
 def seen_to_fire() -> dict[str, list[dict[str, str]]]:
     """Return for every alert the label sets with which a rule test sees it fire (promtool holds them to be true)."""
     found: dict[str, list[dict[str, str]]] = {}
@@ -62,6 +65,7 @@ def rule_queries() -> list[Query]:
     ]
 
 
+@cache
 def dashboards() -> dict[str, dict[str, Any]]:
     """Return every dashboard by its file's name."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
