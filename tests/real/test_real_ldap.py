@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -32,7 +31,7 @@ from monitor.probes.ldap import LdapParams, LdapProbe
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
 
-LONG_S = 20.0
+LONG_S = 60.0
 PEOPLE = f"ou=people,{SUFFIX}"
 
 
@@ -144,15 +143,14 @@ async def test_strangers_get_no_password(office: Office) -> None:
 async def test_hung_gone_and_back(office: Office) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - as plain as it gets
     office.slapd.signal(signal.SIGSTOP)
-    started = time.monotonic()
     hung = [await office.ask(office.params(directory=one), 0.5) for one in (office.ldaps(), office.start_tls())]
-    assert time.monotonic() - started < 10
     office.slapd.signal(signal.SIGCONT)
     office.slapd.stop()
     gone = await office.ask(office.params())
     office.slapd.start()
     back = await office.ask(office.params())
     assert {one.answer for one in (*hung, gone)} == {Answer.FAILED}
+    assert all(one.reason.endswith("within 0.5 s") for one in hung), hung
     assert gone.reason.endswith("Connection refused")
     assert back.answer is Answer.OK
     assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 - likewise
@@ -215,15 +213,18 @@ async def serving(certificate: tuple[Path, Path] | None, script: Script) -> Asyn
         (lambda _: message(9, tlv(0x61, DONE)), "an answer to no question of ours"),
         (lambda _: message(0, tlv(0x78, DONE)), "the server ends the session"),
         (lambda _: message(1, tlv(0x61, b"\x0a\x01\x34\x04\x00\x04\x03a\nb")), "log-in refused: unavailable (a b)"),
-        (lambda step: message(step, tlv(0x61 if step == 1 else 0x64, DONE)), "no answer within 0.5 s"),
+        (lambda step: message(step, tlv(0x61 if step == 1 else 0x64, DONE)), "no answer within {:g} s"),
         (lambda step: message(step, tlv(0x61, DONE)), "an answer of another kind in a search"),
     ],
 )
 async def test_what_no_directory_says(office: Office, script: Script, reason: str) -> None:
     certificate = office.ca.server("127.94.0.90")
     async with serving(certificate, script) as port:
-        seen = await office.ask(office.params(directory=Directory("127.94.0.90", port)), 0.5)
-    assert (seen.answer, seen.reason.partition(f"{port}: ")[2]) == (Answer.FAILED, reason)
+        for deadline_s in (0.5, 5.0, 50.0) if "{" in reason else (LONG_S,):
+            seen = await office.ask(office.params(directory=Directory("127.94.0.90", port)), deadline_s)
+            if "no connection within" not in seen.reason:  # a busy machine takes its time over that too
+                break
+    assert (seen.answer, seen.reason.partition(f"{port}: ")[2]) == (Answer.FAILED, reason.format(deadline_s))
 
 
 async def test_nothing_is_believed_that_came_before_tls(office: Office) -> None:
@@ -231,7 +232,7 @@ async def test_nothing_is_believed_that_came_before_tls(office: Office) -> None:
     granted = message(1, tlv(0x78, DONE))
     async with serving(None, lambda _: granted + message(2, tlv(0x61, DONE))) as port:
         directory = Directory("127.94.0.90", port, "starttls")
-        seen = await office.ask(office.params(directory=directory), 3)
+        seen = await office.ask(office.params(directory=directory))
     assert seen.reason.endswith("something was said between StartTLS and TLS")
 
 
@@ -239,7 +240,7 @@ async def test_a_server_without_starttls_gets_no_password(office: Office) -> Non
     said: list[int] = []
     refusal = message(1, tlv(0x78, b"\x0a\x01\x02\x04\x00\x04\x00"))
     async with serving(None, lambda step: said.append(step) or refusal) as port:
-        seen = await office.ask(office.params(directory=Directory("127.94.0.90", port, "starttls")), 3)
+        seen = await office.ask(office.params(directory=Directory("127.94.0.90", port, "starttls")))
     assert seen.reason.endswith("StartTLS is refused: protocol error")
     assert said == [1]
 

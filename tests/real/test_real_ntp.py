@@ -30,7 +30,7 @@ from monitor.status.state import Health
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
 
-LONG_S = 20.0
+LONG_S = 60.0
 ADDRESS = "127.94.0.124"
 CHECK = NtpCheck(probe="ntp", site="main", address=ADDRESS)
 
@@ -78,7 +78,8 @@ async def test_a_synchronized_server_agrees_with_the_clock_that_it_serves(chrony
 async def test_a_difference_of_the_clocks_is_seen(chronyd: Chronyd, ours: float, health: Health, word: str) -> None:
     chronyd.start("local stratum 3")
     seen = await look(make(Shifted(ours)), chronyd.address, chronyd.port)
-    assert seen.values["ntp_offset_seconds"] == pytest.approx(-ours, abs=0.1)
+    doubt_s = seen.values["ntp_delay_seconds"] / 2 + 0.002
+    assert seen.values["ntp_offset_seconds"] == pytest.approx(-ours, abs=doubt_s)
     told = judge(CHECK, seen)
     assert told.health is health
     assert word in told.reason
@@ -157,8 +158,9 @@ async def test_the_question_gives_nothing_of_this_machine_away() -> None:
 async def test_a_lost_datagram_is_asked_for_again() -> None:
     async with serving(lambda data, number: [reply(data)] if number > 1 else []) as (port, server):
         found = await ask(ADDRESS, port, RealClock(), 3.0)
-    assert (found.stratum, server.questions) == (2, 2)
-    assert abs(found.offset_s) < 0.5
+    assert found.stratum == 2
+    assert server.questions >= 2
+    assert abs(found.offset_s) <= found.delay_s / 2 + 0.002
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,10 @@ async def test_a_forged_or_senseless_answer_is_never_taken(
     answer: Callable[[bytes, int], list[bytes]], reason: str
 ) -> None:
     async with serving(answer) as (port, _):
-        seen = await look(make(RealClock()), ADDRESS, port, 0.4)
+        for deadline_s in (0.4, 4.0, 40.0):  # it is waited on for a better answer; a busy machine reads this one late
+            seen = await look(make(RealClock()), ADDRESS, port, deadline_s)
+            if not seen.reason.endswith(f"no NTP answer within {deadline_s:g} s"):
+                break
     assert (seen.answer, seen.reason.rpartition(f"{port}: ")[2]) == (Answer.FAILED, reason)
 
 
@@ -186,7 +191,7 @@ async def test_a_forged_answer_before_the_right_one_changes_nothing() -> None:
     async with serving(lambda data, _: [reply(data, origin=bytes(8), shift=900), b"x", reply(data)]) as (port, _):
         seen = await look(make(RealClock()), ADDRESS, port)
     assert seen.answer is Answer.OK
-    assert abs(seen.values["ntp_offset_seconds"]) < 1
+    assert abs(seen.values["ntp_offset_seconds"]) <= seen.values["ntp_delay_seconds"] / 2 + 0.002
 
 
 async def test_after_a_kiss_of_death_the_server_is_left_alone() -> None:
