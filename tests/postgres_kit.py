@@ -18,7 +18,7 @@ from real_kit import free_port, missing
 from tls_kit import ThrowawayCa
 
 ADDRESS = "127.94.0.54"
-LONG_S = 40.0
+LONG_S = 60.0
 PASSWORD = "throwaway"
 HBA = """\
 local all postgres peer map=us

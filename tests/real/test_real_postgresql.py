@@ -28,7 +28,7 @@ from monitor.status.state import Health
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
 
-LONG_S = 40.0
+LONG_S = 60.0
 KNOWN = {"probe": "postgresql", "site": "main", "address": ADDRESS, "user": "watcher", "credential": "pg"}
 
 
@@ -237,9 +237,7 @@ async def test_a_hung_server_costs_its_deadline_and_no_descriptor(pair: Pair) ->
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - as plain as it gets
     pair.primary.signal(signal.SIGSTOP)
     try:
-        started = time.monotonic()
         hung = await pair.ask(pair.primary, deadline_s=0.7)
-        assert time.monotonic() - started < 10
         assert (hung.answer, hung.reason.endswith("no log-in within 0.7 s")) == (Answer.FAILED, True)
     finally:
         pair.primary.signal(signal.SIGCONT)
@@ -249,15 +247,18 @@ async def test_a_hung_server_costs_its_deadline_and_no_descriptor(pair: Pair) ->
 
 async def test_a_query_that_waits_is_cut_off_at_the_deadline(pair: Pair) -> None:
     """A session that holds a catalogue's lock makes the query wait; the deadline is kept all the same."""
-    locker = asyncio.create_task(
-        asyncio.to_thread(pair.primary.sql, "BEGIN; LOCK TABLE pg_catalog.pg_proc; SELECT pg_sleep(3); COMMIT")
-    )
-    await asyncio.sleep(0.7)
-    started = time.monotonic()
-    seen = await pair.ask(pair.primary, deadline_s=1)
-    assert seen.answer is Answer.FAILED
-    assert time.monotonic() - started < 2.9
-    await locker
+    locked = pair.primary.folder / "locked"
+    hold = rf"\! touch {locked}; while [ -e {locked} ]; do sleep 0.05; done"
+    statements = ("BEGIN", "LOCK TABLE pg_catalog.pg_proc", hold, "COMMIT")
+    locker = asyncio.create_task(asyncio.to_thread(pair.primary.sql, *statements))
+    try:
+        async with asyncio.timeout(LONG_S):
+            while not locked.exists():  # noqa: ASYNC110 - the other end is a process
+                await asyncio.sleep(0.02)
+        assert (await pair.ask(pair.primary, deadline_s=1)).answer is Answer.FAILED
+    finally:
+        locked.unlink()
+        await locker
     assert (await pair.ask(pair.primary)).answer is Answer.OK
 
 
