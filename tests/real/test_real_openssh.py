@@ -137,8 +137,9 @@ async def test_nobody_listening_is_unreachable(sshd: Sshd, pool: SshPool) -> Non
 
 
 async def test_a_late_command_is_given_up_and_its_effect_unknown(sshd: Sshd, pool: SshPool) -> None:
+    assert (await pool.run(sshd.host(), ["true"], timeout_s=LONG_S)).exit_status == 0  # connect without haste
     with pytest.raises(DeadlineExceeded) as caught:
-        await pool.run(sshd.host(), ["sleep", "60"], timeout_s=2)
+        await pool.run(sshd.host(), ["sleep", "600"], timeout_s=2)
     assert not caught.value.outcome_known
     assert (await pool.run(sshd.host(), ["true"], timeout_s=LONG_S)).exit_status == 0
 
@@ -152,12 +153,16 @@ async def test_a_stopped_host_holds_up_only_itself(sshd: Sshd, pool: SshPool, tm
     try:
         assert (await pool.run(sshd.host(), ["true"], timeout_s=LONG_S)).exit_status == 0
         sshd.signal(signal.SIGSTOP)
-        stuck = [asyncio.create_task(pool.run(sshd.host(), ["true"], timeout_s=5)) for _ in range(30)]
+        stuck = [asyncio.create_task(pool.run(sshd.host(), ["true"], timeout_s=600)) for _ in range(30)]
         await asyncio.sleep(0)
         answered = await pool.run(other.host(credential="second-key"), ["true"], timeout_s=LONG_S)
         assert answered.exit_status == 0
         assert not any(task.done() for task in stuck)
-        outcomes = await asyncio.gather(*stuck, return_exceptions=True)
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        late = (pool.run(sshd.host(), ["true"], timeout_s=2) for _ in range(30))
+        outcomes = await asyncio.gather(*late, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} <= {Unreachable, DeadlineExceeded}
         sshd.signal(signal.SIGCONT)
         assert (await pool.run(sshd.host(), ["true"], timeout_s=LONG_S)).exit_status == 0
