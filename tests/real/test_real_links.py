@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 REFLECTOR = Path(__file__).with_name("stamp_reflector.py")
 PORT = 862
 SLACK_S = 0.2  # what a busy machine may add to a round trip; the smallest of many is asserted
-WAIT_S = 20.0
+LONG_S = 60.0  # for what must come, however slow the machine: a burst is over when it is complete
 
 
 @pytest.fixture
@@ -42,12 +42,16 @@ def reflector(net: NetnsEstate, name: str, kind: str = "stateful", *, relayed: b
     return host
 
 
-def stamp(host: Host, *bursts: int, within_s: float = 2.0, between: object = None) -> list[Burst]:
-    """Send bursts of so many probes, one after the other over one socket, and return what each showed."""
+def stamp(host: Host, *bursts: int | tuple[int, float], between: object = None) -> list[Burst]:
+    """Send bursts of so many probes, one after the other over one socket, and return what each showed.
+
+    A burst that will not be complete has the seconds after which it is closed.
+    """
 
     async def measured() -> list[Burst]:
         client, found = StampClient(RealClock()), []
-        for number, count in enumerate(bursts):
+        for number, one in enumerate(bursts):
+            count, within_s = one if isinstance(one, tuple) else (one, LONG_S)
             if number and callable(between):
                 between(number)
             async for _, burst in client.measure(
@@ -60,7 +64,7 @@ def stamp(host: Host, *bursts: int, within_s: float = 2.0, between: object = Non
     return asyncio.run(measured())
 
 
-def ping(*hosts: Host, count: int = 10, within_s: float = 2.0) -> list[Burst]:
+def ping(*hosts: Host, count: int = 10, within_s: float = LONG_S) -> list[Burst]:
     async def measured() -> dict[str, Burst]:
         client = IcmpClient(RealClock())
         addresses = [host.address for host in hosts]
@@ -77,8 +81,8 @@ def ping(*hosts: Host, count: int = 10, within_s: float = 2.0) -> list[Burst]:
 
 def answering(host: Host) -> Host:
     """Wait until the reflector answers."""
-    give_up = time.monotonic() + WAIT_S
-    while stamp(host, 1, within_s=0.3)[0].loss_ratio:
+    give_up = time.monotonic() + LONG_S
+    while stamp(host, (1, 0.3))[0].loss_ratio:
         assert time.monotonic() < give_up
     return host
 
@@ -108,7 +112,7 @@ def test_loss_one_way_is_told_from_loss_the_other_way(
         def lossy(number: int) -> None:
             net.lose("far", 0.3 if number == 1 else 0.0, way)
 
-        _, lost, after = stamp(far, 20, 300, 20, within_s=4.0, between=lossy)
+        _, lost, after = stamp(far, 20, (300, 4.0), 20, between=lossy)
     assert 0.15 < lost.loss_ratio < 0.45, "300 probes, three in ten: six standard deviations each way"
     counted = [each.lost for each in (lost, after) if each.lost is not None]
     missing = sum(burst.missing for burst in (lost, after))
@@ -122,7 +126,7 @@ def test_a_reflector_that_copies_numbers_tells_loss_but_no_way(net: NetnsEstate)
     with net.inside(watcher):
         answering(far)
         net.lose("far", 0.3, "to")
-        bursts = stamp(far, 200, 20, within_s=3.0)
+        bursts = stamp(far, (200, 3.0), (20, 1.0))
     assert 0.1 < bursts[0].loss_ratio < 0.5
     assert [burst.lost for burst in bursts] == [None, None]
 
@@ -135,13 +139,15 @@ def test_a_cut_one_way_and_both_ways_is_silence_and_is_told_once_it_is_over(net:
         def cut(number: int) -> None:
             net.cut("far", "from") if number == 1 else net.mend("far")
 
-        _, silent, after = stamp(far, 10, 10, 10, within_s=1.0, between=cut)
+        _, silent, after = stamp(far, 10, (10, 1.0), 10, between=cut)
         assert (silent.loss_ratio, silent.trouble) == (1.0, "no reply to 10 probes")
         assert after.lost is not None
         assert (after.lost.forward, after.lost.backward) == (0, 10)
         net.cut("far")
-        gone, well = ping(far, other, within_s=1.0)
+        (well,) = ping(other)
+        gone, beside = ping(far, other, within_s=1.0)
     assert (gone.loss_ratio, well.loss_ratio) == (1.0, 0.0)
+    assert beside.rtts_s
 
 
 def test_delay_each_way_and_doubled_packets(net: NetnsEstate) -> None:
@@ -151,7 +157,7 @@ def test_delay_each_way_and_doubled_packets(net: NetnsEstate) -> None:
         net.delay("far", there_s=0.03, back_s=0.01)
         (burst,) = stamp(far, 20)
         (pinged,) = ping(far, count=20)
-        (connected,) = asyncio.run(connect(net, far, 2))[:1]
+        connected = asyncio.run(connect(net, far, 5))
         net.delay("far", doubled=1.0)
         _, doubled = stamp(far, 10, 10)
     for found in (burst, pinged):
@@ -161,8 +167,8 @@ def test_delay_each_way_and_doubled_packets(net: NetnsEstate) -> None:
     assert burst.backward_s is not None
     assert 0.03 <= burst.forward_s < 0.03 + SLACK_S
     assert 0.01 <= burst.backward_s < 0.01 + SLACK_S
-    assert connected.answer is Answer.OK
-    assert 0.04 <= connected.values["rtt_seconds"] < 0.04 + SLACK_S
+    assert {one.answer for one in connected} == {Answer.OK}
+    assert 0.04 <= min(one.values["rtt_seconds"] for one in connected) < 0.04 + SLACK_S
     assert (len(doubled.rtts_s), doubled.loss_ratio) == (10, 0.0)
     assert doubled.duplicates >= 20, "each probe is doubled, and so is each of the two replies"
 
@@ -174,9 +180,9 @@ def test_late_replies_are_late(net: NetnsEstate) -> None:
 
         def slow(number: int) -> None:
             net.delay("far", there_s=0.0, back_s=0.6 if number == 1 else 0.0)
-            time.sleep(0.0 if number == 1 else 0.7)
+            time.sleep(0.0 if number == 1 else 2.0)
 
-        _, late, after = stamp(far, 5, 5, 5, within_s=0.4, between=slow)
+        _, late, after = stamp(far, 5, (5, 0.4), 5, between=slow)
     assert (late.loss_ratio, late.late) == (1.0, 0)
     assert (after.loss_ratio, after.late) == (0.0, 5)
     assert statistics.median(after.rtts_s) < SLACK_S
@@ -187,7 +193,7 @@ async def connect(net: NetnsEstate, far: Host, times: int) -> list[Observation]:
     with net.inside(far), socket.create_server((far.address, 8080)) as server:
         server.setblocking(False)
         probe = TcpProbe(Credentials(Path("/nowhere")), Trust(tls_ca="a", known_hosts="b"), RealClock())
-        target = Target("check/tcp", "tcp", TcpParams(far.address, 8080), 10, 10.0)
+        target = Target("check/tcp", "tcp", TcpParams(far.address, 8080), 10, LONG_S)
         return await asyncio.to_thread(outside, net, probe, target, times)
 
 
