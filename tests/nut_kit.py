@@ -12,7 +12,7 @@ from real_kit import free_port, need
 from monitor.clients.nut import variables
 from monitor.errors import TargetError
 
-LONG_S = 30.0
+LONG_S = 60.0
 UPS = "ups-a"
 
 

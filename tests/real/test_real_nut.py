@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -55,7 +54,8 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
 
 
 async def test_a_power_cut(room: Room) -> None:
-    charge, state = await room.asked()
+    state = await room.until("OL CHRG")  # upsd has the charge first
+    charge, _ = await room.asked()
     assert charge.values == {"value": 87.0}
     assert ups(state.facts["ups_status"]).health is Health.OK
     room.nut.say(charge=60, load=23, status="OB DISCHRG")
@@ -68,15 +68,14 @@ async def test_a_power_cut(room: Room) -> None:
 async def test_a_driver_that_hangs_becomes_stale_and_not_well(room: Room) -> None:
     assert room.nut.driver is not None
     room.nut.driver.send_signal(signal.SIGSTOP)
-    began = time.monotonic()
     async with asyncio.timeout(LONG_S):
         while True:
             found = await room.asked()
             if all(seen.answer is Answer.FAILED for seen in found):
                 break
-            assert found[1].facts["ups_status"] == "OL CHRG"  # its last words, repeated
+            if found[1].answer is Answer.OK:
+                assert found[1].facts["ups_status"] == "OL CHRG"  # its last words, repeated
             await asyncio.sleep(0.2)
-    assert time.monotonic() - began < LONG_S
     assert "upsd has lost touch with the UPS (DATA-STALE)" in found[0].reason
     room.nut.driver.send_signal(signal.SIGCONT)
     await room.until("OL CHRG")
