@@ -34,7 +34,7 @@ from monitor.probe import Answer, Observation, Probe, Target
 
 FAULTS = ("slow", "hung", "garbage", "half-open", "wrong credentials", "restarted")
 PROXIED = ("slow", "garbage", "half-open")
-LONG_S = 30.0  # for what must happen, however slow the machine
+LONG_S = 60.0  # for what must happen, however slow the machine
 NEIGHBOUR_ANSWERS = 2  # OK answers of the neighbour that must come while the victim suffers
 Mode = Literal["pass", "slow", "garbage", "half-open"]
 

@@ -13,7 +13,7 @@ from real_kit import free_port, need
 from tls_kit import ThrowawayCa
 
 ADDRESS = "127.94.0.89"
-LONG_S = 20.0
+LONG_S = 60.0
 SUFFIX = "dc=customs,dc=example"
 ADMIN, PASSWORD = f"cn=admin,{SUFFIX}", "throwaway"
 ENTRIES = f"""\

@@ -18,7 +18,7 @@ from monitor.errors import DeadlineExceeded, Unreachable
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
 ADDRESS = "127.94.7.61"
-LONG_S = 20.0
+LONG_S = 60.0
 NAME, UPTIME, OBJECT_ID, INTERFACES = (f"1.3.6.1.2.1.{part}" for part in ("1.5.0", "1.3.0", "1.2.0", "2.1.0"))
 LOAD = "1.3.6.1.4.1.2021.10.1.6.1"  # UCD-SNMP-MIB::laLoadFloat.1, an opaque float
 LOOPBACK = "1.3.6.1.2.1.4.20.1.1.127.0.0.1"  # IP-MIB::ipAdEntAddr
