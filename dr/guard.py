@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -30,17 +30,26 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """A run that a joint run will make of ``system`` when its turn comes."""
+
+    system: str
+    joint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What guards may know beside the run: every other run, the pauses in force, where each system is active.
 
     ``placement`` maps a system to the site that the journal says is active. ``isolated`` says why the monitor takes
-    itself for cut off from the estate; empty while it does not.
+    itself for cut off from the estate; empty while it does not. ``promised`` are runs to come, by id.
     """
 
     runs: tuple[Run, ...]
     pauses: tuple[Pause, ...]
     placement: Mapping[str, str]
     isolated: str = ""
+    promised: Mapping[str, Promise] = field(default_factory=dict)
 
 
 class Guard(Protocol):

@@ -27,12 +27,12 @@ from dr.playbook.model import ancestors, brings_up_again
 def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequence[Event]:
     """Approve a waiting run; ``plan_hash`` (or its first 8 digits or more) is what the person saw, empty: any."""
     _waiting(run)
-    _person(by)
+    person(by)
     if run.approval_expires_at is not None and now >= run.approval_expires_at:
         raise RunRefused(
             "approval", f"the time to approve {run.id} is over; look how things stand, then ask for it anew"
         )
-    if _same(by, run.requester):
+    if same_person(by, run.requester):
         raise RunRefused("approval", f"{by} asked for this run; somebody else must approve it")
     if plan_hash and (len(plan_hash) < 8 or not run.plan_hash.startswith(plan_hash)):  # noqa: PLR2004 - a prefix
         raise RunRefused("approval", f"what was approved is not the plan of {run.id}; look at it again")
@@ -43,14 +43,14 @@ def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequ
 def deny(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     """Refuse a waiting run; it ends."""
     _waiting(run)
-    _person(by)
+    person(by)
     return (Denied(now, by, reason or "no reason given"),)
 
 
 def resume(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     """Let a paused run go on from where it failed: failed steps are tried again, unknown ones probed again."""
     _paused(run)
-    _person(by)
+    person(by)
     failed = [record.plan.id for record in run.steps.values() if record.state.failed]
     retries = [RetryAsked(now, step, by, reason or "resumed") for step in failed]
     return (*retries, Resumed(now, by, reason))
@@ -59,7 +59,7 @@ def resume(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
 def retry(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
     """Run one failed or unknown step again and go on."""
     _paused(run)
-    _person(by)
+    person(by)
     _troubled(run, step)
     return (RetryAsked(now, step, by, reason or "retry"), Resumed(now, by, reason))
 
@@ -72,7 +72,7 @@ def ignore(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Ev
     promoted side, and what holds a side down that a later step brings up (else two sites could be active at once).
     """
     _paused(run)
-    _person(by)
+    person(by)
     record = _troubled(run, step)
     if not reason.strip():
         raise RunRefused("reason", f"passing over step '{step}' needs a reason")
@@ -120,7 +120,7 @@ def _not_built_upon(run: Run, record: StepRecord) -> None:
 
 def cancel(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     """End a run: what is under way is let end, then its final steps run."""
-    _person(by)
+    person(by)
     if run.state not in {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED}:
         raise RunRefused("state", f"run {run.id} is {run.state}; there is nothing to cancel")
     return (CancelAsked(now, by, reason or "no reason given"),)
@@ -137,12 +137,14 @@ def unknown_decision(word: str, known: Iterable[str]) -> RunRefused:
     return RunRefused("decision", f"'{word}' is not a decision; known: {', '.join(known)}")
 
 
-def _person(by: str) -> None:
+def person(by: str) -> None:
+    """See that a decision has a name. Raises RunRefused."""
     if not by.strip():
         raise RunRefused("person", "a decision needs the name of the person who takes it")
 
 
-def _same(one: str, other: str) -> bool:
+def same_person(one: str, other: str) -> bool:
+    """Tell whether two names mean one person."""
     return one.strip().casefold() == other.strip().casefold()
 
 

@@ -16,13 +16,15 @@ from typing import TypeVar
 
 from dr.action import Action
 from dr.engine import damaged, whereabouts
+from dr.engine.listeners import LineListener, Listener, Listeners
 from dr.engine.names import complete, new_id, unknown
 from dr.engine.perform import Performer
 from dr.engine.runner import Command, Runner
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
-from dr.guard import Facts, Guard, Verdict
+from dr.guard import Facts, Guard, Promise, Verdict
 from dr.journal.event import Event, Interrupted, RunAccepted
 from dr.journal.fold import ACTIVE, begin, fold_all
+from dr.journal.joint import Joint, JointAccepted, fold_all_joint
 from dr.journal.pause import Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal, StepOutput, Story
@@ -36,9 +38,6 @@ from monitor.problem import Problem
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 APPROVAL_S = 3600.0
-
-Listener = Callable[[Run, Sequence[Event]], None]
-LineListener = Callable[[str, str, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +88,23 @@ class Orchestrator:
         self.approval_s = approval_s
         self.journal_error = ""
         self._epoch_seen = epoch_seen
-        self._performer = Performer(rules.actions, world, self._heard)
+        self._listeners = Listeners()
+        self._performer = Performer(rules.actions, world, self._listeners.heard)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._runs: dict[str, Run] = {}
         self._events: dict[str, list[Event]] = {}
         self._runners: dict[str, Runner] = {}
         self._drives: dict[str, asyncio.Task[None]] = {}
         self._pauses: tuple[Pause, ...] = ()
-        self._listeners: list[Listener] = []
-        self._line_listeners: list[LineListener] = []
         self.admission = asyncio.Lock()
         self._submitting = asyncio.Lock()
         self._failing = asyncio.Event()
         self._damaged: dict[str, Story] = {}
         self._undriven: dict[str, str] = {}
         self._asking: set[asyncio.Task[Run]] = set()
+        self.joint_stories: dict[str, Story] = {}
+        self.joint_ids: set[str] = set()
+        self.promised: Mapping[str, Promise] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -125,6 +126,11 @@ class Orchestrator:
     def _load(self, run_id: str, story: Story) -> None:
         if not story.damage:
             try:
+                if isinstance(story.events[0], JointAccepted):
+                    fold_all_joint(run_id, story.events)
+                    self.joint_stories[run_id] = story
+                    self.joint_ids.add(run_id)
+                    return
                 self._runs[run_id] = fold_all(run_id, story.events)
             except IllegalEvent as error:
                 story.damage = str(error)
@@ -218,30 +224,32 @@ class Orchestrator:
             raise PlaybookError([file.problem(mistake) for mistake in mistakes] or [Problem(file.name, 1, 1, "", "")])
         return plan
 
-    def verdicts(self, plan: Plan, requester: str, origin: str = "person") -> Sequence[Verdict]:
-        """Return what the guards would say to a run of ``plan`` now; nothing is started."""
+    def verdicts(
+        self, plan: Plan, requester: str, origin: str = "person", beside: frozenset[str] = frozenset()
+    ) -> Sequence[Verdict]:
+        """Return what the guards would say to a run of ``plan`` now, were the runs of ``beside`` not there."""
         now = self.world.clock.now()
         accepted = RunAccepted(now, plan.to_json(), requester, "", origin, "", 0.0, 0.0)
-        return self.judge(begin("plan", accepted), None, now)
+        return self.judge(begin("plan", accepted), None, now, beside)
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
-    async def submit(self, request: Request) -> Run:
-        """Make a run of ``request``; it is journaled even when a guard refuses it.
+    async def submit(self, request: Request, plan: Plan | None = None, run_id: str = "") -> Run:
+        """Make a run of ``request``, by ``plan`` under ``run_id`` if those are fixed; journaled even when refused.
 
         Returns the run, WAITING or under way. Raises RunRefused, PlaybookError, StateError. Whoever asked may go
         away: what has been written down is followed up all the same.
         """
-        task = asyncio.create_task(self._submit(request))
+        task = asyncio.create_task(self._submit(request, plan, run_id))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
         return await asyncio.shield(task)
 
-    async def _submit(self, request: Request) -> Run:
+    async def _submit(self, request: Request, plan: Plan | None, run_id: str) -> Run:
         async with self._submitting:
             now = self.world.clock.now()
-            run_id = new_id(request.system, request.playbook, now, self._runs.keys() | self._damaged.keys())
-            plan = self.plan(request.playbook, request.system, run_id)
+            run_id = run_id or self.free_id(request.system, request.playbook, now)
+            plan = plan or self.plan(request.playbook, request.system, run_id)
             accepted = RunAccepted(
                 at=now,
                 plan=plan.to_json(),
@@ -261,6 +269,11 @@ class Orchestrator:
             if run.state.final and note.ruling == "refuse":
                 raise RunRefused(note.guard, note.sentence)
         return run
+
+    def free_id(self, system: str, playbook: str, now: float) -> str:
+        """Return an id that no run has, of one system or joint, and that is promised to none."""
+        taken = {*self._runs, *self._damaged, *self.joint_ids, *self.promised}
+        return new_id(system, playbook, now, taken)
 
     async def command(self, run_id: str, command: Command) -> Run:
         """Apply a person's command (see ``commands``) to the run. Raises RunRefused."""
@@ -286,20 +299,11 @@ class Orchestrator:
 
     def subscribe(self, listener: Listener, lines: LineListener | None = None) -> Callable[[], None]:
         """Tell ``listener`` every change of a run, and ``lines`` every line a step prints; call the result to leave."""
-        self._listeners.append(listener)
-        if lines is not None:
-            self._line_listeners.append(lines)
-
-        def leave() -> None:
-            self._listeners.remove(listener)
-            if lines is not None:
-                self._line_listeners.remove(lines)
-
-        return leave
+        return self._listeners.add(listener, lines)
 
     # -- what runners need (runner.Surroundings) -----------------------------------------------------------------------
 
-    async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
+    async def append(self, run: Run | Joint, events: Sequence[Event], output: StepOutput | None = None) -> None:
         """Make the events that follow ``run`` durable. Raises StateError."""
         await self._noting(lambda: self.journal.append(run.id, run.seq, events, output))
 
@@ -313,16 +317,16 @@ class Orchestrator:
         """Hold the run's new state and tell who listens."""
         self._runs[run.id] = run
         self._events.setdefault(run.id, []).extend(events)
-        for listener in tuple(self._listeners):
-            _tell(lambda listener=listener: listener(run, events))  # type: ignore[misc]  # a lambda with a default
+        self._listeners.changed(run, events)
 
-    def judge(self, run: Run, step: str | None, now: float) -> Sequence[Verdict]:
-        """Ask every guard of the run, or of the step."""
+    def judge(self, run: Run, step: str | None, now: float, beside: frozenset[str] = frozenset()) -> Sequence[Verdict]:
+        """Ask every guard of the run, or of the step, as if the runs of ``beside`` were not there."""
         facts = Facts(
-            runs=tuple(other for other in self._runs.values() if other.id != run.id),
+            runs=tuple(other for other in self._runs.values() if other.id not in {run.id, *beside}),
             pauses=tuple(self.pauses()),
             placement=self.placement(),
             isolated=self.world.isolated(),
+            promised=self.promised,
         )
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]
@@ -384,14 +388,3 @@ class Orchestrator:
                 f"run {run_id} is not driven any more ({error}); restart the daemon to go on with it"
             )
             log.error("run %s stopped being driven", run_id, exc_info=error)
-
-    def _heard(self, run_id: str, step: str, attempt: int, line: str) -> None:
-        for listener in tuple(self._line_listeners):
-            _tell(lambda listener=listener: listener(run_id, step, attempt, line))  # type: ignore[misc]  # likewise
-
-
-def _tell(call: Callable[[], None]) -> None:
-    try:
-        call()
-    except Exception:  # the border to whoever looks on: that must not stop a run
-        log.exception("a listener broke")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dr.errors import IllegalEvent
 from dr.journal.fold import fold_all
-from dr.journal.sqlite import SqliteJournal
+from dr.journal.joint import JointAccepted, fold_all_joint
+from dr.journal.sqlite import SqliteJournal, Story
 
 
 def unfinished(journal: SqliteJournal) -> list[str]:
@@ -12,9 +13,15 @@ def unfinished(journal: SqliteJournal) -> list[str]:
     found = []
     for run_id, story in journal.stories().items():
         try:
-            over = not story.damage and fold_all(run_id, story.events).state.final
+            over = not story.damage and _over(run_id, story)
         except IllegalEvent:
             over = False
         if not over:
             found.append(run_id)
     return found
+
+
+def _over(run_id: str, story: Story) -> bool:
+    if isinstance(story.events[0], JointAccepted):
+        return fold_all_joint(run_id, story.events).final
+    return fold_all(run_id, story.events).state.final

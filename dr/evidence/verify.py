@@ -20,6 +20,7 @@ from dr.evidence.anchor import Anchor, genuine
 from dr.journal import chain, schema
 from dr.journal.event import Event, StepFailed, StepSucceeded, StepUnknown, decode
 from dr.journal.fold import fold_all
+from dr.journal.joint import JointAccepted, fold_all_joint
 from monitor.errors import StateError
 
 LIMITS = (
@@ -149,7 +150,7 @@ def _contents(record: _Record) -> list[str]:
     ]
     for run_id, events in runs.items():
         try:
-            fold_all(run_id, events)
+            (fold_all_joint if isinstance(events[0], JointAccepted) else fold_all)(run_id, events)
         except IllegalEvent as error:
             faults.append(f"run {run_id} cannot have been written so: {error}")
     return faults

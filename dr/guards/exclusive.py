@@ -11,6 +11,14 @@ NAME = "exclusive"
 def exclusive(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     """Refuse while another run of the system is unfinished, also one that only waits for its approval."""
     del step, now
+    for run_id, promise in facts.promised.items():
+        if promise.system == run.system and run_id != run.id:
+            sentence = (
+                f"{run.system} is part of joint run {promise.joint}, and its turn is still to come. Look at it with "
+                f"'karaula run show {promise.joint}'; let it go on, or end it with "
+                f"'karaula run cancel {promise.joint}', then ask again."
+            )
+            return Verdict(NAME, Ruling.REFUSE, "joint-run-ahead", sentence)
     for other in facts.runs:
         if other.id != run.id and other.system == run.system and not other.state.final and _rank(other) < _rank(run):
             sentence = (

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from dr.errors import IllegalEvent
+from dr.journal.joint import JointEvent
 
 Scalar = str | int | float | bool
 
@@ -273,6 +274,7 @@ Event = (
     | Interrupted
     | Recovered
     | RunEnded
+    | JointEvent
 )
 
 WORDS: dict[str, type[Event]] = {word.__name__: word for word in get_args(Event)}
