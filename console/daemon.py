@@ -35,6 +35,7 @@ from console.withheld import withheld
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import newest
+from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Request, Rules
 from dr.engine.resume import unfinished
 from dr.evidence.keep import Keeper
@@ -128,6 +129,8 @@ class Daemon:
         self.orchestrator = Orchestrator(journal, made.world, self._rules(self.files), epoch_seen=self._epoch_seen)
         self.past = Past(self.orchestrator)
         self._undo.push_async_callback(self.orchestrator.stop)
+        self.joints = JointRuns(self.orchestrator)
+        self._undo.push_async_callback(self.joints.stop)
         journal_guard.pop_all()  # the orchestrator closes it now
         await self.watch.start()
         if not self.options.shard.recovers and (begun := unfinished(journal)):
@@ -136,6 +139,7 @@ class Daemon:
                 "start the daemon of this folder as shard 1"
             )
         await self.orchestrator.start()
+        await self.joints.start()
         responses, schedules = self._by_itself
         self.trigger = Trigger(responses, self.orchestrator, self.clock.now, lambda note: withheld(note, self.watch))
         for alarm in self.watch.alarms(active_only=True):
@@ -189,6 +193,7 @@ class Daemon:
             shard=self.options.shard,
             watch=self.watch,
             orchestrator=self.orchestrator,
+            joints=self.joints,
             scheduler=self.scheduler,
             clock=self.clock,
             metrics=self._metrics,

@@ -28,6 +28,7 @@ from console.main import karaula
 from console.reload import Reloaded
 from console.serving import Doors
 from dr.action import Context, Done, Effect, Holds, Lasting, Reading, Seen, StepArgs
+from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.errors import StepFailed
 from dr.evidence.report import report as make_report
@@ -299,6 +300,8 @@ class DeskDaemon:
         rules = Rules(read_playbooks(books), actions(self.script), RUN_GUARDS, STEP_GUARDS, "inventory")
         self.orchestrator = Orchestrator(journal, world, rules, epoch_seen=lambda _system: 0)
         await self.orchestrator.start()
+        self.joints = JointRuns(self.orchestrator)
+        await self.joints.start()
         schedules = estate().schedules
         zone = estate().estate.timezone
         scheduler = Scheduler(
@@ -316,6 +319,7 @@ class DeskDaemon:
             shard=Shard(),
             watch=self.watch,  # type: ignore[arg-type]  # as much of it as the command line shows
             orchestrator=self.orchestrator,
+            joints=self.joints,
             scheduler=scheduler,
             clock=self.clock,
             metrics=no_metrics,
@@ -337,6 +341,7 @@ class DeskDaemon:
 
     async def _stop(self) -> None:
         await self.doors.close()
+        await self.joints.stop()
         await self.orchestrator.stop()
 
     async def _reload(self, by: str) -> Reloaded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from console.api import configuration, downtimes, estate, metrics, plans, runs, sla
+from console.api import configuration, downtimes, estate, joint, metrics, plans, runs, sla
 from console.api.desk import Desk
 from console.api.gate import Gate
 from console.api.replies import add_error_replies
@@ -29,6 +29,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         configuration.router,
         plans.router,
         runs.router,
+        joint.router,
         sla.router,
         pages.router,
         sla_page.router,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from console.reload import Reloaded
+from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator
 from dr.evidence.report import Report
 from dr.forecast import Past
@@ -34,6 +35,7 @@ class Desk:
     shard: Shard
     watch: Watch
     orchestrator: Orchestrator
+    joints: JointRuns
     scheduler: Scheduler
     clock: Clock
     metrics: Callable[[str, str], Awaitable[Page]]

@@ -11,9 +11,12 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from console.api.joint_views import joint_view
 from console.api.views import run_detail_view
+from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator
 from dr.journal.event import Event
+from dr.journal.joint import Joint
 from dr.journal.run import Run
 
 KEPT = 1000
@@ -25,7 +28,7 @@ class Streams:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._open: set[_Listening] = set()
+        self._open: set[_Listening | _Looking] = set()
 
     @property
     def open(self) -> int:
@@ -55,6 +58,44 @@ class Streams:
         finally:
             self._open.discard(listening)
             leave()
+
+    async def of_joint(self, joints: JointRuns, joint_id: str) -> AsyncIterator[str]:
+        """Yield the joint run whenever it, or a member's run, has changed, until it is final or the daemon stops."""
+        looking = _Looking(joint_id)
+        leave = joints.subscribe(looking.changed)
+        self._open.add(looking)
+        try:
+            while True:
+                looking.wake.clear()
+                joint = joints.joint(joint_id)
+                yield sse("joint", joint_view(joint, joints.runs(joint)).model_dump())
+                if looking.ended or joint.final:
+                    return
+                while not looking.wake.is_set():
+                    try:
+                        await asyncio.wait_for(looking.wake.wait(), STILL_HERE_S)
+                    except TimeoutError:
+                        yield ": still here\n\n"
+        finally:
+            self._open.discard(looking)
+            leave()
+
+
+class _Looking:
+    """Who looks at a joint run: woken by each change, shown the newest state."""
+
+    def __init__(self, joint_id: str) -> None:
+        self.wake = asyncio.Event()
+        self.ended = False
+        self._id = joint_id
+
+    def changed(self, joint: Joint) -> None:
+        if joint.id == self._id:
+            self.wake.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self.wake.set()
 
 
 class _Listening:

@@ -320,13 +320,13 @@ class Orchestrator:
         self._listeners.changed(run, events)
 
     def judge(self, run: Run, step: str | None, now: float, beside: frozenset[str] = frozenset()) -> Sequence[Verdict]:
-        """Ask every guard of the run, or of the step, as if the runs of ``beside`` were not there."""
+        """Ask every guard of the run, or of the step, as if the runs of ``beside`` were not there, nor to come."""
         facts = Facts(
             runs=tuple(other for other in self._runs.values() if other.id not in {run.id, *beside}),
             pauses=tuple(self.pauses()),
             placement=self.placement(),
             isolated=self.world.isolated(),
-            promised=self.promised,
+            promised={run_id: promise for run_id, promise in self.promised.items() if run_id not in beside},
         )
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]

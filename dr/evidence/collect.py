@@ -131,8 +131,20 @@ def _expected(past: Forecast) -> Measure:
 
 
 def _rta(run: Run) -> Measure:
-    began, note = _interruption(run)
-    ended = max(
+    began, note = interruption(run)
+    ended = answered_at(run)
+    title, objective = "Recovery time (RTA)", run.plan.rto_s
+    if began is None:
+        return Measure("rta", title, None, "s", objective, note="the run never interrupted the service")
+    if ended is None:
+        note = "the service was not seen to answer at its new place in this run"
+        return Measure("rta", title, None, "s", objective, met=False if run.state.final else None, note=note)
+    return Measure("rta", title, ended - began, "s", objective, met=ended - began <= objective, note=note)
+
+
+def answered_at(run: Run) -> float | None:
+    """Return when the service was last seen to answer by its name in this run; None when it was not."""
+    return max(
         (
             record.ended_at
             for record in run.steps.values()
@@ -143,16 +155,9 @@ def _rta(run: Run) -> Measure:
         ),
         default=None,
     )
-    title, objective = "Recovery time (RTA)", run.plan.rto_s
-    if began is None:
-        return Measure("rta", title, None, "s", objective, note="the run never interrupted the service")
-    if ended is None:
-        note = "the service was not seen to answer at its new place in this run"
-        return Measure("rta", title, None, "s", objective, met=False if run.state.final else None, note=note)
-    return Measure("rta", title, ended - began, "s", objective, met=ended - began <= objective, note=note)
 
 
-def _interruption(run: Run) -> tuple[float | None, str]:
+def interruption(run: Run) -> tuple[float | None, str]:
     """Return when the service stopped being there for clients, and how that is known."""
     if run.service_lost_at:
         return run.service_lost_at, "from the last time the service was seen working until it answered by its name"

@@ -126,10 +126,12 @@ async def test_a_failed_system_holds_what_depends_on_it_until_a_person_lets_it_g
     async with hall(tmp_path, acts(promote=Act("promote", ("role", "primary"), not_for_ite))) as here:
         joint = await here.approve(await here.ask())
         why = await here.until_still(joint)
-        assert why.startswith("run ite-failover") and "PAUSED (step 'promote' failed: no)" in why
+        assert why.startswith("run ite-failover")
+        assert "PAUSED (step 'promote' failed: no)" in why
         stand = here.stand(joint)
         assert (stand["ncts"], stand["ite"], stand["exim"]) == ("SUCCEEDED", "PAUSED", "SUCCEEDED")
-        assert stand["cdeps"].startswith("held: ite has not succeeded") and "go-on" in stand["cdeps"]
+        assert stand["cdeps"].startswith("held: ite has not succeeded")
+        assert "go-on" in stand["cdeps"]
         for system, complaint in (("ncts", "nothing in .* waits for 'ncts'; held up by: ite"), ("x", "waits for 'x'")):
             with pytest.raises(RunRefused, match=complaint):
                 await go_on(here, joint, system)
@@ -176,7 +178,7 @@ async def test_denied_or_not_answered_in_time_it_ends_and_nothing_was_done(tmp_p
         late = await here.ask("ite", "cdeps")
         await asyncio.sleep(0.01)
         clock.advance(2 * HOUR_S)
-        with pytest.raises(RunRefused, match="over|does not wait"):
+        with pytest.raises(RunRefused, match=r"over|does not wait"):
             await here.approve(late)
         assert "a time-out is a refusal" in (await here.until(late)).end_reason
         assert here.house.orchestrator.runs() == []
@@ -187,9 +189,9 @@ async def test_what_a_guard_refuses_is_said_for_all_of_them_at_once(tmp_path: Pa
     async with hall(tmp_path) as here:
         await here.house.submit(system="ite")
         await here.house.submit(system="exim")
-        with pytest.raises(RunRefused, match="(?s)ite already has .*exim already has"):
+        with pytest.raises(RunRefused, match=r"(?s)ite already has .*exim already has"):
             await here.ask()
-        with pytest.raises(RunRefused, match="unknown system 'nctx'; did you mean 'ncts'.*unknown system 'eximm'"):
+        with pytest.raises(RunRefused, match=r"unknown system 'nctx'; did you mean 'ncts'.*unknown system 'eximm'"):
             await here.ask("nctx", "eximm")
         assert here.joints.joints() == []
 
@@ -234,7 +236,8 @@ async def test_it_goes_on_after_a_death_at_every_write(tmp_path: Path) -> None:
 
 async def died(folder: Path, at: int, *, after: bool) -> bool:
     """Die at append number ``at``, go on with a new daemon, look at the end. False when there were fewer appends."""
-    folder.mkdir()
+    await asyncio.to_thread(folder.mkdir)
+    loop = asyncio.get_running_loop()
     clock = HeldClock()
     dead = asyncio.Event()
     async with hall(folder, noting([]), clock=clock) as here:
@@ -246,12 +249,12 @@ async def died(folder: Path, at: int, *, after: bool) -> bool:
             if count <= at or (after and count == at + 1):
                 append(journal, *args, **more)
             if count > at:
-                dead.set()
+                loop.call_soon_threadsafe(dead.set)
                 raise StateError("the daemon is dead")
 
         journal.append = dying  # type: ignore[method-assign]  # this daemon's end
         finished = asyncio.ensure_future(whole(here))
-        stopped = asyncio.ensure_future(until_set(dead))
+        stopped = asyncio.ensure_future(dead.wait())
         await asyncio.wait({finished, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         finished.cancel()
@@ -267,11 +270,6 @@ async def died(folder: Path, at: int, *, after: bool) -> bool:
         assert {run.approved_by for run in runs} == {"boris"}
     assert verify(folder / "journal.sqlite", (), None).intact
     return True
-
-
-async def until_set(event: asyncio.Event) -> None:
-    while not event.is_set():
-        await asyncio.sleep(0.001)
 
 
 async def whole(here: Hall) -> Joint:

@@ -1,0 +1,141 @@
+"""Joint runs: several systems by one request. Ask for one, look at it, decide about it as a whole, watch it, report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from console.api.actor import Actor, actor_of
+from console.api.desk import Desk, desk_of
+from console.api.joint_views import JointPlanView, JointView, joint_plan_view, joint_view
+from console.api.streams import Streams
+from console.api.views import plan_view
+from dr.engine import commands, joint_course
+from dr.engine.joint import JointCommand
+from dr.evidence.joint import joint_report
+from dr.playbook.joint import JointPlan
+
+router = APIRouter(prefix="/api")
+Name = Annotated[str, Field(min_length=1, max_length=63)]
+Text = Annotated[str, Field(max_length=2000)]
+
+
+class JointAsk(BaseModel):
+    """Which playbook for which systems (``all``: every one), and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    playbook: Name
+    systems: Annotated[list[Name], Field(min_length=1, max_length=100)]
+    reason: Text = ""
+
+
+class JointDecision(BaseModel):
+    """A person's word on a joint run: ``system`` for go-on, ``plan_hash`` for approve (what was looked at)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = ""
+    system: Annotated[str, Field(max_length=63)] = ""
+    plan_hash: Annotated[str, Field(max_length=64)] = ""
+
+
+@router.post("/joint-plans")
+async def plan(request: Request, ask: JointAsk) -> JointPlanView:
+    """Return what a joint run would do and in which order; changes nothing."""
+    desk = desk_of(request)
+    requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
+    return whole_plan(desk, desk.joints.plan(ask.playbook, ask.systems), requester)
+
+
+@router.get("/joint-runs")
+async def joints(request: Request, limit: Annotated[int, Query(ge=1, le=10_000)] = 50) -> list[JointView]:
+    """Return the newest joint runs, newest first."""
+    found = desk_of(request).joints
+    return [joint_view(joint, found.runs(joint)) for joint in found.joints()[:limit]]
+
+
+@router.post("/joint-runs", status_code=201)
+async def submit(request: Request, ask: JointAsk) -> JointView:
+    """Ask for a joint run. It waits for an approval, or starts, or is refused (409) with everything against it."""
+    actor, found = actor_of(request), desk_of(request).joints
+    joint = await found.submit(ask.playbook, ask.systems, actor.name, actor.said(ask.reason))
+    return joint_view(joint, found.runs(joint))
+
+
+@router.get("/joint-runs/{joint_id}")
+async def joint(request: Request, joint_id: str) -> JointView:
+    """Return a joint run with its members; a unique beginning of its id is enough."""
+    found = desk_of(request).joints
+    known = found.joint(joint_id)
+    return joint_view(known, found.runs(known))
+
+
+@router.get("/joint-runs/{joint_id}/plan")
+async def its_plan(request: Request, joint_id: str) -> JointPlanView:
+    """Return what it does, member by member: what is approved."""
+    desk = desk_of(request)
+    known = desk.joints.joint(joint_id)
+    return whole_plan(desk, known.plan, known.requester, known.replaces)
+
+
+@router.get("/joint-runs/{joint_id}/report.json")
+async def report(request: Request, joint_id: str) -> dict[str, Any]:
+    """Return its report: each system's recovery time and that of all of them together."""
+    desk = desk_of(request)
+    known = desk.joints.joint(joint_id)
+    return asdict(joint_report(known, desk.joints.runs(known), desk.clock.now()))
+
+
+@router.get("/joint-runs/{joint_id}/stream")
+async def stream(request: Request, joint_id: str) -> StreamingResponse:
+    """Send the joint run at each change as server-sent events until it is final."""
+    found = desk_of(request).joints
+    streams: Streams = request.app.state.streams
+    return StreamingResponse(streams.of_joint(found, found.joint(joint_id).id), media_type="text/event-stream")
+
+
+@router.post("/joint-runs/{joint_id}/{decision}")
+async def decide(request: Request, joint_id: str, decision: str, word: JointDecision) -> JointView:
+    """Approve, deny, cancel the whole, or let those go on that wait for a system. 409 when that cannot be done now."""
+    found = desk_of(request).joints
+    joint = await found.command(joint_id, decision_command(decision, word, actor_of(request)))
+    return joint_view(joint, found.runs(joint))
+
+
+def decision_command(decision: str, word: JointDecision, actor: Actor) -> JointCommand:
+    """Return the engine's command for a person's decision. Raises RunRefused for an unknown one."""
+    said, by = actor.said(word.reason), actor.name
+    why = said if word.reason else ""
+    made: dict[str, JointCommand] = {
+        "approve": lambda joint, _runs, now: joint_course.approve(joint, by, said, word.plan_hash, now),
+        "deny": lambda joint, _runs, now: joint_course.deny(joint, by, said, now),
+        "cancel": lambda joint, _runs, now: joint_course.cancel(joint, by, said, now),
+        "go-on": lambda joint, runs, now: joint_course.go_on(joint, runs, word.system, by, why, now),
+    }
+    if decision not in made:
+        raise commands.unknown_decision(decision, made)
+    return made[decision]
+
+
+def whole_plan(desk: Desk, plan: JointPlan, requester: str, replaces: Collection[str] = ()) -> JointPlanView:
+    """Return the plan with the guards' present answers for every member."""
+    now = desk.clock.now()
+    own = frozenset((*replaces, *(member.run_id for member in plan.members)))
+    return joint_plan_view(
+        plan,
+        [
+            plan_view(
+                member.plan,
+                desk.orchestrator.verdicts(member.plan, requester, beside=own),
+                desk.past.forecast(member.plan),
+                now,
+            )
+            for member in plan.members
+        ],
+    )
