@@ -48,7 +48,14 @@ LIKELY: dict[str, Any] = {
     "outputs": st.dictionaries(TEXT, SCALAR, max_size=2),
     "plan": st.just(DRILL.to_json()),
 }
-KINDS = {str: TEXT, float: TIME, int: st.integers(0, 9), bool: st.booleans()}
+KINDS: dict[Any, Any] = {
+    str: TEXT,
+    float: TIME,
+    int: st.integers(0, 9),
+    bool: st.booleans(),
+    dict[str, float]: st.dictionaries(TEXT, TIME, max_size=2),
+    dict[str, str]: st.dictionaries(TEXT, TEXT, max_size=2),
+}
 
 
 def made(kind: type[Event]) -> st.SearchStrategy[Event]:

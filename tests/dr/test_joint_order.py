@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from checker_kit import shipped
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr.errors import RunRefused
+from dr.errors import IllegalEvent, RunRefused
+from dr.journal import joint as words
+from dr.playbook.joint import JointPlan, Member, joint_plan_from_json
 from dr.playbook.order import in_order
 
 
@@ -61,3 +64,35 @@ def test_nobody_comes_before_what_it_needs_nor_behind_a_less_urgent_one(
         assert set(place.needs) <= earlier.keys()
         assert all(earlier[need] <= place.group for need in place.needs)
     assert sorted(set(groups)) == list(range(1, max(groups) + 1))
+
+
+PLAN = JointPlan("failover", "failover", (Member("ncts", "ncts-1", 1, (), shipped("failover")),), {})
+ACCEPTED = words.JointAccepted(1.0, PLAN.to_json(), "ana", "", 9.0, {}, {}, {})
+NEXT = st.sampled_from(
+    [
+        ACCEPTED,
+        words.JointApproved(2.0, "boris", "", PLAN.hash()),
+        words.JointApproved(2.0, "boris", "", "another plan"),
+        words.JointDenied(2.0, "boris", "no"),
+        words.JointWentOn(2.0, "ncts", "boris", "why"),
+        words.JointCancelAsked(2.0, "ana", "why"),
+        *(words.JointEnded(3.0, state, "") for state in ("SUCCEEDED", "CANCELED", "IN_PROGRESS")),
+    ]
+)
+
+
+@given(st.lists(NEXT, max_size=5))
+def test_a_joint_run_never_goes_on_without_its_approval(events: list[words.JointEvent]) -> None:
+    assert joint_plan_from_json(PLAN.to_json()) == PLAN
+    joint = words.begin_joint("joint-1", ACCEPTED)
+    for event in events:
+        try:
+            joint = words.fold_joint(joint, event)
+        except IllegalEvent:
+            break
+    assert joint.state not in {"IN_PROGRESS", "SUCCEEDED"} or joint.approved_by == "boris"
+
+
+def test_what_changes_production_is_not_journaled_without_an_approval_to_wait_for() -> None:
+    with pytest.raises(IllegalEvent, match="starts without an approval"):
+        words.begin_joint("joint-1", words.JointAccepted(1.0, PLAN.to_json(), "ana", "", 0.0, {}, {}, {}))
