@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from monitor.inventory.read import read
 
 ROOT = Path(__file__).parents[2]
 HOUR_S = 3600.0
+PATIENCE_S = 60.0  # the journal's thread and its disk live in real time
 INVENTORY = read(ROOT / "tests" / "bad_files" / "good.yaml")
 
 
@@ -154,17 +156,17 @@ FAILOVER = """
 kind: failover
 summary: Move it
 steps:
-  - { id: fence-old, action: fence, site: from, timeout_s: 5 }
-  - { id: machines, action: power, timeout_s: 5 }
-  - { id: promote, action: promote, needs: [fence-old, machines], timeout_s: 5 }
-  - { id: service, action: http_check, needs: [promote], timeout_s: 5, args: { where: service, expect_role: active } }
+  - { id: fence-old, action: fence, site: from, timeout_s: 60 }
+  - { id: machines, action: power, timeout_s: 60 }
+  - { id: promote, action: promote, needs: [fence-old, machines], timeout_s: 60 }
+  - { id: service, action: http_check, needs: [promote], timeout_s: 60, args: { where: service, expect_role: active } }
 """
 FAILBACK = FAILOVER.replace("kind: failover", "kind: failback")
 BACKUP = """
 kind: backup
 summary: Write it
 steps:
-  - { id: write, action: write, site: from, timeout_s: 5 }
+  - { id: write, action: write, site: from, timeout_s: 60 }
 """
 TEXTS = {"failover": FAILOVER, "failback": FAILBACK, "backup": BACKUP}
 
@@ -214,7 +216,8 @@ class House:
 
     async def until(self, run: Run, *states: RunState, also: Callable[[Run], bool] = lambda _run: True) -> Run:
         """Let everything go on until the run is in one of ``states`` (none: final)."""
-        for _ in range(2000):
+        give_up = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up:
             run = self.orchestrator.run(run.id)
             if (run.state in states if states else run.state.final) and also(run):
                 return run

@@ -11,6 +11,7 @@ from orchestrator_kit import (
     BACKUP,
     FAILOVER,
     HOUR_S,
+    PATIENCE_S,
     Act,
     Gate,
     acts,
@@ -96,7 +97,7 @@ async def test_commands_that_come_while_a_run_ends_are_all_answered(tmp_path: Pa
                 await asyncio.sleep(0)
                 number += 1  # noqa: PLW2901 - the first round goes on a little after the end
             answers.append(asyncio.ensure_future(at.orchestrator.command(run.id, partial(by_ana, commands.resume))))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 told = await asyncio.gather(*answers, return_exceptions=True)
             assert all(isinstance(answer, RunRefused) for answer in told)
 
@@ -107,7 +108,7 @@ async def test_a_command_put_after_the_runner_closed_is_answered(tmp_path: Path)
         runner = at.orchestrator._runners[run.id]
         await at.orchestrator.command(run.id, partial(by_ana, commands.deny))
         await at.until(run)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(RunRefused, match="it is over"):
                 await runner.command(partial(by_ana, commands.cancel))
 
@@ -149,7 +150,7 @@ async def test_cancel_lets_end_what_runs_and_starts_nothing_more(tmp_path: Path)
         assert actions["promote"].calls == []
 
 
-FINALLY = BACKUP + "finally:\n  - { id: tidy, action: look, timeout_s: 5 }\n"
+FINALLY = BACKUP + "finally:\n  - { id: tidy, action: look, timeout_s: 60 }\n"
 
 
 async def test_cancel_while_final_steps_run_lets_them_end(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ async def test_retry_of_a_step_that_is_just_being_probed_is_refused_and_the_run_
 
 
 async def test_a_persons_retry_begins_at_once(tmp_path: Path) -> None:
-    text = FAILOVER.replace("site: from, timeout_s: 5", "site: from, timeout_s: 5, retry_wait_s: 3600")
+    text = FAILOVER.replace("site: from, timeout_s: 60", "site: from, timeout_s: 60, retry_wait_s: 3600")
     fence = Act("fence", ("fence", "on"), refused)
     async with house(tmp_path, acts(fence=fence), {"failover": text}) as at:
         run = await at.until(await at.approve(await at.submit()), RunState.PAUSED)
@@ -214,10 +215,9 @@ async def test_whoever_goes_away_while_asking_leaves_a_run_that_is_followed_up(t
         await asyncio.sleep(0)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        for _ in range(200):
-            await asyncio.sleep(0.001)
-            if at.orchestrator.runs():
-                break
+        async with asyncio.timeout(PATIENCE_S):
+            while not at.orchestrator.runs():  # noqa: ASYNC110 - the run is announced to nobody yet
+                await asyncio.sleep(0.001)
         (run,) = at.orchestrator.runs()
         assert (await at.until(run, RunState.WAITING)).requester == "ana"
 

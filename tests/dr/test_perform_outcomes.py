@@ -110,7 +110,7 @@ async def test_a_probe_that_breaks_cannot_tell(
 
 
 async def test_an_action_and_a_probe_that_hang_cost_their_time_and_no_more(tmp_path: Path) -> None:
-    run, _ = await ended(tmp_path, Act("write", ("backup", "written"), hang, hang), BACKUP.replace(": 5", ": 0.05"))
+    run, _ = await ended(tmp_path, Act("write", ("backup", "written"), hang, hang), BACKUP.replace(": 60", ": 0.05"))
     assert run.state is RunState.FAILED
     assert run.steps["write"].reason == "no answer within 0.05 s"
     assert run.steps["write"].evidence == "no answer to the probe within 0.05 s"
@@ -194,7 +194,7 @@ async def test_no_secret_is_kept_or_told_wherever_it_stands(tmp_path: Path, capl
         return Seen(holds, f"saw {SECRET}", {"value": f"probe {SECRET}"})
 
     write = Act("write", ("backup", "written"), leaks, saw)
-    text = BACKUP.replace(": 5", ": 5, retries: 3, retry_wait_s: 0")
+    text = BACKUP.replace(": 60", ": 60, retries: 3, retry_wait_s: 0")
     run, told = await ended(tmp_path, write, text, tmp_path / "credentials")
     assert run.state is RunState.SUCCEEDED
     assert run.steps["write"].attempt == 3
@@ -258,9 +258,9 @@ async def test_an_ignored_step_leaves_out_whom_it_would_have_served(tmp_path: Pa
 kind: backup
 summary: Refer
 steps:
-  - { id: write, action: write, timeout_s: 5, on_failure: continue }
+  - { id: write, action: write, timeout_s: 60, on_failure: continue }
 finally:
-  - { id: tidy, action: look, timeout_s: 5, args: { note: "${steps.write.value}" } }
+  - { id: tidy, action: look, timeout_s: 60, args: { note: "${steps.write.value}" } }
 """
     run, _ = await ended(tmp_path, Act("write", ("backup", "written"), throwing(Failure("no"))), text)
     assert run.state is RunState.FAILED
