@@ -21,8 +21,9 @@ from typing import Any
 import httpx2
 from estate_kit import REPOSITORY, RunningLab
 
-START_S = 60.0  # a busy machine starts several daemons at once
-STOP_S = 15.0
+PATIENCE_S = 60.0  # a busy machine starts several daemons at once
+STOP_S = 60.0
+POLLED = ("front/", "database/", "host/", "link/", "sensor/", "dns/", "power/", "vcenter/", "vm/")
 
 
 def free_port(address: str) -> int:
@@ -77,7 +78,7 @@ class RunningDaemon:
             except OSError as error:
                 raise httpx2.ConnectError(str(error)) from error
         plain = httpx2.HTTPTransport(uds=os.fspath(self.socket_path), verify=False)  # no TLS, so no CAs to read either
-        return httpx2.Client(transport=plain, base_url="http://karaula")
+        return httpx2.Client(transport=plain, base_url="http://karaula", timeout=PATIENCE_S)
 
     def api(self, path: str, body: dict[str, Any] | None = None, user: str = "") -> Any:
         """Ask the HTTP API over the Unix socket; a body makes it a POST. Errors are returned as they come."""
@@ -94,7 +95,7 @@ class RunningDaemon:
     def alarms(self) -> set[tuple[str, str]]:
         return {(alarm["name"], alarm["subject"]) for alarm in self.api("/api/status")["alarms"]}
 
-    def wait(self, what: str, holds: Callable[[], Any], within_s: float = 60.0) -> Any:
+    def wait(self, what: str, holds: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
         """Wait until ``holds`` returns something true, and return it."""
         end = time.monotonic() + within_s
         while time.monotonic() < end:
@@ -103,6 +104,18 @@ class RunningDaemon:
                 return found
             time.sleep(0.1)
         raise AssertionError(f"not within {within_s:g} s: {what}\n{self.log.read_text()[-3000:]}")
+
+    def unseen_since(self, moment: float) -> set[str]:
+        """Return the polled subjects that were not seen since ``moment``."""
+        polled = [one for one in self.api("/api/status")["subjects"] if one["subject"].startswith(POLLED)]
+        assert len(polled) > 100
+        return {one["subject"] for one in polled if one["seen_at"] is None or one["seen_at"] < moment}
+
+    def wait_rounds(self, number: int = 1) -> None:
+        """Wait until every polled subject has been seen that often again."""
+        for _ in range(number):
+            now = self.api("/api/status")["at"]
+            self.wait("everybody to be seen again", lambda now=now: not self.unseen_since(now))
 
     def run(self, run_id: str) -> dict[str, Any]:
         reply: dict[str, Any] = self.api(f"/api/runs/{run_id}")
@@ -155,7 +168,7 @@ def running_daemon(
         )
     daemon = RunningDaemon(lab, state, port, process, log)
     try:
-        daemon.wait("the daemon to serve", lambda: _answers(daemon, "/-/ready" if ready else "/-/healthy"), START_S)
+        daemon.wait("the daemon to serve", lambda: _answers(daemon, "/-/ready" if ready else "/-/healthy"))
         yield daemon
     finally:
         if process.poll() is None:
