@@ -33,6 +33,8 @@ KINDS: Mapping[str, str] = {
     "acknowledge-alarms": "vcenter",
     "fail-task": "vcenter",
     "lie-reconfigure": "vcenter",
+    "fail-tags": "vcenter",
+    "untag-vm": "vm",
     "hang-host": "host",
     "slow-host": "host",
     "change-host-key": "host",

@@ -37,7 +37,8 @@ class Machine:
 
     ``powered`` is what vCenter has been told (and what autostart repeats); ``started_at`` the Unix time when it last
     began to boot, None while it has no electricity or is off.
-    ``source`` is the name of the VM it was cloned from, ``run`` the clone's name without that.
+    ``source`` is the name of the VM it was cloned from, ``run`` the clone's name without that. ``tags`` are category
+    and name of each. A ``placeholder`` keeps the place of a VM that is replicated by Site Recovery Manager.
     """
 
     number: int
@@ -50,6 +51,8 @@ class Machine:
     source: str = ""
     run: str = ""
     instance_uuid: str = ""
+    placeholder: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
     snapshots: list[Snapshot] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
 

@@ -73,12 +73,18 @@ class DnsPlan:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentPlan:
-    """One system at one site. ``vms`` maps VM name to tier (``database``, ``application``, ``web``)."""
+    """One system at one site. ``vms`` maps VM name to tier (``database``, ``application``, ``web``).
+
+    ``tags`` maps a tier to the tag (category, name) by which a rule finds VMs of it; ``unnamed`` are VMs (with their
+    tier) that are there for such a rule to find, one a rule.
+    """
 
     system: str
     site: str
     vcenter: str
     vms: dict[str, str]
+    tags: dict[str, tuple[str, str]]
+    unnamed: dict[str, str]
     database_host: str
     front_address: str
     front_port: int
@@ -242,11 +248,14 @@ def _system(key: str, value: dict[str, Any]) -> SystemPlan:
 
 def _deployment(system: str, site: str, value: dict[str, Any]) -> DeploymentPlan:
     front = value["front"]
+    tags = {one["tier"]: (one["category"], one["tag"]) for one in value["vms"].get("rules", ()) if "tag" in one}
     return DeploymentPlan(
         system=system,
         site=site,
         vcenter=value["vcenter"],
         vms={name: tier for tier in TIERS for name in value["vms"][tier]},
+        tags=tags,
+        unnamed={f"{system}-{tier}-{len(value['vms'][tier]) + 1}": tier for tier in tags},
         database_host=value["database_host"],
         front_address=front["address"],
         front_port=front["port"],

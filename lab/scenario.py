@@ -307,9 +307,14 @@ class Estate:
         self._databases[one.system, one.site] = Database(
             one.system, one.site, "primary" if protected else "standby", self.now
         )
-        for name, tier in one.vms.items():
-            machine = self.inventories[one.vcenter].add(name, one.system, tier, powered=True, now=self.now())
+        inventory = self.inventories[one.vcenter]
+        for name, tier in {**one.vms, **one.unnamed}.items():
+            machine = inventory.add(name, one.system, tier, powered=True, now=self.now())
             machine.started_at = self.now() - self.boot_s  # they have been running for long
+            machine.tags = (one.tags[tier],) if tier in one.tags else ()
+        other = self.plan.systems[one.system].deployments[self.plan.systems[one.system].protected_site]
+        for name, tier in () if protected else other.unnamed.items():
+            inventory.add(name, one.system, tier, powered=False).placeholder = True
 
     def _zone(self) -> Zone:
         systems = tuple(self.plan.systems.values())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.clients.ldap import Directory, Search
 from monitor.clients.postgresql import Place
+from monitor.clients.vsphere_tags import Tag
 from monitor.inventory import checks_http
 from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_hosts import CertificateCheck, ClockCheck, DiskCheck, LagCheck, UnitCheck
@@ -115,6 +116,7 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
             rules=tuple(_rules(inventory, key)),
             counters=vcenter.performance.counters,
             survey_interval_s=vcenter.performance.interval_s,
+            tags_interval_s=vcenter.tags_interval_s,
         )
         yield f"vcenter/{key}", "vsphere", params, None
     for key, host in inventory.hosts.items():
@@ -145,7 +147,8 @@ def _rules(inventory: Inventory, vcenter: str) -> Iterator[Rule]:
         for site, deployment in system.sites.items():
             for rule in deployment.vms.rules if deployment.vcenter == vcenter else ():
                 place = f"{key}/{site}/{rule.tier}"
-                yield Rule(place, rule.folder or "", rule.attribute or "", rule.value or "", rule.at_least)
+                tag = Tag(rule.category or "", rule.tag) if rule.tag else None
+                yield Rule(place, rule.folder or "", rule.attribute or "", rule.value or "", rule.at_least, tag)
 
 
 def _systems(inventory: Inventory) -> Iterator[Asked]:

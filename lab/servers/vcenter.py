@@ -1,6 +1,6 @@
-"""A vCenter: HTTPS ``/sdk`` that speaks vim25 as pyvmomi, govc and others do.
+"""A vCenter: HTTPS ``/sdk`` that speaks vim25 as pyvmomi, govc and others do, and the tags of its REST API.
 
-Source: vSphere Web Services API 8.0. Here are the methods; wire, objects, collector, sessions and tasks are in
+Source: vSphere Web Services API 8.0. Here are the methods; wire, objects, collector, sessions, tasks and tags are in
 ``vcenter_*.py``. What is not here answers with the fault NotImplemented, as an ESXi host does for vCenter's methods.
 """
 
@@ -20,6 +20,7 @@ from lab.servers.vcenter_objects import API_VERSION, ROOT, Objects
 from lab.servers.vcenter_performance import MANAGER, Performance
 from lab.servers.vcenter_sessions import COOKIE, CUSTOM_FIELDS, MAIN_COLLECTOR, Session, Sessions
 from lab.servers.vcenter_soap import Call, Ref, Struct, Value, VimFault, answer, fault, read_call, stamp
+from lab.servers.vcenter_tags import TagService
 from lab.servers.vcenter_tasks import Tasks
 
 SERVICE_VERSIONS = (
@@ -45,6 +46,7 @@ class Vcenter:
         self._sessions = Sessions(estate, key, identity.secret(plan.credential), self._objects, self._tasks)
         self._machines = MachineMethods(estate, self._objects, self._tasks)
         self._performance = Performance(estate, self._objects)
+        self._tags = TagService(estate, key, identity.secret(plan.credential))
         self._answering = asyncio.Event()
         self._http = HttpServer(
             plan.address, plan.port, self._serve, lambda: estate.vcenter_presence(key), identity.tls(plan.address)
@@ -108,6 +110,8 @@ class Vcenter:
     async def _respond(self, request: Request) -> Response:
         if request.method == "GET" and request.path == "/sdk/vimServiceVersions.xml":
             return Response(HTTPStatus.OK, SERVICE_VERSIONS.encode(), "text/xml; charset=utf-8")
+        if request.path.startswith("/api/"):
+            return self._tags.serve(request)
         if request.path.rstrip("/") != "/sdk":
             return Response(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain")
         if request.method != "POST":

@@ -311,7 +311,7 @@ class Objects:
                     "instanceUuid": machine.instance_uuid,
                     "template": False,
                     "guestFullName": "Debian GNU/Linux 12 (64-bit)",
-                    "managedBy": None,
+                    "managedBy": _managed_by(machine),
                     "hardware": hardware(self.inventory, machine),
                 },
             ),
@@ -348,6 +348,13 @@ class Objects:
                 "guestState": "running" if up else "notRunning",
             },
         )
+
+
+def _managed_by(machine: Machine) -> Struct | None:
+    """Return the ManagedByInfo of a VM that Site Recovery Manager looks after."""
+    if not machine.placeholder:
+        return None
+    return Struct("ManagedByInfo", {"extensionKey": "com.vmware.vcDr", "type": "placeholderVm"})
 
 
 def gone(ref: Ref) -> VimFault:

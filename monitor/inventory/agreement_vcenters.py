@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from monitor.problem import Problem
     from monitor.yamlfile import Document, Path
 
+WAYS = ({"folder"}, {"attribute", "value"}, {"category", "tag"})
+MARKS = ("folder", "attribute", "value", "category", "tag")
+
 
 def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
     """Yield every disagreement about vCenters and the VMs in them."""
@@ -33,7 +36,7 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
 
 
 def _rule(path: Path, rule: VmRule, document: Document) -> Iterator[Problem]:
-    by_folder = rule.folder is not None and rule.attribute is None and rule.value is None
-    by_attribute = rule.folder is None and rule.attribute is not None and rule.value is not None
-    if not by_folder and not by_attribute:
-        yield document.problem(path, "needs either 'folder', or 'attribute' and 'value'")
+    """Yield a problem unless the rule says exactly one thing, in full."""
+    given = {name for name in MARKS if getattr(rule, name) is not None}
+    if given not in WAYS:
+        yield document.problem(path, "needs either 'folder', or 'attribute' and 'value', or 'category' and 'tag'")

@@ -17,7 +17,7 @@ class Tiers(Model):
     database: tuple[Text, ...] = Field(min_length=1)
     application: tuple[Text, ...] = Field(min_length=1)
     web: tuple[Text, ...] = Field(min_length=1)
-    rules: tuple[VmRule, ...] = Field((), description="further VMs of a tier, by folder or custom attribute")
+    rules: tuple[VmRule, ...] = Field((), description="further VMs of a tier, by folder, custom attribute or tag")
 
 
 class Front(Endpoint):

@@ -54,6 +54,9 @@ class Vcenter(Endpoint):
     datacenter: str = Field("", description="limit to one datacenter; empty means the whole inventory")
     limits: VcenterLimits = VcenterLimits()
     performance: Performance = Performance()
+    tags_interval_s: Annotated[Seconds, Field(ge=20)] = Field(
+        60, description="how often tags are read when a rule goes by one; each takes about three requests"
+    )
 
 
 class VmRule(Model):
@@ -66,4 +69,6 @@ class VmRule(Model):
     folder: Text | None = Field(None, description="path of the folder, with all below it", examples=["main/vm/CDEPS"])
     attribute: Text | None = Field(None, description="name of a custom attribute")
     value: Text | None = Field(None, description="what the custom attribute says")
+    category: Text | None = Field(None, description="category of the tag")
+    tag: Text | None = Field(None, description="name of a tag of the VM itself (folders hand none down)")
     at_least: Annotated[Whole, Field(ge=1, le=10_000)] = Field(1, description="fewer VMs than that are a fault")

@@ -13,14 +13,18 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from monitor.clients.http import HttpClient
 from monitor.clients.vsphere import StillReading, Surveys, VcenterSession
+from monitor.clients.vsphere_tags import TagFollower
 from monitor.errors import CredentialError, Refused, TargetError
 from monitor.probe import Answer, each, failed, own_mistake
-from monitor.probes.vsphere_things import Rule, Teller, VsphereParams, judge
+from monitor.probes.vsphere_rules import NO_TAGS, Rule
+from monitor.probes.vsphere_things import Teller, VsphereParams, judge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from monitor.clients.vsphere_tags import Tag, Tagged
     from monitor.clock import Clock
     from monitor.credential import Credentials
     from monitor.errors import KaraulaError
@@ -31,6 +35,7 @@ __all__ = ["Rule", "VsphereParams", "VsphereProbe", "judge"]
 
 log = logging.getLogger(__name__)
 
+CLOSING_S = 3.0  # for the end of a tag service's session
 AFTER_REFUSAL_S = 60.0  # vCenter locks an account after five refused log-ins within three minutes
 
 
@@ -43,6 +48,8 @@ class VsphereProbe:
         self._trust = trust
         self._clock = clock
         self._sessions: dict[VsphereParams, VcenterSession] = {}
+        self._http: HttpClient | None = None  # of the tag services
+        self._followers: dict[VsphereParams, TagFollower] = {}
         self._tellers: dict[VsphereParams, Teller] = {}
         self._refused: dict[VsphereParams, tuple[float, str]] = {}
 
@@ -53,9 +60,10 @@ class VsphereProbe:
 
     async def close(self) -> None:
         """Log out everywhere."""
-        sessions = tuple(self._sessions.values())
-        self._sessions.clear()
-        await asyncio.gather(*(session.close() for session in sessions))
+        await asyncio.gather(*(self._end(params) for params in tuple(self._sessions)))
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
 
     async def _told(self, target: Target) -> Sequence[Observation]:
         """Ask; when this probe itself breaks on an answer, what is in the vCenter is as unknown as the vCenter."""
@@ -76,14 +84,15 @@ class VsphereProbe:
             await self._retire(params)
             session = self._session(params, target.deadline_s)
             snapshot = await session.refresh()
+            tagged = await self._tagged(params, snapshot.api_version, started + target.deadline_s)
         except Refused as error:
             refusal = f"{error}; asked again once a minute"
             self._refused[params] = (self._clock.monotonic() + AFTER_REFUSAL_S, refusal)
-            await self._sessions.pop(params).close()  # the next one reads the credential anew
+            await self._end(params)  # the next session reads the credential anew
             return self._unseen(target, Refused(refusal))
         except (TargetError, CredentialError) as error:
             return self._unseen(target, error)
-        itself, *others = self._teller(target).tell(snapshot, session.survey, session.survey_error)
+        itself, *others = self._teller(target).tell(snapshot, session.survey, session.survey_error, tagged)
         lasted = {"duration_seconds": self._clock.monotonic() - started}
         return replace(itself, subject=target.subject, values={**itself.values, **lasted}), *others
 
@@ -105,7 +114,39 @@ class VsphereProbe:
         """End the session that this vCenter had under an earlier inventory."""
         for old in [one for one in self._sessions if one.key == params.key and one != params]:
             self._tellers.pop(old, None)
-            await self._sessions.pop(old).close()
+            await self._end(old)
+
+    async def _end(self, params: VsphereParams) -> None:
+        follower, session = self._followers.pop(params, None), self._sessions.pop(params)
+        if follower is not None:
+            await follower.close(CLOSING_S)
+        await session.close()
+
+    async def _tagged(self, params: VsphereParams, api_version: str, expires: float) -> Mapping[Tag, Tagged]:
+        """Return what is known of the tags that rules name; the first reading of all is waited for until ``expires``.
+
+        Asked of a vCenter that has just answered only: its tag service knows the same users, and locks them alike.
+        """
+        tags = {rule.tag for rule in params.rules if rule.tag is not None}
+        if not tags:
+            return NO_TAGS
+        follower = self._followers.get(params)
+        if follower is None:
+            if self._http is None:
+                self._http = HttpClient(self._credentials.path(self._trust.tls_ca), clock=self._clock)
+            follower = self._followers[params] = TagFollower(
+                self._http,
+                (params.address, params.port),
+                (params.user, self._credentials.secret(params.credential)),
+                tags,
+                interval_s=params.tags_interval_s,
+                clock=self._clock,
+            )
+            follower.begin_when_due(api_version)
+            await follower.settled(expires - self._clock.monotonic())
+        else:
+            follower.begin_when_due(api_version)
+        return follower.tagged
 
     def _session(self, params: VsphereParams, deadline_s: float) -> VcenterSession:
         session = self._sessions.get(params)

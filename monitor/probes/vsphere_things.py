@@ -8,15 +8,16 @@ HostSystemConnectionState, DatastoreSummary, AlarmState.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from monitor.probe import Answer, Observation
+from monitor.probes.vsphere_rules import NO_TAGS, Rule, clock_time, found_by, shortfalls, unread_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from monitor.clients.vsphere import Datastore, Survey, Triggered, VcenterSnapshot, Vm, VmHost
+    from monitor.clients.vsphere_tags import Tag, Tagged
 
 VANISHED = "vanished from the vCenter"
 BAD_CONNECTIONS = ("inaccessible", "invalid", "orphaned")
@@ -26,21 +27,11 @@ GIB = 2.0**30
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """VMs of a system's ``tier`` found by ``folder`` (path and all below) or by a custom attribute's ``value``."""
-
-    place: str  # system/site/tier, for people
-    folder: str
-    attribute: str
-    value: str
-    at_least: int
-
-
-@dataclass(frozen=True, slots=True)
 class VsphereParams:
     """A vCenter. ``vms`` are the names that must be there and on, ``replicas`` those that must be there.
 
-    ``datacenter`` limits what is looked at; ``counters`` are read every ``survey_interval_s``.
+    ``datacenter`` limits what is looked at; ``counters`` are read every ``survey_interval_s`` and
+    tags every ``tags_interval_s``.
     """
 
     key: str
@@ -54,6 +45,7 @@ class VsphereParams:
     rules: tuple[Rule, ...] = ()
     counters: tuple[str, ...] = ()
     survey_interval_s: float = 60.0
+    tags_interval_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,7 @@ class Teller:
         self._replicas = frozenset(params.replicas)
         self._seen: dict[str, dict[str, str]] = {"vm": {}, "esx": {}, "datastore": {}}  # by kind, MoRefs by name
         self._memo: dict[str, tuple[tuple[Any, ...], Said]] = {}
-        self._told: tuple[VcenterSnapshot, Survey | None, list[tuple[str, Said]]] | None = None
+        self._told: tuple[VcenterSnapshot, Survey | None, Mapping[Tag, Tagged], list[tuple[str, Said]]] | None = None
 
     def unseen(self, now: float, why: str = "does not answer") -> Iterator[Observation]:
         """Say that nothing is known of anything, for the vCenter does not answer, or ``why`` else."""
@@ -87,31 +79,42 @@ class Teller:
             for name in sorted(names.keys() | named):
                 yield Observation(self._subject(kind, name), self._probe, now, Answer.UNKNOWN, because)
 
-    def tell(self, snapshot: VcenterSnapshot, survey: Survey | None, survey_error: str) -> Iterator[Observation]:
-        """Tell of the vCenter's things as ``snapshot`` and the newest ``survey`` (None: none yet) have them."""
+    def tell(
+        self,
+        snapshot: VcenterSnapshot,
+        survey: Survey | None,
+        survey_error: str,
+        tagged: Mapping[Tag, Tagged] = NO_TAGS,
+    ) -> Iterator[Observation]:
+        """Tell of the vCenter's things as ``snapshot`` and the newest ``survey`` (None: none yet) have them.
+
+        ``tagged`` is what is known of the tags that rules name.
+        """
         if survey is not None and abs(snapshot.at - survey.at) > OVERDUE * self._params.survey_interval_s:
             survey_error = survey_error or "they have not been read in time"
             survey = None
         alarms = _placed(snapshot)
-        ruled = self._ruled(snapshot)
+        ruled = found_by(self._params.rules, snapshot, tagged)
+        unread = unread_of(self._params.rules, tagged)
         yield Observation(
             f"vcenter/{self._params.key}",
             self._probe,
             snapshot.at,
             Answer.OK,
             values=_counts(snapshot, survey),
-            facts=self._itself(snapshot, alarms.get("", ()), ruled, survey_error if survey is None else ""),
+            facts=self._itself(snapshot, alarms.get("", ()), ruled, survey_error if survey is None else "", tagged),
         )
-        if self._told is not None and _same(self._told[0], snapshot) and self._told[1] is survey:
-            told = self._told[2]
+        before = self._told
+        if before is not None and _same(before[0], snapshot) and before[1] is survey and before[2] is tagged:
+            told = before[3]
         else:
             told = [
-                *self._each("vm", snapshot.vms, lambda vm: self._vm(vm, snapshot, survey, alarms, ruled)),
+                *self._each("vm", snapshot.vms, lambda vm: self._vm(vm, snapshot, survey, alarms, ruled, unread)),
                 *self._each("esx", snapshot.hosts, lambda host: _esx(host, snapshot, alarms)),
                 *self._each("datastore", snapshot.datastores, lambda one: _datastore(one, snapshot, alarms)),
             ]
             again = [each for each in told if "vanished" not in each[1].facts]  # that is said once
-            self._told = (snapshot, survey, again)
+            self._told = (snapshot, survey, tagged, again)
         probe, at = self._probe, snapshot.at
         for subject, said in told:
             yield Observation(subject, probe, at, said.answer, said.reason, said.values, said.facts)
@@ -144,40 +147,22 @@ class Teller:
     # -- the vCenter itself -------------------------------------------------------------------------------------------
 
     def _itself(
-        self, snapshot: VcenterSnapshot, own: Iterable[Triggered], ruled: Mapping[str, Rule], survey_error: str
+        self,
+        snapshot: VcenterSnapshot,
+        own: Iterable[Triggered],
+        ruled: Mapping[str, Rule],
+        survey_error: str,
+        tagged: Mapping[Tag, Tagged],
     ) -> dict[str, str]:
         facts = {"version": snapshot.api_version, "alarms": _alarm_words(own, snapshot, with_place=True)}
         if snapshot.alarms is None:
             facts["alarms"] = "may not be read"
         findings = _red_words(own, snapshot, with_place=True)
-        for rule in self._params.rules:
-            count = sum(one is rule for one in ruled.values())
-            if count < rule.at_least:
-                how = f"folder '{rule.folder}'" if rule.folder else f"attribute '{rule.attribute}' = '{rule.value}'"
-                findings.append(f"{count} VMs of {rule.place} by {how}, at least {rule.at_least} should be there")
+        findings += shortfalls(self._params.rules, ruled, tagged, snapshot.at, OVERDUE * self._params.tags_interval_s)
         if survey_error:
             facts["performance"] = survey_error
             findings.append(f"no performance counters: {survey_error}")
         return {name: fact for name, fact in {**facts, "findings": "; ".join(findings)}.items() if fact}
-
-    def _ruled(self, snapshot: VcenterSnapshot) -> dict[str, Rule]:
-        """Return the VMs that a rule finds, by MoRef; the first rule has them."""
-        if not self._params.rules:
-            return {}
-        keys = {name: key for key, name in snapshot.attributes.items()}
-        paths: dict[str, str] = {}
-        found = {}
-        for vm in snapshot.vms.values():
-            path = paths.get(vm.folder)
-            if path is None:
-                path = paths[vm.folder] = snapshot.folder_path(vm)
-            for rule in self._params.rules:
-                below = rule.folder and f"{path}/".startswith(f"{rule.folder.strip('/')}/")
-                marked = rule.attribute and (keys.get(rule.attribute), rule.value) in vm.attributes
-                if below or marked:
-                    found[vm.moref] = rule
-                    break
-        return found
 
     # -- VMs ----------------------------------------------------------------------------------------------------------
 
@@ -188,18 +173,25 @@ class Teller:
         survey: Survey | None,
         alarms: Mapping[str, list[Triggered]],
         ruled: Mapping[str, Rule],
+        unread: tuple[str, Tagged] | None,
     ) -> Said:
         host = snapshot.hosts.get(vm.host)
         measures = survey.measures.get(vm.moref) if survey is not None else None
         size = survey.snapshot_bytes.get(vm.moref) if survey is not None else None
         own, rule = alarms.get(vm.moref), ruled.get(vm.moref)
-        parts = (vm, host, measures, size, rule, own and snapshot)
+        parts = (vm, host, measures, size, rule, own and snapshot, unread and unread[1])
         memo = self._memo.get(vm.moref)
         if memo is not None and all(old is new for old, new in zip(memo[0], parts, strict=True)):
             return memo[1]
         replica = vm.name in self._replicas or vm.placeholder
         needed = vm.name in self._needed or rule is not None
         answer, reason = judge(vm, needed=needed, replica=replica)
+        if answer is Answer.OK and unread is not None and not needed and not replica:
+            wanted, as_needed = judge(vm, needed=True)
+            if wanted is not answer:
+                place, tag = unread
+                answer = Answer.UNKNOWN
+                reason = f"{as_needed}, and whether a tag makes it one of {place} is not known: {tag.trouble}"
         values = {"powered_on": 1.0 if vm.power == "on" else 0.0, **_snapshot_values(vm, size), **_red(own)}
         if vm.power == "on" and measures:
             values |= {name.replace("-", "_"): value for name, value in measures.items()}
@@ -276,7 +268,7 @@ def _datastore(store: Datastore, snapshot: VcenterSnapshot, alarms: Mapping[str,
         "filesystem": store.kind,
         "moref": store.moref,
         "maintenance": "" if store.maintenance in ("", "normal") else store.maintenance,
-        "measured": "" if store.measured_at is None else _clock_time(store.measured_at),
+        "measured": "" if store.measured_at is None else clock_time(store.measured_at),
         "alarms": _alarm_words(own, snapshot),
         "findings": "; ".join(_red_words(own, snapshot)),
     }
@@ -370,8 +362,4 @@ def _snapshot_words(vm: Vm, size: float | None) -> str:
     if not vm.snapshots:
         return ""
     held = "" if size is None else f", {size / GIB:.1f} GiB"
-    return f"{len(vm.snapshots)}, the oldest of {_clock_time(vm.snapshots[0])}{held}"
-
-
-def _clock_time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{len(vm.snapshots)}, the oldest of {clock_time(vm.snapshots[0])}{held}"

@@ -96,7 +96,7 @@ def test_attributes_and_tree_read_as_pyvmomi_reads_them(service: Any) -> None:
     hosts = {host.name: host for host in cluster.host}
     assert set(hosts) == {f"esx-{key}.dr.customs.example" for key in ("cdeps", "ncts", "ite", "exim")}
     host = hosts["esx-ncts.dr.customs.example"]
-    assert (host.runtime.connectionState, len(host.vm)) == ("connected", 5)
+    assert (host.runtime.connectionState, len(host.vm)) == ("connected", 6)
     found = machine(service, "ncts-db-1")
     assert found.runtime.powerState == "poweredOn"
     assert found.summary.config.instanceUuid == found.config.instanceUuid

@@ -158,7 +158,7 @@ async def test_a_large_inventory_of_a_slow_vcenter_is_read_over_several_polls(la
             first = await session.refresh()
             break
     assert first is not None
-    assert (first.full, len(first.vms), len(first.hosts), len(first.datastores)) == (True, 20, 4, 2)
+    assert (first.full, len(first.vms), len(first.hosts), len(first.datastores)) == (True, 21, 4, 2)
     assert first.changed >= 26
     lab.clear()
     assert (await session.refresh()).full is False

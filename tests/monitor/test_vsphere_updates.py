@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from watch_kit import estate
 
 from monitor.clients.vsphere_inventory import ALARMS, KINDS, ManagedBy, Ref, Tables, Triggered, Update
+from monitor.clients.vsphere_tags import Tag
 from monitor.errors import GarbledReply
 from monitor.inventory.vcenters import VmRule
 from monitor.probes.vsphere import Rule
@@ -189,7 +190,11 @@ def test_the_inventory_says_which_vms_are_needed_which_are_replicas_and_which_a_
     inventory = estate()
     system = inventory.systems["ncts"]
     main, dr = system.sites["main"], system.sites["dr"]
-    rules = (VmRule(tier="web", folder="main/vm/NCTS", at_least=2), VmRule(tier="web", attribute="a", value="b"))
+    rules = (
+        VmRule(tier="web", folder="main/vm/NCTS", at_least=2),
+        VmRule(tier="web", attribute="a", value="b"),
+        VmRule(tier="web", category="c", tag="t"),
+    )
     sites = {
         "main": main.model_copy(update={"vms": main.vms.model_copy(update={"rules": rules})}),
         "dr": dr.model_copy(update={"standby": "off"}),
@@ -200,6 +205,7 @@ def test_the_inventory_says_which_vms_are_needed_which_are_replicas_and_which_a_
     assert params["vc-main"].rules == (
         Rule("ncts/main/web", "main/vm/NCTS", "", "", 2),
         Rule("ncts/main/web", "", "a", "b", 1),
+        Rule("ncts/main/web", "", "", "", 1, Tag("c", "t")),
     )
     assert "ncts-web-1" in params["vc-main"].vms
     assert params["vc-dr"].replicas == ("ncts-app-1", "ncts-app-2", "ncts-db-1", "ncts-web-1", "ncts-web-2")

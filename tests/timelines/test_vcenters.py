@@ -44,9 +44,9 @@ def seen(daemon: RunningDaemon, subject: str) -> dict[str, Any]:
 def test_counters_of_every_running_vm_are_shown(daemon: RunningDaemon) -> None:
     def measured() -> bool:
         page = httpx2.get(f"{daemon.url}/metrics").text
-        return page.count("karaula_vm_cpu_ready_ratio{") == 40
+        return page.count("karaula_vm_cpu_ready_ratio{") == 41
 
-    daemon.wait("counters of 40 VMs", measured)
+    daemon.wait("counters of 41 VMs", measured)
     values = seen(daemon, DATABASE)["values"]
     assert 0.04 <= values["cpu_usage"] <= 0.45
     assert 0 <= values["disk_latency"] <= 0.018
@@ -91,3 +91,14 @@ def test_a_forgotten_snapshot_and_an_orphaned_vm(lab: RunningLab, daemon: Runnin
     assert "36.0 GiB" in seen(daemon, DATABASE)["facts"]["snapshots"]  # 4 GiB a day
     lab.clear()
     daemon.wait("well again", lambda: not daemon.alarms())
+
+
+def test_a_vm_that_nobody_names_is_found_by_its_tag_and_its_replica_is_known_as_one(
+    lab: RunningLab, daemon: RunningDaemon
+) -> None:
+    tagged, replica = "vm/vc-main/ncts-web-3", "vm/vc-dr/ncts-web-3"
+    daemon.wait("tags are read", lambda: "belongs_to" in seen(daemon, tagged)["facts"])
+    assert seen(daemon, tagged)["facts"]["belongs_to"] == "ncts/main/web"
+    facts = seen(daemon, replica)["facts"]
+    assert (facts["power"], facts["role"], daemon.status(replica)) == ("off", "placeholder", "ok")
+    assert daemon.status("vcenter/vc-main") == "ok"

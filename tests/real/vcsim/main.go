@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
+	_ "github.com/vmware/govmomi/vapi/simulator" // sessions and tags by REST
 )
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	simulator.SessionIdleTimeout = *idle
 	model.Service.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	model.Service.Listen = &url.URL{Host: *listen, User: url.UserPassword(*user, *password)}
+	model.Service.RegisterEndpoints = true
 	server := model.Service.NewServer()
 	fmt.Printf("ready %s %s\n", server.URL.Host, time.Now().UTC().Format(time.RFC3339))
 
