@@ -188,9 +188,8 @@ class Watch:
         """Return what people were told or are owed, and the alarms that this is about. Raises StateError."""
         if self._record is None:
             return [], {}
-        history = self._record.history
-        notices = history.notices()
-        about = {notice.alarm_id: history.alarm(notice.alarm_id) for notice in notices}
+        notices = self._record.history.notices()
+        about = {notice.alarm_id: self._record.history.alarm(notice.alarm_id) for notice in notices}
         return notices, {key: alarm for key, alarm in about.items() if alarm is not None}
 
     # -- what is true --------------------------------------------------------------------------------------------------
@@ -358,7 +357,8 @@ class Watch:
         if self._board.knows_isolation:
             own[ISOLATED_ALARM] = self._board.isolated or None
         ours = [self._book.hold(*place, reason, now) for place, reason in own.items()]
-        around = Circumstances(self._board.flapping(), self._board.unjudged(), self._covered)
+        agreements = None if self.sla is None else self.sla.conditions
+        around = Circumstances(self._board.flapping(), self._board.unjudged(), self._covered, agreements)
         changes = joined([*ours, self._book.update(statuses, self._board.alarming(), now, unknown_after_s, around)])
         self._record.keep((), changes.raised, changes.cleared)
         if self._keeper is not None:  # after the flips, for a mark vouches for them

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.terminal.screen import Screen, cell, table
 from console.terminal.words import BAD, CALL, GOOD, QUIET, span
+from monitor.sla.measure import next_written_us
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,6 +31,7 @@ def sla_view(answer: SlaAnswer, screen: Screen) -> Iterator[RenderableType]:
         whole, so_far = data["end_us"] - data["start_us"], data["until_us"] - data["start_us"]
         yield f"{data['month']} so far: {span(so_far / US)} of {span(whole / US)}, the figures are not final"
     yield ""
+    missing = "not yet" if seal is None else "not known"
     rows = [
         (
             link["link"].removeprefix("link/"),
@@ -37,10 +39,10 @@ def sla_view(answer: SlaAnswer, screen: Screen) -> Iterator[RenderableType]:
             _share(link["availability"], link),
             _bounds(link["availability"]),
             f"{link['agreed']['availability_percent']:g}",
-            span(link["availability"]["lost_us"] / US) if link["availability"]["lost_us"] else "",
+            _lost(link["availability"]),
             _left(link),
-            _loss(link),
-            _delay(link),
+            _loss(link, missing),
+            _delay(link, missing),
         )
         for link in data["links"]
     ]
@@ -52,8 +54,8 @@ def sla_view(answer: SlaAnswer, screen: Screen) -> Iterator[RenderableType]:
                 crossing["crossing"],
                 _share(crossing["availability"], None),
                 _bounds(crossing["availability"]),
-                span(crossing["availability"]["lost_us"] / US) if crossing["availability"]["lost_us"] else "",
-                *_delays(crossing["measured"]),
+                _lost(crossing["availability"]),
+                *_delays(crossing["measured"], missing),
             )
             for crossing in data["crossings"]
         ]
@@ -65,7 +67,7 @@ def sla_view(answer: SlaAnswer, screen: Screen) -> Iterator[RenderableType]:
             _share(operator["availability"], None),
             _bounds(operator["availability"]),
             f"{operator['links_in_breach']} of {operator['links']} links",
-            *_delays(operator["measured"]),
+            *_delays(operator["measured"], missing),
         )
         for operator in data["operators"]
     ]
@@ -78,6 +80,9 @@ def sla_view(answer: SlaAnswer, screen: Screen) -> Iterator[RenderableType]:
     if unknown:
         part = min(100 * unknown / total, 99.99)
         yield f"{part:.2f} % of the links' time is unknown: nothing was measured, it counts neither way"
+    if seal is None and any(link["measured"]["loss_percent"] is None for link in data["links"]):
+        at = screen.moment(next_written_us(data["until_us"]) / US)
+        yield f"not yet: loss and round trip come by quarter hours, the next at {at}; a link that is down has none"
     yield f"SHA-256 of the data: {answer['sha256']}"
 
 
@@ -114,9 +119,13 @@ def _share(found: SlaAvailability, link: SlaLink | None) -> Text:
 
 def _bounds(found: SlaAvailability) -> Text:
     if found["at_worst_percent"] is None or found["at_best_percent"] is None:
-        return cell("")
+        return cell("nothing counts", QUIET)
     worst, best = (int(value * 100 + 1e-6) / 100 for value in (found["at_worst_percent"], found["at_best_percent"]))
     return cell(f"{worst:.2f}-{best:.2f}", QUIET)  # rounded down, as all shares
+
+
+def _lost(found: SlaAvailability) -> str:
+    return span(found["lost_us"] / US) if found["lost_us"] else "none"
 
 
 def _left(link: SlaLink) -> Text:
@@ -124,19 +133,20 @@ def _left(link: SlaLink) -> Text:
     return cell(span(left / US)) if left >= 0 else cell("nothing", BAD)
 
 
-def _loss(link: SlaLink) -> Text:
-    value = link["measured"]["loss_percent"]
-    verdict = link["verdicts"][1]["met"]
-    return cell("" if value is None else f"{value:.3f}", BAD if verdict is False else "")
+def _loss(link: SlaLink, missing: str) -> Text:
+    return _figure(link["measured"]["loss_percent"], ".3f", missing, link["verdicts"][1]["met"])
 
 
-def _delays(measured: SlaMeasured | None) -> tuple[str, str]:
-    """Return loss and mean round trip of several links' probes together; empty where there are none."""
-    loss, rtt = (None, None) if measured is None else (measured["loss_percent"], measured["rtt_mean_ms"])
-    return "" if loss is None else f"{loss:.3f}", "" if rtt is None else f"{rtt:.2f}"
+def _delay(link: SlaLink, missing: str) -> Text:
+    return _figure(link["measured"]["rtt_mean_ms"], ".2f", missing, link["verdicts"][2]["met"])
 
 
-def _delay(link: SlaLink) -> Text:
-    value = link["measured"]["rtt_mean_ms"]
-    verdict = link["verdicts"][2]["met"]
-    return cell("" if value is None else f"{value:.2f}", BAD if verdict is False else "")
+def _delays(measured: SlaMeasured | None, missing: str) -> tuple[Text, Text]:
+    """Return loss and mean round trip of several links' probes together."""
+    if measured is None:  # of a month that was closed when this was not reckoned
+        return cell("not reckoned", QUIET), cell("not reckoned", QUIET)
+    return _figure(measured["loss_percent"], ".3f", missing), _figure(measured["rtt_mean_ms"], ".2f", missing)
+
+
+def _figure(value: float | None, form: str, missing: str, met: bool | None = None) -> Text:
+    return cell(missing, QUIET) if value is None else cell(format(value, form), BAD if met is False else "")

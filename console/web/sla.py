@@ -8,6 +8,8 @@ from starlette.exceptions import HTTPException
 
 from console.api.sla import MonthWord, answer_of, office_of
 from console.web.render import page
+from monitor.sla.measure import next_written_us
+from monitor.sla.period import SECOND_US
 from monitor.sla.render import (
     COUNTS,
     WHAT,
@@ -57,6 +59,8 @@ async def service_levels(request: Request, month: MonthWord = "") -> Response:
             each.operator: finding(link for link in data.links if link.operator == each.operator)
             for each in data.operators
         },
+        next_written=next_written_us(data.until_us) / SECOND_US,
+        waiting=answer.seal is None and any(link.measured.loss_percent is None for link in data.links),
         bounds=bounds,
         names={operator.operator: operator.name for operator in data.operators},
         links_named={link.link: named(link) for link in data.links},

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.alarms.inhibit import ALWAYS_TOLD, causes
-from monitor.alarms.rules import Call, called_for, flapping, keeps
+from monitor.alarms.rules import OF_AGREEMENTS, Call, called_for, flapping, keeps
 from monitor.status.alarm import Alarm, alarm_id
 from monitor.status.sight import INSIDE_A_VCENTER
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from monitor.inventory.dependencies import Ties
+    from monitor.status.alarm import Condition
     from monitor.status.downtime import Downtime
     from monitor.status.state import Status
 
@@ -28,12 +29,14 @@ class Circumstances:
 
     ``flapping`` are the subjects that flap; ``blind`` those that cannot be seen while the monitor is isolated: for
     them nothing is raised and nothing is cleared. ``covered`` holds the planned downtime that covers a subject; what is
-    always told is told all the same.
+    always told is told all the same. ``agreements`` are what the month's service levels ask
+    for; None: not reckoned yet.
     """
 
     flapping: frozenset[str] = frozenset()
     blind: frozenset[str] = frozenset()
     covered: Mapping[str, Downtime] = field(default_factory=dict)
+    agreements: Sequence[Condition] | None = None
 
 
 ORDINARY = Circumstances()
@@ -86,10 +89,14 @@ class Book:
             if subject in around.flapping:
                 call = flapping(subject)
                 wanted[call.name, subject] = (call, _swings(status))
+        asked = {(each.name, each.subject): each for each in around.agreements or ()}
+        for place, condition in asked.items():
+            if condition.holds and place[1] in ties.depends_on and place[1] not in around.blind:
+                wanted[place] = (Call(condition.name, "warning"), condition.words)
         cleared = [
-            self._clear(place, now, _why(statuses.get(place[1])))
+            self._clear(place, now, asked[place].words if place in asked else _why(statuses.get(place[1])))
             for place in list(self._standing)
-            if place not in wanted and place[1] not in around.blind and not _kept(place, statuses, ties)
+            if place not in wanted and place[1] not in around.blind and not _kept(place, statuses, ties, asked)
         ]
         raised = [
             self._raise(place, call, reason, now)
@@ -123,10 +130,17 @@ class Book:
         return replace(self._standing.pop(place), cleared_at=now, note=note)
 
 
-def _kept(place: tuple[str, str], statuses: Mapping[str, Status], ties: Ties) -> bool:
+def _kept(
+    place: tuple[str, str],
+    statuses: Mapping[str, Status],
+    ties: Ties,
+    asked: Mapping[tuple[str, str], Condition],
+) -> bool:
     name, subject = place
     if subject.startswith("karaula/"):
         return True
+    if name in OF_AGREEMENTS:  # a month that is not reckoned yet, or not anew, says nothing
+        return subject in ties.depends_on and (place not in asked or asked[place].holds is None)
     status = statuses.get(subject)
     kind, _, rest = subject.partition("/")
     if status is None and kind in INSIDE_A_VCENTER:  # not told of yet since the start, or the vCenter is silent

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitor.alarms.rules import FLAPPING, RULES
+from monitor.alarms.rules import FLAPPING, OF_AGREEMENTS, RULES
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ NOT_AT_THEIR_BEST = frozenset(
 # what a whole says of its own parts
 TELLS_OF_PARTS = frozenset({"crossing-cut-off", "crossing-on-backup", "redundancy-lost", "group-down", FLAPPING})
 TOLD_BY_WHOLES = ("crossing/", "group/")
+# a month that is at risk no more, for it is lost; nothing else explains what is said of an agreement
+AT_RISK, BROKEN = OF_AGREEMENTS[0], frozenset(OF_AGREEMENTS[1:])
 # what says something of its own, whatever stands in for the thing that it speaks of
 OF_THEMSELVES = frozenset(
     {"link-degraded", "host-untrusted", "sensor-alarm", "sensor-warning", "sensor-fault"}
@@ -59,7 +61,7 @@ def causes(standing: Iterable[Alarm], ties: Ties) -> dict[str, str]:
     alarms = [alarm for alarm in standing if not alarm.subject.startswith("karaula/")]
     for alarm in alarms:
         book.by_subject.setdefault(alarm.subject, []).append(alarm)
-    told = [alarm for alarm in alarms if alarm.name not in ALWAYS_TOLD]
+    told = [alarm for alarm in alarms if alarm.name not in (*ALWAYS_TOLD, *OF_AGREEMENTS)]
     for alarm in told:
         _note(book, alarm, _needed(alarm, book, ties))
     for alarm in told:
@@ -69,10 +71,11 @@ def causes(standing: Iterable[Alarm], ties: Ties) -> dict[str, str]:
     for alarm in told:
         if alarm.id not in book.found:
             _note(book, alarm, _told_by(alarm, book, speakers))
-    for alarm in told:
-        if alarm.name != FLAPPING and alarm.id not in book.found:
-            _note(book, alarm, book.named(alarm.subject, frozenset({FLAPPING})))
-    return {alarm.id: book.found[alarm.id].key for alarm in told if _has_an_end(alarm, book)}
+    for alarm in (alarm for alarm in told if alarm.name != FLAPPING and alarm.id not in book.found):
+        _note(book, alarm, book.named(alarm.subject, frozenset({FLAPPING})))
+    for alarm in (alarm for alarm in alarms if alarm.name == AT_RISK):
+        _note(book, alarm, book.named(alarm.subject, BROKEN))
+    return {alarm.id: book.found[alarm.id].key for alarm in alarms if _has_an_end(alarm, book)}
 
 
 def _note(book: _Standing, alarm: Alarm, cause: Alarm | None) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOT_KNOWN = "unknown"
 FLAPPING = "flapping"
 OF_NOTHING_KNOWN = (NOT_KNOWN, FLAPPING, "sensor-fault")  # these speak of what is not known, and do not outlast it
+OF_AGREEMENTS = ("sla-at-risk", "sla-breached")  # of a month, not of a status: ``monitor.sla.risk`` asks for them
 PARTS_TELL = ("crossing", "site", "group", "vote")  # their parts alarm when they are not known; one alarm is enough
 
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 QUARTER_US = 15 * MINUTE_US
 BOUNDS_MS = (1, 2, 5, 10, 15, 20, 30, 40, 60, 80, 120, 200, 400, 1000)  # and one more for what is slower
+WRITTEN_AFTER_US = MINUTE_US  # its end: what was asked before it has answered by then
+
+
+def next_written_us(until_us: int) -> int:
+    """Return when the quarter hour will be written that is the next one to be, ``until_us`` being recorded."""
+    return ((until_us - WRITTEN_AFTER_US) // QUARTER_US + 1) * QUARTER_US + WRITTEN_AFTER_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class Quarters:
         """Hand out what has been over for a minute at ``now_us`` (None: all there is), as measured by ``chain``."""
         found = []
         for subject, index in sorted(self._open):
-            if now_us is not None and now_us < (index + 1) * QUARTER_US + MINUTE_US:
+            if now_us is not None and now_us < (index + 1) * QUARTER_US + WRITTEN_AFTER_US:
                 continue
             one = self._open.pop((subject, index))
             found.append(

@@ -21,6 +21,7 @@ from monitor.sla.ledger import Entry
 from monitor.sla.period import HOUR_US, SECOND_US, Month, month_of, us
 from monitor.sla.reckon import Window
 from monitor.sla.report import month_report
+from monitor.sla.risk import conditions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from monitor.sla.ledger import EntryKind, Ledger, Seal
     from monitor.sla.period import Period
     from monitor.sla.records import Archive
+    from monitor.status.alarm import Condition
     from monitor.status.downtime import Downtime
 
 log = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ class Office:
         self._closed_before: Month | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.current: MonthPart | None = None
+        self.conditions: tuple[Condition, ...] | None = None  # of the present month's agreements; None: not reckoned
         self.error = ""
 
     def start(self) -> None:
@@ -172,6 +175,7 @@ class Office:
         present = await self.present_month()
         answer = await self.month(present)
         self.current = None if answer is None else answer.month
+        self.conditions = None if answer is None else conditions(answer.month)
         if present == self._closed_before:
             return
         waiting = False

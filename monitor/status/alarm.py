@@ -41,6 +41,19 @@ class Alarm:
         return f"{self.name} {self.subject}"
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What an alarm is asked for beside the statuses, reckoned elsewhere.
+
+    ``holds`` tells whether the alarm ``name`` of ``subject`` should stand; None: as it is now. ``words`` are why.
+    """
+
+    name: str
+    subject: str
+    holds: bool | None
+    words: str
+
+
 def alarm_id(name: str, subject: str, since: float) -> str:
     """Return the id of the alarm that was raised at ``since``: 12 hexadecimal digits, hard to confuse."""
     return hashlib.sha256(f"{name}\n{subject}\n{since!r}".encode()).hexdigest()[:12]

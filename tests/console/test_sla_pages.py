@@ -132,6 +132,21 @@ def test_the_command_line_shows_saves_enters_and_withdraws(daemon: WebDaemon, tm
     assert "cannot be written" in refused.output
 
 
+def test_what_is_not_known_yet_is_said_and_from_when(daemon: WebDaemon) -> None:
+    """An hour of November is recorded, and no quarter hour of measurements."""
+    told = daemon.karaula("sla", "--month", "2026-11").output
+    link = next(line for line in told.splitlines() if line.startswith("c0/primary "))
+    crossing = next(line for line in told.splitlines() if line.startswith("c0 "))
+    assert link.split()[-4:] == crossing.split()[-4:] == ["not", "yet"] * 2
+    line = next(line for line in told.splitlines() if line.startswith("not yet: "))
+    assert "by quarter hours, the next at 1 Nov 01:01" in line
+    page = daemon.ask("GET", "/sla?month=2026-11").text
+    assert "Loss and round trip come by quarter hours, the next at 01 Nov 01:01" in page
+    over = daemon.karaula("sla", "--month", "2026-10").output
+    assert "not yet" not in over
+    assert "not known" in next(line for line in over.splitlines() if line.startswith("c0/backup "))
+
+
 def test_before_the_watch_has_started_it_is_said(daemon: WebDaemon) -> None:
     daemon.watch.sla = None  # type: ignore[attr-defined]  # as before its start
     assert daemon.ask("GET", "/api/sla").status == 503

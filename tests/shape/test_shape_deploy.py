@@ -28,6 +28,7 @@ from console.main import karaula
 from deploy.boards.build import texts
 from dr import metrics as dr_metrics
 from dr.journal.run import RunState
+from monitor.alarms.rules import OF_AGREEMENTS
 from monitor.inventory.values import AlarmName
 from monitor.metrics import catalog, configuration, estate, sensors, sla
 from monitor.status.crossings import CROSSING_STATES
@@ -119,7 +120,7 @@ def test_each_alarm_has_its_part_of_the_page_of_alarms() -> None:
     """A new alarm: say below ``### its-name`` in docs/runbooks/KaraulaAlarm.md what it means and what to do."""
     page = (RUNBOOKS / "KaraulaAlarm.md").read_text()
     own = {"journal-failing", "history-failing", "isolated", "inventory-refused", "evidence-not-anchored"}
-    wanted = {*get_args(AlarmName), *own}
+    wanted = {*get_args(AlarmName), *own, *OF_AGREEMENTS}
     assert sorted(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == sorted(wanted), "each once, and no other"
 
 
