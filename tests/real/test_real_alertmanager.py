@@ -302,3 +302,15 @@ def test_a_crossing_that_is_cut_off_is_one_message_to_who_is_on_call_and_its_end
         wait("the end to be told", lambda: sink.heaps("on-call", "resolved"))
         assert ("KaraulaAlarm", "") in sink.heaps("on-call", "resolved")[0]
         assert len(sink.heaps("on-call")) == 2
+
+
+def test_the_failovers_that_a_lost_site_prepared_are_one_message(tmp_path: Path) -> None:
+    waits = [
+        {"alertname": "KaraulaRunWaits", "system": system, "playbook": "failover", "severity": "critical"}
+        for system in ("ncts", "exim", "ite")
+    ]
+    with alertmanager(tmp_path / "run", shipped()) as running:
+        running.post(*(one | {"n": one["system"]} for one in waits))
+        sink = running.sink
+        wait("the pager to ring", lambda: sink.heaps("on-call"))
+        assert sink.heaps("on-call") == [{("KaraulaRunWaits", one["system"]) for one in waits}]
