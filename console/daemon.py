@@ -382,7 +382,8 @@ class Daemon:
     async def _keep_evidence(self) -> None:
         """Sign and send away the journal's head; an alarm stands while a place does not have it."""
         await self.keeper.tick()
-        self.watch.hold(*ANCHOR_ALARM, "; ".join(self.keeper.problems()) or None)
+        told = self.keeper.to_tell(isolated=bool(self.watch.isolated))
+        self.watch.hold(*ANCHOR_ALARM, "; ".join(told) or None)
 
     async def _close_retired(self) -> None:
         """Let go of the clients that a reload has replaced, once no run can be using them."""

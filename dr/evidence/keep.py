@@ -24,12 +24,23 @@ SSH_LIMIT_S = 10.0
 
 @dataclass(slots=True)
 class Kept:
-    """What one place has: over how many events its newest anchor is, and since when (Unix seconds) it stands there."""
+    """What one place has: over how many events its newest anchor is, and since when (Unix seconds) it stands there.
+
+    ``doubted`` says that it was last tried while the monitor was cut off, which says nothing of the place; ``told``
+    that people are to know of its error.
+    """
 
     name: str
     count: int = -1
     at: float | None = None
     error: str = ""
+    doubted: bool = False
+    told: bool = False
+
+    @property
+    def problem(self) -> str:
+        """Return what is wrong, as a sentence; empty when nothing is."""
+        return f"the journal's signed head cannot be kept at '{self.name}': {self.error}" if self.error else ""
 
 
 class Keeper:
@@ -55,11 +66,20 @@ class Keeper:
 
     def problems(self) -> list[str]:
         """Return a sentence for each place that does not have what it should."""
-        return [
-            f"the journal's signed head cannot be kept at '{place.name}': {place.error}"
-            for place in self._kept.values()
-            if place.error
-        ]
+        return [place.problem for place in self._kept.values() if place.error]
+
+    def to_tell(self, *, isolated: bool) -> list[str]:
+        """Return the problems that people are to be told of; asked at each tick.
+
+        While the monitor is cut off, and until it has tried once more afterwards, no distant place has a new one: that
+        it is cut off is told already. What was told before stays.
+        """
+        for place in self._kept.values():
+            if isolated and not isinstance(self._places[place.name], FilePlace):
+                place.doubted = True
+            if not place.doubted:
+                place.told = bool(place.error)
+        return [place.problem for place in self._kept.values() if place.told and place.error]
 
     async def tick(self) -> None:
         """Anchor where the journal has grown. Raises StateError when the journal cannot be asked."""
@@ -90,9 +110,9 @@ class Keeper:
                 result = await self._world.ssh.run(host, place.command, timeout_s=SSH_LIMIT_S, stdin=line.encode())
                 commands.checked(result, host, place.command)
         except (OSError, TargetError, CredentialError, StepFailed) as error:
-            kept.error = str(error)
+            kept.error, kept.doubted = str(error), False
             return
-        kept.count, kept.at, kept.error = count, self._world.clock.now(), ""
+        kept.count, kept.at, kept.error, kept.doubted = count, self._world.clock.now(), "", False
 
 
 def _append(path: str, line: str) -> None:

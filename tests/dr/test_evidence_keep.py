@@ -142,3 +142,24 @@ async def test_without_evidence_nothing_is_asked(tmp_path: Path) -> None:
     await stage.keeper.tick()
     assert not stage.vault.lines
     assert stage.keeper.kept() == []
+
+
+async def test_what_a_cut_off_monitor_cannot_send_is_not_told_beside_that_it_is_cut_off(tmp_path: Path) -> None:
+    mount = {"place": "file", "path": str(tmp_path / "gone" / "anchors.jsonl")}
+    stage = Stage(tmp_path, vault=VAULT, mount=mount)
+    keeper = stage.keeper
+    await keeper.tick()
+    here = "the journal's signed head cannot be kept at 'mount'"
+    assert [each.partition(":")[0] for each in keeper.to_tell(isolated=False)] == [here]
+    stage.vault.away = True
+    keeper.to_tell(isolated=True)
+    await stage.grow()
+    assert len(keeper.problems()) == 2, "both are shown"
+    assert [each.partition(":")[0] for each in keeper.to_tell(isolated=True)] == [here], "the mount is no network's"
+    assert len(keeper.to_tell(isolated=False)) == 1, "it is back, and has not tried again"
+    await stage.grow()
+    assert len(keeper.to_tell(isolated=False)) == 2, "the vault is away by itself"
+    assert len(keeper.to_tell(isolated=True)) == 2, "what was told stays"
+    stage.vault.away = False
+    await stage.grow()
+    assert len(keeper.to_tell(isolated=False)) == 1
