@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "pause": ("console.cli.pause:pause", "Let nothing start by itself for a while."),
         "unpause": ("console.cli.pause:unpause", "End a pause."),
         "downtime": ("console.cli.pause:downtime", "Announce planned works; nobody is called for them."),
+        "override": ("console.cli.override:override", "Put a rule out of force for a system, for a while."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),
         "inventory": (
             "console.cli.inventory.group:inventory",

@@ -73,7 +73,8 @@ class Context:
     """Everything an action may use.
 
     ``key`` is the idempotency key, the same for every attempt of one step; ``token`` the fencing token (epoch);
-    ``timeout_s`` what is left for this attempt; ``say`` appends a line to the step's live output.
+    ``timeout_s`` what is left for this attempt; ``say`` appends a line to the step's live output. ``overridden``
+    are the guards that people have put out of force for this attempt.
     """
 
     run_id: str
@@ -84,6 +85,7 @@ class Context:
     timeout_s: float
     world: World
     say: Callable[[str], None]
+    overridden: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from dr.journal.override import Override, passes
 from dr.journal.pause import Pause
 from dr.journal.run import Run
+from monitor.inventory.recovery import Window
 
 
 class Ruling(StrEnum):
@@ -50,6 +52,13 @@ class Facts:
     placement: Mapping[str, str]
     isolated: str = ""
     promised: Mapping[str, Promise] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    windows: tuple[Window, ...] = ()
+    zone: str = "UTC"
+
+    def overridden(self, rule: str, run: Run, now: float) -> Override | None:
+        """Return the override that lets ``run`` pass ``rule``; None when there is none."""
+        return passes(self.overrides, rule, run, now)
 
 
 class Guard(Protocol):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dr.backups.catalog import catalog, proven_at
 from dr.forecast import Past
+from dr.journal.override import Override
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from monitor.metrics.catalog import Family, Metric
@@ -73,6 +74,9 @@ BACKUP_PROVEN = _gauge(
     "When the newest backup that a restore has proven was taken",
 )
 PAUSED = _gauge("karaula_pause_active", "", "system", "1 while nothing is started by itself for the system, else 0")
+OVERRIDDEN = _gauge(
+    "karaula_override_active", "", "system rule", "1 while people have put the rule out of force for the system"
+)
 JOURNAL_FAILING = _gauge(
     "karaula_journal_failing",
     "",
@@ -99,6 +103,7 @@ METRICS: tuple[Metric, ...] = (
     BACKUP_NEWEST,
     BACKUP_PROVEN,
     PAUSED,
+    OVERRIDDEN,
     ANCHOR_BEHIND,
     JOURNAL_FAILING,
     NEXT_DUE,
@@ -114,6 +119,10 @@ class Source(Protocol):
 
     def pauses(self) -> list[Pause]:
         """Return the pauses in force."""
+        ...
+
+    def overridden(self) -> list[Override]:
+        """Return the overrides in force."""
         ...
 
     def problems(self) -> list[str]:
@@ -158,6 +167,8 @@ def collect(
     yield Family(BACKUP_PROVEN, tuple(((system,), at) for system, at in proven.items()))
     paused = {pause.system for pause in source.pauses()}
     yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in sites))
+    overridden = {(each.system, each.rule) for each in source.overridden()}
+    yield Family(OVERRIDDEN, tuple((key, 1.0) for key in sorted(overridden)))
     yield Family(JOURNAL_FAILING, (((), float(bool(source.problems()))),))
     yield Family(ANCHOR_BEHIND, tuple(((place,), float(late)) for place, late in sorted(behind.items())))
     yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from console.api import configuration, downtimes, estate, joint, metrics, plans, runs, sla
+from console.api import configuration, downtimes, estate, joint, metrics, overrides, plans, runs, sla
 from console.api.desk import Desk
 from console.api.gate import Gate
 from console.api.replies import add_error_replies
@@ -28,6 +28,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         downtimes.router,
         configuration.router,
         plans.router,
+        overrides.router,
         runs.router,
         joint.router,
         sla.router,

@@ -58,7 +58,7 @@ async def pause(request: Request, ask: PauseAsk) -> PauseView:
     actor = actor_of(request)
     now = desk.clock.now()
     made = Pause(ask.system, actor.name, actor.said(ask.reason), now, now + ask.for_s)
-    await desk.orchestrator.pause(made)
+    await desk.orchestrator.standing.pause(made)
     return pause_view(made)
 
 
@@ -66,4 +66,4 @@ async def pause(request: Request, ask: PauseAsk) -> PauseView:
 async def lift(request: Request, system: str) -> dict[str, int]:
     """End the pauses of the system; says how many there were."""
     desk = desk_of(request)
-    return {"lifted": await desk.orchestrator.lift_pause(system, actor_of(request).name)}
+    return {"lifted": await desk.orchestrator.standing.lift_pause(system, actor_of(request).name)}

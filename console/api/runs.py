@@ -26,8 +26,10 @@ from console.api.views import (
 )
 from dr.engine import commands
 from dr.engine.orchestrator import Request as RunRequest
+from dr.engine.standing import Standing
 from dr.evidence.render import to_data, to_html
 from dr.journal.event import Event
+from dr.journal.override import FENCING
 from dr.journal.run import Run
 
 router = APIRouter(prefix="/api/runs")
@@ -111,11 +113,14 @@ async def report_html(request: Request, run_id: str) -> HTMLResponse:
 @router.post("/{run_id}/{decision}")
 async def decide(request: Request, run_id: str, decision: str, word: Decision) -> RunDetailView:
     """Approve, deny, resume, retry, ignore or cancel. 409 with a sentence when that cannot be done now."""
-    made = decision_command(decision, word, actor_of(request))
-    return run_detail_view(await desk_of(request).orchestrator.command(run_id, made))
+    orchestrator = desk_of(request).orchestrator
+    made = decision_command(decision, word, actor_of(request), orchestrator.standing)
+    return run_detail_view(await orchestrator.command(run_id, made))
 
 
-def decision_command(decision: str, word: Decision, actor: Actor) -> Callable[[Run, float], Sequence[Event]]:
+def decision_command(
+    decision: str, word: Decision, actor: Actor, standing: Standing
+) -> Callable[[Run, float], Sequence[Event]]:
     """Return the engine's command for a person's decision. Raises RunRefused for an unknown one."""
     said = actor.said(word.reason)
     by = actor.name
@@ -124,7 +129,9 @@ def decision_command(decision: str, word: Decision, actor: Actor) -> Callable[[R
         "deny": lambda run, now: commands.deny(run, by, said, now),
         "resume": lambda run, now: commands.resume(run, by, said, now),
         "retry": lambda run, now: commands.retry(run, word.step, by, said, now),
-        "ignore": lambda run, now: commands.ignore(run, word.step, by, said if word.reason else "", now),
+        "ignore": lambda run, now: commands.ignore(
+            run, word.step, by, said if word.reason else "", now, standing.overridden(FENCING, run, now)
+        ),
         "cancel": lambda run, now: commands.cancel(run, by, said, now),
     }
     if decision not in made:

@@ -74,7 +74,9 @@ def retry(session: Session, run: str, step: str, reason: str, no_wait: bool) -> 
 @no_wait_option
 @talks
 def ignore(session: Session, run: str, step: str, reason: str, no_wait: bool) -> None:
-    """Pass over one failed or unknown step and go on. A fence cannot be passed over.
+    """Pass over one failed or unknown step and go on.
+
+    A fence cannot be passed over, unless two people have overridden that (`karaula override fencing SYSTEM`).
 
     \b
     Example:

@@ -42,8 +42,10 @@ def status(session: Session, subject: str | None, everything: bool) -> None:
         return
     runs = [run for run in session.get("/api/runs") if not run["final"]]
     pauses = session.get("/api/pauses")
-    screen.document({**answer, "runs": runs, "pauses": pauses})
-    screen.say(*status_view.overview(answer, runs, pauses, screen, everything=everything))
+    overrides = session.get("/api/overrides")
+    screen.document({**answer, "runs": runs, "pauses": pauses, "overrides": overrides})
+    people = status_view.Decided(pauses, overrides)
+    screen.say(*status_view.overview(answer, runs, people, screen, everything=everything))
 
 
 def _resolved(typed: str, known: list[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from console.terminal.shapes import Run, RunLine, Step
 
+UNFENCED = "two people take it upon themselves that the old side cannot write any more"
 TROUBLED = frozenset({"FAILED", "TIMED_OUT", "UNKNOWN"})
 
 
@@ -48,9 +49,11 @@ def _paused(run: Run) -> list[Choice]:
     for step in bad:
         again = "do it again" if step["state"] != "UNKNOWN" else "it did not happen: do it again"
         found.append(Choice(f"karaula run retry {run['id']} {shlex.quote(step['id'])}", again))
-        if not fences(step):
-            over = "go on without it" if step["state"] != "UNKNOWN" else "it did happen: go on"
-            found.append(Choice(f"karaula run ignore {run['id']} {shlex.quote(step['id'])} --reason …", over))
+        over = "go on without it" if step["state"] != "UNKNOWN" else "it did happen: go on"
+        if fences(step):
+            found.append(Choice(f"karaula override fencing {run['system']} --for 30m --reason …", UNFENCED))
+            over = "once two people have overridden the fence: go on without its proof"
+        found.append(Choice(f"karaula run ignore {run['id']} {shlex.quote(step['id'])} --reason …", over))
     if len(bad) != 1 or bad[0]["state"] == "UNKNOWN":
         found.insert(0, Choice(f"karaula run resume {run['id']}", "go on: failed steps again, unknown ones looked at"))
     found.append(Choice(f"karaula run cancel {run['id']} --reason …", "end it"))
@@ -58,5 +61,5 @@ def _paused(run: Run) -> list[Choice]:
 
 
 def fences(step: Step) -> bool:
-    """Tell whether the step is a fence, which cannot be passed over."""
+    """Tell whether the step is a fence, which only two people together can pass over."""
     return any(effect[1:] == ["fence", "on"] for effect in step["effects"])

@@ -176,6 +176,22 @@ class Pause(TypedDict):
     expires_at: float
 
 
+class Override(TypedDict):
+    """An override that stands; one that is not ``in_force`` waits for its second person."""
+
+    id: str
+    system: str
+    rule: str
+    by: str
+    reason: str
+    asked_at: float
+    expires_at: float
+    confirmed_by: str
+    confirmed_at: float | None
+    needs_second: bool
+    in_force: bool
+
+
 class Slot(TypedDict):
     """A due time of a scheduled job and what became of it."""
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from console.terminal import downtime_view
+from console.terminal import downtime_view, override_view
 from console.terminal.figures import figure
 from console.terminal.kinds import called, ordered
 from console.terminal.next_steps import who_may_approve
 from console.terminal.screen import Cell, Screen, cell, state, table
-from console.terminal.shapes import Alarm, Pause, RunLine, StatusAnswer, Subject, SubjectAnswer
+from console.terminal.shapes import Alarm, Override, Pause, RunLine, StatusAnswer, Subject, SubjectAnswer
 from console.terminal.words import (
     BAD,
     CALL,
@@ -33,8 +34,16 @@ FEW = 4
 ALARM_WIDTH = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What people have decided that stands: pauses, and overrides of single rules."""
+
+    pauses: Sequence[Pause]
+    overrides: Sequence[Override]
+
+
 def overview(
-    answer: StatusAnswer, runs: Sequence[RunLine], pauses: Sequence[Pause], screen: Screen, *, everything: bool
+    answer: StatusAnswer, runs: Sequence[RunLine], people: Decided, screen: Screen, *, everything: bool
 ) -> Iterator[RenderableType]:
     """Yield the estate, what matters most last: it stands above the prompt when the rest has scrolled away.
 
@@ -66,7 +75,8 @@ def overview(
         yield Text()
         yield from _unfinished(runs, screen)
     last = [downtime_view.in_force(downtime, screen) for downtime in answer["downtimes"]]
-    last += [_paused(pause, screen) for pause in pauses]
+    last += [_paused(pause, screen) for pause in people.pauses]
+    last += [cell(override_view.said(each, screen), CALL) for each in people.overrides]
     last += [cell(f"the daemon itself: {problem}", BAD) for problem in answer["problems"]]
     if last:
         yield Text()

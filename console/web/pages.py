@@ -20,6 +20,7 @@ from console.web.rest import rest
 from dr.backups.catalog import proven_at
 from dr.errors import RunRefused
 from dr.evidence.render import expectation
+from dr.journal.override import FENCING
 from monitor.inventory.dependencies import ties
 from monitor.status.state import Health
 
@@ -55,6 +56,7 @@ async def estate(request: Request) -> HTMLResponse:
         active=[run for run in runs if not run.state.final and run not in waiting],
         latest=[run for run in runs if run.state.final][:LATEST_RUNS],
         pauses=desk.orchestrator.pauses(),
+        overrides=[(each, each.in_force(desk.clock.now())) for each in desk.orchestrator.standing.overrides()],
         isolated=desk.watch.isolated,
         downtimes=desk.watch.downtimes.in_force(desk.clock.now()),
         flapping=desk.watch.flapping(),
@@ -103,7 +105,8 @@ async def decide(
     word, _, step = decision.partition(":")
     said = Decision.model_construct(reason=reason.strip(), step=step, plan_hash=plan_hash)
     try:
-        await desk.orchestrator.command(run_id, decision_command(word, said, actor_of(request, name.strip())))
+        made = decision_command(word, said, actor_of(request, name.strip()), desk.orchestrator.standing)
+        await desk.orchestrator.command(run_id, made)
     except RunRefused as error:
         return await _run_page(request, run_id, f"Not done: {error.reason}", 409, name, reason)
     except HTTPException as error:
@@ -119,6 +122,7 @@ async def _run_page(
     texts = dict.fromkeys(run.steps, "")
     for output in await desk.orchestrator.outputs(run.id):
         texts[output.step] += f"attempt {output.attempt}\n{output.text}\n" if output.attempt > 1 else output.text
+    unfenced = desk.orchestrator.standing.overridden(FENCING, run, desk.clock.now()) is not None
     standby = desk.watch.observation(f"database/{run.system}/{run.plan.to_site}")
     return page(
         request,
@@ -134,7 +138,7 @@ async def _run_page(
         consequence=run_sheet.consequence(run),
         loss=run_sheet.expected_loss(run, desk.watch.evidence(run.system), standby),
         expected=expectation(desk.past.forecast(run.plan, before=run.accepted_at)),
-        troubled=[(record, run_sheet.step_choices(record)) for record in run_sheet.troubled(run)],
+        troubled=[(record, run_sheet.step_choices(record, unfenced=unfenced)) for record in run_sheet.troubled(run)],
         results=run_sheet.results,
         resumable=run_sheet.resumable(run),
         done=sum(record.state.settled for record in run.steps.values()),

@@ -38,13 +38,15 @@ def troubled(run: Run) -> list[StepRecord]:
     return [record for record in records if record.state.failed or record.state is StepState.UNKNOWN]
 
 
-def step_choices(record: StepRecord) -> list[Choice]:
-    """Return what can be decided about one troubled step. A fence cannot be passed over."""
+def step_choices(record: StepRecord, *, unfenced: bool = False) -> list[Choice]:
+    """Return what can be decided about one troubled step. A fence is passed over once two people have overridden it."""
     step, unknown = record.plan.id, record.state is StepState.UNKNOWN
     again = f"It did not happen: run “{step}” again" if unknown else f"Run “{step}” again"
     over = f"It did happen: go on after “{step}”" if unknown else f"Go on without “{step}”"
-    fences = any(effect[1:] == ("fence", "on") for effect in record.plan.effects)
-    return [Choice(f"retry:{step}", again, likely=True), *([] if fences else [Choice(f"ignore:{step}", over)])]
+    if record.plan.fences:
+        over = f"Go on WITHOUT the proof of “{step}”, as two people have decided"
+    passable = unfenced or not record.plan.fences
+    return [Choice(f"retry:{step}", again, likely=True), *([Choice(f"ignore:{step}", over)] if passable else [])]
 
 
 def results(record: StepRecord) -> str:

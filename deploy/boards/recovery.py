@@ -15,16 +15,16 @@ BOARD = Board(
     choices=(Choice("system", "System", "karaula_system_rto_objective_seconds"),),
     parts=(
         Row("Now"),
-        table("Runs under way", (10, 7), f"karaula_run_active{{{HERE}}}", RUN | {"state": "State", "Value": "Runs"}),
+        table("Runs under way", (8, 7), f"karaula_run_active{{{HERE}}}", RUN | {"state": "State", "Value": "Runs"}),
         table(
             "Where each system belongs",
-            (5, 7),
+            (4, 7),
             f"karaula_recovery_placement{{{HERE}}} == 1",
             {"system": "System", "site": "By the journal"},
         ),
         table(
             "Where each system is",
-            (5, 7),
+            (4, 7),
             f"karaula_system_active{{{HERE}}} == 1",
             {"system": "System", "site": "Observed"},
         ),
@@ -34,6 +34,12 @@ BOARD = Board(
             Ask(f"karaula_pause_active{{{HERE}}}", NAME),
             NO_YES,
             "While paused nothing starts by itself; watching goes on",
+        ),
+        table(
+            "Overridden",
+            (4, 7),
+            f"karaula_override_active{{{HERE}}} == 1",
+            {"system": "System", "rule": "Rule"},
         ),
         Row("Time and loss"),
         stat(

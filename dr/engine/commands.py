@@ -20,6 +20,7 @@ from dr.journal.event import (
     RetryAsked,
     StepIgnored,
 )
+from dr.journal.override import Override
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import ancestors, brings_up_again
 
@@ -64,21 +65,25 @@ def retry(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Eve
     return (RetryAsked(now, step, by, reason or "retry"), Resumed(now, by, reason))
 
 
-def ignore(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
+def ignore(run: Run, step: str, by: str, reason: str, now: float, unfenced: Override | None = None) -> Sequence[Event]:
     """Pass over one failed or unknown step and go on; needs a reason.
 
-    A fence cannot be passed over, nor a step whose outputs a later one is going to use. What is known not to have
-    happened cannot be passed over where the run is built upon it: a promotion, the proof that clients reach the
-    promoted side, and what holds a side down that a later step brings up (else two sites could be active at once).
+    A fence cannot be passed over unless two people have overridden it (``unfenced``), nor a step whose outputs a later
+    one is going to use. What is known not to have happened cannot be passed over where the run is built upon it: a
+    promotion, the proof that clients reach the promoted side, and what holds a side down that a later step brings up
+    (else two sites could be active at once).
     """
     _paused(run)
     person(by)
     record = _troubled(run, step)
     if not reason.strip():
         raise RunRefused("reason", f"passing over step '{step}' needs a reason")
-    if record.plan.fences:
+    if record.plan.fences and unfenced is None:
         raise RunRefused(
-            "fencing", f"step '{step}' is the fence; it cannot be passed over: retry it, or cancel the run"
+            "fencing",
+            f"step '{step}' is the fence; it cannot be passed over: retry it, or cancel the run. Where it cannot be "
+            f"proven and somebody has seen with their own eyes that {run.system} at {record.plan.site} cannot write, "
+            f"two people may override it: karaula override fencing {run.system} --for 30m --reason …",
         )
     if record.state.failed:
         _not_built_upon(run, record)

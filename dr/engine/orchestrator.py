@@ -20,11 +20,13 @@ from dr.engine.listeners import LineListener, Listener, Listeners
 from dr.engine.names import complete, new_id, unknown
 from dr.engine.perform import Performer
 from dr.engine.runner import Command, Runner
+from dr.engine.standing import Standing
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
 from dr.guard import Facts, Guard, Promise, Verdict
 from dr.journal.event import Event, Interrupted, RunAccepted
 from dr.journal.fold import ACTIVE, begin, fold_all
 from dr.journal.joint import Joint, JointAccepted, fold_all_joint
+from dr.journal.override import Override
 from dr.journal.pause import Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal, StepOutput, Story
@@ -95,7 +97,7 @@ class Orchestrator:
         self._events: dict[str, list[Event]] = {}
         self._runners: dict[str, Runner] = {}
         self._drives: dict[str, asyncio.Task[None]] = {}
-        self._pauses: tuple[Pause, ...] = ()
+        self.standing = Standing(journal, self.in_thread, lambda: self.world)
         self.admission = asyncio.Lock()
         self._submitting = asyncio.Lock()
         self._failing = asyncio.Event()
@@ -112,7 +114,7 @@ class Orchestrator:
         """Load every run that can be read and go on with the unfinished ones. Raises StateError."""
         for run_id, story in (await self.in_thread(self.journal.stories)).items():
             self._load(run_id, story)
-        self._pauses = tuple(await self.in_thread(lambda: self.journal.pauses(self.world.clock.now())))
+        await self.standing.load()
         for run in list(self._runs.values()):
             if run.state.final:
                 continue
@@ -188,8 +190,12 @@ class Orchestrator:
 
     def pauses(self) -> list[Pause]:
         """Return the pauses in force."""
+        return self.standing.pauses()
+
+    def overridden(self) -> list[Override]:
+        """Return the overrides in force."""
         now = self.world.clock.now()
-        return [pause for pause in self._pauses if pause.expires_at > now]
+        return [each for each in self.standing.overrides() if each.in_force(now)]
 
     def placement(self) -> dict[str, str]:
         """Return where each system belongs by the journal: the goal of its last hand-over that succeeded."""
@@ -283,20 +289,6 @@ class Orchestrator:
             raise RunRefused("state", f"run {run.id} is {run.state}; {why}")
         return await runner.command(command)
 
-    async def pause(self, pause: Pause) -> None:
-        """Start nothing by itself for the pause's system. Raises StateError, RunRefused for an unknown system."""
-        if pause.system != "all" and pause.system not in self.world.inventory.systems:
-            raise RunRefused("system", unknown("system", pause.system, self.world.inventory.systems))
-        await self.in_thread(lambda: self.journal.add_pause(pause))
-        self._pauses = (*self.pauses(), pause)
-
-    async def lift_pause(self, system: str, by: str) -> int:
-        """End the pauses of ``system``; return how many there were. Raises StateError."""
-        now = self.world.clock.now()
-        count = await self.in_thread(lambda: self.journal.lift_pause(system, by, now))
-        self._pauses = tuple(pause for pause in self.pauses() if pause.system != system)
-        return count
-
     def subscribe(self, listener: Listener, lines: LineListener | None = None) -> Callable[[], None]:
         """Tell ``listener`` every change of a run, and ``lines`` every line a step prints; call the result to leave."""
         return self._listeners.add(listener, lines)
@@ -327,6 +319,9 @@ class Orchestrator:
             placement=self.placement(),
             isolated=self.world.isolated(),
             promised={run_id: promise for run_id, promise in self.promised.items() if run_id not in beside},
+            overrides=tuple(self.standing.overrides()),
+            windows=tuple(self.world.inventory.windows.values()),
+            zone=self.world.inventory.estate.timezone,
         )
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]

@@ -29,6 +29,7 @@ from monitor.errors import CredentialError, TargetError
 
 log = logging.getLogger(__name__)
 OUTPUT_LIMIT_CHARS = 4_000_000
+OVERRIDDEN = "overridden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ class Performer:
             timeout_s=timeout_s,
             world=self.world,
             say=say,
+            overridden=_overridden(run, step_id),
         )
 
 
@@ -219,6 +221,12 @@ class _Lines:
         if self._dropped:
             lines.append(f"[{self._dropped} more lines were not kept: over {OUTPUT_LIMIT_CHARS} characters]")
         return StepOutput(self._step, self._attempt, "\n".join(lines))
+
+
+def _overridden(run: Run, step_id: str) -> frozenset[str]:
+    """Return the guards whose last word on the step was that people have overridden them."""
+    last = {note.guard: note.reason for note in run.guards if note.step == step_id}
+    return frozenset(guard for guard, reason in last.items() if reason == OVERRIDDEN)
 
 
 def _disbelief(seen: Seen) -> _Fell | None:

@@ -271,6 +271,14 @@ def _of_run(run: Run) -> list[Finding]:
         for note in run.guards
         if note.ruling == "refuse"
     )
+    found.extend(
+        Finding(
+            "critical" if note.guard == "fencing" else "warning",
+            f"guard '{note.guard}' was overridden: {note.sentence}",
+        )
+        for note in run.guards
+        if note.reason == "overridden"
+    )
     return found
 
 

@@ -21,6 +21,7 @@ from dr.journal import chain, schema
 from dr.journal.event import Event, StepFailed, StepSucceeded, StepUnknown, decode
 from dr.journal.fold import fold_all
 from dr.journal.joint import JointAccepted, fold_all_joint
+from dr.journal.override import PREFIX, fold_override
 from monitor.errors import StateError
 
 LIMITS = (
@@ -83,7 +84,7 @@ def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None) 
     return Found(
         journal=record.journal,
         events=len(record.rows),
-        runs=len({row.run_id for row in record.rows}),
+        runs=len({row.run_id for row in record.rows if not row.run_id.startswith(PREFIX)}),
         anchors=len(anchors),
         anchored=0 if newest is None else newest.count,
         anchored_at=None if newest is None else newest.at,
@@ -150,10 +151,20 @@ def _contents(record: _Record) -> list[str]:
     ]
     for run_id, events in runs.items():
         try:
-            (fold_all_joint if isinstance(events[0], JointAccepted) else fold_all)(run_id, events)
+            _folded(run_id, events)
         except IllegalEvent as error:
             faults.append(f"run {run_id} cannot have been written so: {error}")
     return faults
+
+
+def _folded(run_id: str, events: list[Event]) -> None:
+    """Fold a story by its kind. Raises IllegalEvent."""
+    if run_id.startswith(PREFIX):
+        fold_override(run_id, events)
+    elif isinstance(events[0], JointAccepted):
+        fold_all_joint(run_id, events)
+    else:
+        fold_all(run_id, events)
 
 
 def _against(anchor: Anchor, record: _Record, true_links: Sequence[bytes], key: Ed25519PublicKey | None) -> str:

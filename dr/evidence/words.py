@@ -10,6 +10,9 @@ from dr.journal.event import (
     Event,
     GuardRuled,
     Interrupted,
+    OverrideAsked,
+    OverrideConfirmed,
+    OverrideEnded,
     Paused,
     Recovered,
     Resumed,
@@ -35,7 +38,7 @@ NOTHING_TO_JUDGE = "no-promotion"
 
 def sentence(event: Event) -> str:
     """Return the event in one sentence; empty for what is of no interest (a step's guard that had nothing to judge)."""
-    return _of_run(event) or _of_step(event)
+    return _of_run(event) or _of_step(event) or _of_override(event)
 
 
 def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one case for each word
@@ -93,5 +96,17 @@ def _of_step(event: Event) -> str:  # noqa: C901, PLR0911 - likewise
             return f"{step}: taken back"
         case UndoFailed(step=step, reason=reason):
             return f"{step}: could not be taken back: {reason}"
+        case _:
+            return ""
+
+
+def _of_override(event: Event) -> str:
+    match event:
+        case OverrideAsked(by=by, rule=rule, system=system, reason=reason):
+            return f"{by} overrides '{rule}' for {system}: {reason}"
+        case OverrideConfirmed(by=by, comment=comment):
+            return f"the override is confirmed by {by}" + (f": {comment}" if comment else "")
+        case OverrideEnded(by=by, reason=reason):
+            return f"the override is ended by {by}" + (f": {reason}" if reason else "")
         case _:
             return ""

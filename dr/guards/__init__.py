@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dr.guard import Guard
 from dr.guards.approval import approval
+from dr.guards.blackout import blackout
 from dr.guards.exclusive import exclusive
 from dr.guards.fencing import fencing
 from dr.guards.flapping import flapping
@@ -17,8 +18,9 @@ GUARDS: dict[str, Guard] = {
     "flapping": flapping,
     "isolated": isolated,
     "placement": placement,
+    "blackout": blackout,
     "approval": approval,
     "fencing": fencing,
 }
-RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, isolated, placement, approval)
+RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, isolated, placement, blackout, approval)
 STEP_GUARDS: tuple[Guard, ...] = (fencing,)

@@ -1,7 +1,8 @@
 """Nothing is promoted until the other side is *proven* fenced, by this run and since it began.
 
 The guard of steps that would make a site primary. Only a fence step that SUCCEEDED with proof ``PROVEN`` counts: one
-that was passed over, undone, or opened again by a later ``unfence`` does not.
+that was passed over, undone, or opened again by a later ``unfence`` does not. Where the proof cannot be had, two people
+may take it upon themselves (an override of ``fencing``); the verdict says so, and the report.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from dr.playbook.model import PlannedStep
 
 NAME = "fencing"
 PROVEN = "PROVEN"
+NOT_PROVEN = "fence-not-proven"
 
 
 def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     """Refuse a promotion without a proven fence of the system's other site."""
-    del facts, now
     if step is None or not _promotes(run.plan.step(step)):
         return Verdict(NAME, Ruling.ALLOW, "no-promotion", "nothing is promoted here")
     site = run.plan.step(step).site
@@ -40,7 +41,12 @@ def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         if opened_at is None or record.started_seq > opened_at:
             sentence = f"step '{record.plan.id}' proved {run.system} at {other} fenced: {record.evidence or PROVEN}"
             return Verdict(NAME, Ruling.ALLOW, "fence-proven", sentence)
-    return Verdict(NAME, Ruling.REFUSE, *_why(run, site, other, fences, opened=bool(holding)))
+    reason, sentence = _why(run, site, other, fences, opened=bool(holding))
+    override = facts.overridden(NAME, run, now) if reason == NOT_PROVEN else None
+    if override is not None:
+        said = f"WITHOUT A PROVEN FENCE: {sentence} {override.words()}"
+        return Verdict(NAME, Ruling.ALLOW, "overridden", said)
+    return Verdict(NAME, Ruling.REFUSE, reason, sentence)
 
 
 def _promotes(step: PlannedStep) -> bool:
@@ -68,4 +74,4 @@ def _why(run: Run, site: str, other: str, fences: list[StepRecord], *, opened: b
         f"the fence of {run.system} at {other} is not proven (step '{record.plan.id}': {state}). {danger} "
         f"Get the outlet group to read Off and 0 W, then 'karaula run retry {run.id} {record.plan.id}'."
     )
-    return "fence-not-proven", sentence
+    return NOT_PROVEN, sentence

@@ -250,6 +250,36 @@ class RunEnded:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class OverrideAsked:
+    """A person wants ``rule`` put out of force for ``system`` until ``expires_at``; no run's, see ``override``."""
+
+    at: float
+    system: str
+    rule: str
+    by: str
+    reason: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideConfirmed:
+    """A second person agrees to the override."""
+
+    at: float
+    by: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideEnded:
+    """A person takes the override back before it expires."""
+
+    at: float
+    by: str
+    reason: str
+
+
 Event = (
     RunAccepted
     | GuardRuled
@@ -275,6 +305,9 @@ Event = (
     | Recovered
     | RunEnded
     | JointEvent
+    | OverrideAsked
+    | OverrideConfirmed
+    | OverrideEnded
 )
 
 WORDS: dict[str, type[Event]] = {word.__name__: word for word in get_args(Event)}

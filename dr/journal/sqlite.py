@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -21,8 +22,11 @@ from pathlib import Path
 from dr.errors import IllegalEvent
 from dr.journal import chain, schema
 from dr.journal.event import Event, decode, encode
+from dr.journal.override import PREFIX, Override, fold_override
 from dr.journal.pause import Pause
 from monitor.errors import StateError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +184,32 @@ class SqliteJournal:
 
     def stories(self) -> dict[str, Story]:
         """Return what is written of every run, also of those that cannot be read. Raises StateError."""
+        return {key: story for key, story in self._stories().items() if not key.startswith(PREFIX)}
+
+    def overrides(self) -> list[Override]:
+        """Return every override, oldest first; one that cannot be read overrides nothing. Raises StateError."""
+        found = []
+        for key, story in self._stories(f"{PREFIX}*").items():
+            try:
+                found.append(fold_override(key, () if story.damage else story.events))
+            except IllegalEvent as error:
+                log.error("%s cannot be read and counts for nothing: %s", key, story.damage or error)  # noqa: TRY400 - foreseen
+        return found
+
+    def count_overrides(self) -> int:
+        """Return how many overrides there ever were, read or not. Raises StateError."""
+        with _translated(self.path):
+            row = self._db.execute(
+                "SELECT count(DISTINCT run_id) FROM events WHERE run_id GLOB ?", (f"{PREFIX}*",)
+            ).fetchone()
+        return int(row[0])
+
+    def _stories(self, like: str = "*") -> dict[str, Story]:
         found: dict[str, Story] = {}
         with _translated(self.path):
             rows = self._db.execute(
-                "SELECT run_id, seq, word, CAST(body AS BLOB) FROM events ORDER BY id"  # one bad byte spoils one run
+                "SELECT run_id, seq, word, CAST(body AS BLOB) FROM events WHERE run_id GLOB ? ORDER BY id",
+                (like,),  # cast: one bad byte spoils one run
             )
             for run_id, seq, word, body in rows:
                 found.setdefault(run_id, Story()).add(seq, word, body)

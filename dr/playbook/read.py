@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from itertools import islice
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -17,12 +21,16 @@ from dr.errors import PlaybookError
 from dr.playbook.model import ATTENDED, DIRECTION, Mistake, Plan, Playbook
 from dr.playbook.plan import ActionShape, Subject, make_plan
 from monitor.errors import InventoryError
+from monitor.inventory.behaviour import Schedule
 from monitor.inventory.explain import explain
 from monitor.inventory.model import Inventory
 from monitor.problem import Problem, did_you_mean
+from monitor.status.calendar import due_times, open_until
 from monitor.yamlfile import Document, load
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+A_MONDAY = 1_704_067_200.0  # 2024-01-01: only asks how a line's times and windows lie to each other
+SLOTS_TRIED = 400  # a daily line's year with both changes of the clocks
 NEVER_SCHEDULED = frozenset({"failover", "switchover", "failback", "reprotect"})
 
 
@@ -110,6 +118,9 @@ def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory)
         elif file.playbook.kind in NEVER_SCHEDULED:
             text = f"'{schedule.playbook}' is a {file.playbook.kind}; it cannot be put on a clock"
             problems.append(inventory.problem(path, text))
+        elif missed := _outside(schedule, file.playbook.kind, inventory):
+            hint = "move the schedule, or widen a window"
+            problems.append(inventory.problem(("schedules", key, "cron"), missed, hint))
     for key, response in inventory.responses.items():
         path = ("responses", key, "playbook")
         answer = files.get(response.playbook)
@@ -127,6 +138,27 @@ def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory)
                 )
             )
     return sorted(problems)
+
+
+def _outside(schedule: Schedule, kind: str, inventory: Inventory) -> str:
+    """Say when the schedule comes due outside the windows of its kind, where its run would be refused; else nothing."""
+    windows = [one for one in inventory.windows.values() if one.covers(kind, schedule.system)]
+    lines = tuple((one.cron, one.duration_s) for one in windows)
+    zone = inventory.estate.timezone
+    due = _uncovered(schedule.cron, zone, lines) if windows else None
+    if due is None:
+        return ""
+    shown = datetime.fromtimestamp(due, UTC).astimezone(ZoneInfo(zone)).strftime("%A at %H:%M")
+    return f"comes due outside the windows in which a {kind} may begin, for example on a {shown}"
+
+
+@cache
+def _uncovered(cron: str, zone: str, windows: tuple[tuple[str, float], ...]) -> float | None:
+    """Return the first of the line's times at which none of the windows (cron, seconds) is open; None: none is."""
+    for due in islice(due_times(cron, zone, A_MONDAY, float("inf")), SLOTS_TRIED):
+        if all(open_until(opens, zone, lasts_s, due) is None for opens, lasts_s in windows):
+            return due
+    return None
 
 
 def _misnamed(path: Path) -> Problem:

@@ -57,10 +57,17 @@ def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
         yield ("links", key, "primary", "operator"), links.primary.operator, "operators"
         yield ("links", key, "backup", "operator"), links.backup.operator, "operators"
     yield from _named_by_sensors(inventory)
+    yield from _named_by_the_calendar(inventory)
+
+
+def _named_by_the_calendar(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
     for key, schedule in inventory.schedules.items():
         yield ("schedules", key, "system"), schedule.system, "systems"
     for key, response in inventory.responses.items():
         yield ("responses", key, "system"), response.system, "systems"
+    for key, window in inventory.windows.items():
+        for index, name in enumerate(window.systems):
+            yield ("windows", key, "systems", index), name, "systems"
 
 
 def _named_by_checks(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:

@@ -31,3 +31,13 @@ def windows(cron: str, zone: str, duration_s: float, after: float, until: float)
     """Yield start and end (Unix seconds) of each window that ends later than ``after`` and starts by ``until``."""
     for start in due_times(cron, zone, after - duration_s, until):
         yield start, start + duration_s
+
+
+def open_until(cron: str, zone: str, duration_s: float, at: float) -> float | None:
+    """Return when the window that is open at ``at`` closes, the latest of several; None when none is open."""
+    return max((end for _, end in windows(cron, zone, duration_s, at, at)), default=None)
+
+
+def opens_next(cron: str, zone: str, after: float) -> float:
+    """Return when a window next opens after ``after``."""
+    return next(due_times(cron, zone, after, float("inf")))

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from console.api import configuration as configuration_api
 from console.api import downtimes as downtimes_api
 from console.api import estate as estate_api
+from console.api import overrides as overrides_api
 from console.api import views
 from console.cli.lazy import LazyGroup
 from console.main import COMMANDS, EPILOG, karaula
@@ -103,6 +104,7 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.Run, views.RunDetailView),
         (shapes.Plan, views.PlanView),
         (shapes.Pause, views.PauseView),
+        (shapes.Override, overrides_api.OverrideView),
         (shapes.Slot, views.SlotView),
         (shapes.Entry, views.EventView),
         (shapes.Output, views.OutputView),

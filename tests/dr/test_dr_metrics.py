@@ -70,13 +70,13 @@ async def test_a_run_that_failed_is_the_last_end_and_not_the_last_success(tmp_pa
 async def test_a_pause_shows_while_it_lasts(tmp_path: Path) -> None:
     async with house(tmp_path) as at:
         now = at.clock.now()
-        await at.orchestrator.pause(Pause("ncts", "ana", "racks", now, now + 60))
+        await at.orchestrator.standing.pause(Pause("ncts", "ana", "racks", now, now + 60))
         assert shown(at)[metrics.PAUSED] == {("ncts",): 1, ("ite",): 0}
         at.clock.advance(61)
         assert shown(at)[metrics.PAUSED] == {("ncts",): 0, ("ite",): 0}
-        await at.orchestrator.pause(Pause("all", "ana", "racks", now, at.clock.now() + 60))
+        await at.orchestrator.standing.pause(Pause("all", "ana", "racks", now, at.clock.now() + 60))
         assert set(shown(at)[metrics.PAUSED].values()) == {1.0}
-        assert await at.orchestrator.lift_pause("all", "ana") == 1
+        assert await at.orchestrator.standing.lift_pause("all", "ana") == 1
         assert set(shown(at)[metrics.PAUSED].values()) == {0.0}
 
 

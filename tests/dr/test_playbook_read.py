@@ -18,8 +18,10 @@ from dr.playbook.plan import Subject, make_plan
 from dr.playbook.read import check, read_playbooks
 from dr.playbook.schema import schema
 from monitor.errors import InventoryError
+from monitor.inventory.behaviour import Schedule
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
+from monitor.inventory.recovery import Window
 from monitor.problem import Problem
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +108,24 @@ def test_schedules_and_responses_name_playbooks_that_fit(tmp_path: Path) -> None
         (changed("responses", answer, mode="automatic"), "'automatic' is refused"),
     ):
         assert says in said(tmp_path, inventory)
+
+
+def test_a_schedule_comes_due_in_a_window(tmp_path: Path) -> None:
+    (tmp_path / "backup.yaml").write_text(BACKUP)
+    schedule = Schedule(playbook="backup", system="ncts", cron="30 1 * * *")
+    narrow = Window(kinds=("backup",), cron="0 1 * * *", duration_s=1800)
+    wide = narrow.model_copy(update={"duration_s": 1801.0})
+    other = narrow.model_copy(update={"systems": ("ite",)})
+    for windows, says in (
+        ({"a": narrow}, "comes due outside the windows in which a backup may begin, for example on a Monday at 01:30"),
+        ({"a": narrow, "b": wide}, ""),
+        ({"a": other}, ""),
+        ({}, ""),
+    ):
+        only = {"schedules": {"nightly": schedule}, "responses": {}, "windows": windows}
+        found = said(tmp_path, INVENTORY.model_copy(update=only))
+        assert says in found
+        assert bool(says) == bool(found)
 
 
 def test_what_runs_at_night_is_checked_in_both_directions(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ async def test_a_refusal_that_stands_over_a_restart_still_passes(tmp_path: Path)
     clock = HeldClock()
     async with tower(tmp_path, clock=clock) as at:
         now = clock.now()
-        await at.house.orchestrator.pause(Pause("ncts", "vera", "new racks", now, now + HOUR_S))
+        await at.house.orchestrator.standing.pause(Pause("ncts", "vera", "new racks", now, now + HOUR_S))
         at.raised()
         (refused,) = await at.tick(31)
         assert "paused" in refused.end_reason

@@ -1,0 +1,159 @@
+"""What people have decided that stands beside the runs: pauses, and overrides of single rules; kept in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from dr.engine.names import unknown
+from dr.errors import IllegalEvent, RunRefused
+from dr.journal.event import Event, OverrideAsked, OverrideConfirmed, OverrideEnded
+from dr.journal.override import BLACKOUT, FENCING, PREFIX, Override, fold_override, passes, same_person
+from dr.journal.pause import Pause
+from dr.journal.run import Run
+from dr.journal.sqlite import SqliteJournal
+from dr.world import World
+
+T = TypeVar("T")
+LONGEST_S = 24 * 3600.0
+RULES = (BLACKOUT, FENCING)
+
+
+class InThread(Protocol):
+    """Runs a blocking journal call in the journal's thread."""
+
+    def __call__(self, call: Callable[[], T]) -> Awaitable[T]:
+        """Return the call's result."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideAsk:
+    """A person wants ``rule`` put out of force for ``system`` for ``for_s`` seconds."""
+
+    system: str
+    rule: str
+    by: str
+    reason: str
+    for_s: float
+
+
+class Standing:
+    """Holds pauses and overrides; every change is on the disk before it counts."""
+
+    def __init__(self, journal: SqliteJournal, in_thread: InThread, world: Callable[[], World]) -> None:
+        """``world`` returns the present one: a reload changes it."""
+        self._journal = journal
+        self._in_thread = in_thread
+        self._world = world
+        self._pauses: tuple[Pause, ...] = ()
+        self._overrides: tuple[Override, ...] = ()
+
+    async def load(self) -> None:
+        """Take up what the journal holds. Raises StateError."""
+        self._pauses = tuple(await self._in_thread(lambda: self._journal.pauses(self._now())))
+        self._overrides = tuple(await self._in_thread(self._journal.overrides))
+
+    # -- pauses --------------------------------------------------------------------------------------------------------
+
+    def pauses(self) -> list[Pause]:
+        """Return the pauses in force."""
+        return [pause for pause in self._pauses if pause.expires_at > self._now()]
+
+    async def pause(self, pause: Pause) -> None:
+        """Start nothing by itself for the pause's system. Raises StateError, RunRefused for an unknown system."""
+        if pause.system != "all":
+            self._known(pause.system)
+        await self._in_thread(lambda: self._journal.add_pause(pause))
+        self._pauses = (*self.pauses(), pause)
+
+    async def lift_pause(self, system: str, by: str) -> int:
+        """End the pauses of ``system``; return how many there were. Raises StateError."""
+        now = self._now()
+        count = await self._in_thread(lambda: self._journal.lift_pause(system, by, now))
+        self._pauses = tuple(pause for pause in self.pauses() if pause.system != system)
+        return count
+
+    # -- overrides -----------------------------------------------------------------------------------------------------
+
+    def overrides(self) -> list[Override]:
+        """Return the overrides that stand, also those that wait for their second person; oldest first."""
+        return [each for each in self._overrides if each.stands(self._now())]
+
+    def overridden(self, rule: str, run: Run, now: float) -> Override | None:
+        """Return the override that lets ``run`` pass ``rule``; None when there is none."""
+        return passes(self._overrides, rule, run, now)
+
+    def rules(self) -> list[str]:
+        """Return the rules that can be overridden."""
+        return list(RULES)
+
+    async def override(self, ask: OverrideAsk) -> Override:
+        """Write an override down; one that needs a second person counts for nothing yet.
+
+        Raises StateError, and RunRefused with what is wrong with the request.
+        """
+        self._known(ask.system)
+        if ask.rule not in self.rules():
+            raise RunRefused("override", unknown("rule", ask.rule, self.rules()))
+        if not ask.reason.strip():
+            raise RunRefused("override", "an override needs a reason")
+        if not 0 < ask.for_s <= LONGEST_S:
+            raise RunRefused("override", f"an override lasts at most {LONGEST_S / 3600:.0f} h")
+        now = self._now()
+        asked = OverrideAsked(now, ask.system, ask.rule, ask.by, ask.reason, now + ask.for_s)
+        number = await self._in_thread(self._journal.count_overrides) + 1
+        return await self._write(f"{PREFIX}{number}", (), asked)
+
+    async def confirm(self, override_id: str, by: str, comment: str) -> Override:
+        """Let a second person agree. Raises StateError, and RunRefused when that may not be."""
+        found = self._standing(override_id)
+        if not found.needs_second:
+            raise RunRefused("override", f"{found.id} is in force already: '{found.rule}' needs no second person")
+        if found.confirmed_by:
+            raise RunRefused("override", f"{found.id} is confirmed already, by {found.confirmed_by}")
+        if same_person(found.by, by):
+            raise RunRefused("override", f"{by} asked for {found.id}; somebody else must confirm it")
+        return await self._write(found.id, _story(found), OverrideConfirmed(self._now(), by, comment))
+
+    async def end(self, override_id: str, by: str, reason: str) -> Override:
+        """Take an override back. Raises StateError, and RunRefused when there is none."""
+        found = self._standing(override_id)
+        return await self._write(found.id, _story(found), OverrideEnded(self._now(), by, reason))
+
+    def _standing(self, override_id: str) -> Override:
+        wanted = override_id if override_id.startswith(PREFIX) else PREFIX + override_id
+        for each in self.overrides():
+            if each.id == wanted:
+                return each
+        there = ", ".join(each.id for each in self.overrides()) or "none stands"
+        raise RunRefused("override", f"no override '{override_id}' stands; there are: {there}")
+
+    async def _write(self, override_id: str, before: tuple[Event, ...], event: Event) -> Override:
+        try:
+            after = fold_override(override_id, (*before, event))
+            await self._in_thread(lambda: self._journal.append(override_id, len(before), (event,)))
+        except IllegalEvent as error:  # two persons at the same moment: the first was first
+            raise RunRefused("override", f"{override_id} has just been changed by somebody else; look again") from error
+        others = {each.id: each for each in self._overrides}
+        self._overrides = tuple({**others, override_id: after}.values())
+        return after
+
+    def _known(self, system: str) -> None:
+        systems = self._world().inventory.systems
+        if system not in systems:
+            raise RunRefused("system", unknown("system", system, systems))
+
+    def _now(self) -> float:
+        return self._world().clock.now()
+
+
+def _story(override: Override) -> tuple[Event, ...]:
+    """Return the events that the override is the fold of."""
+    asked = OverrideAsked(
+        override.asked_at, override.system, override.rule, override.by, override.reason, override.expires_at
+    )
+    if override.confirmed_at is None:
+        return (asked,)
+    return asked, OverrideConfirmed(override.confirmed_at, override.confirmed_by, "")
