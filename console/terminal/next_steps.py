@@ -49,10 +49,10 @@ def _paused(run: Run) -> list[Choice]:
     for step in bad:
         again = "do it again" if step["state"] != "UNKNOWN" else "it did not happen: do it again"
         found.append(Choice(f"karaula run retry {run['id']} {shlex.quote(step['id'])}", again))
-        over = "go on without it" if step["state"] != "UNKNOWN" else "it did happen: go on"
         if fences(step):
             found.append(Choice(f"karaula override fencing {run['system']} --for 30m --reason …", UNFENCED))
-            over = "once two people have overridden the fence: go on without its proof"
+            continue
+        over = "go on without it" if step["state"] != "UNKNOWN" else "it did happen: go on"
         found.append(Choice(f"karaula run ignore {run['id']} {shlex.quote(step['id'])} --reason …", over))
     if len(bad) != 1 or bad[0]["state"] == "UNKNOWN":
         found.insert(0, Choice(f"karaula run resume {run['id']}", "go on: failed steps again, unknown ones looked at"))

@@ -121,9 +121,20 @@ def test_a_fence_cannot_be_ignored_and_is_not_offered(daemon: DeskDaemon) -> Non
     result = daemon.karaula("run", "approve", run, "--yes", name="bojan")
     assert result.exit_code == 5
     assert "run ignore" not in result.stdout
+    assert "karaula override fencing ncts --for 30m --reason …   (two people take it upon themselves" in result.stdout
     ignored = daemon.karaula("run", "ignore", run, "fence", "--reason", "it burns")
     assert ignored.exit_code == 3
     assert "fence" in ignored.stderr
+    asked = daemon.json("override", "fencing", "ncts", "--for", "30m", "--reason", "it is dark", name="vera")[
+        "override"
+    ]
+    assert (asked["id"], asked["in_force"]) == ("1", False)
+    assert "NOT in force, it waits for a second person" in daemon.karaula("status").stdout
+    refused = daemon.karaula("override", "--confirm", "1", name="vera")
+    assert (refused.exit_code, "somebody else must confirm it" in refused.stderr) == (3, True)
+    assert "confirmed by boris; in force until" in daemon.karaula("override", "--confirm", "1", name="boris").stdout
+    assert "'fencing' holds for ncts again" in daemon.karaula("override", "--end", "1", name="vera").stdout
+    assert daemon.karaula("override").stdout == "nothing is overridden\n"
     assert daemon.karaula("run", "cancel", run, "--reason", "enough").exit_code == 1  # it FAILED before
 
 

@@ -104,7 +104,7 @@ def test_a_run_that_waits_stands_with_what_to_type(daemon: DeskDaemon) -> None:
     document = daemon.json("status")
     assert [one["id"] for one in document["runs"]] == [run]
     said = {"schema_version", "at", "estate", "isolated", "problems", "downtimes", "subjects", "alarms"}
-    assert set(document) == said | {"runs", "pauses"}
+    assert set(document) == said | {"runs", "pauses", "overrides"}
 
 
 def test_one_subject_in_full_by_any_of_its_names(daemon: DeskDaemon) -> None:

@@ -17,6 +17,7 @@ from dr.engine.standing import OverrideAsk
 from dr.errors import IllegalEvent, RunRefused
 from dr.evidence.report import report
 from dr.evidence.verify import verify
+from dr.forecast import Forecast
 from dr.guard import Facts
 from dr.journal.event import Event, OverrideAsked, OverrideConfirmed, OverrideEnded, RunAccepted
 from dr.journal.fold import begin
@@ -188,7 +189,7 @@ async def test_a_fence_without_proof_is_passed_by_two_people_and_the_report_says
         run = await at.until(run)
         assert run.state is RunState.SUCCEEDED_WITH_WARNINGS
         assert seen == [frozenset({FENCING})]
-        made = report(run, at.orchestrator.events(run.id), {}, INVENTORY, at.clock.now())
+        made = report(run, at.orchestrator.events(run.id), {}, INVENTORY, Forecast(0), at.clock.now())
     worst = [finding.what for finding in made.findings if finding.severity == "critical"]
     assert any("guard 'fencing' was overridden: WITHOUT A PROVEN FENCE" in said for said in worst)
     assert any("by vera, confirmed by boris: I saw it dark" in said for said in worst)
