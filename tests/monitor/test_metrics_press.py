@@ -46,11 +46,12 @@ class Printer:
         return picture
 
 
-async def live(clock: TimelineClock, seconds: float) -> None:
-    """Let time pass in steps, and threads end in between."""
+async def live(press: Press, clock: TimelineClock, seconds: float) -> None:
+    """Let time pass in steps, and the thread that prints end in between."""
     for _ in range(int(seconds * 2)):
         await clock.advance(0.5)
-        await asyncio.sleep(0.01)
+        while press._one.locked():  # noqa: ASYNC110 - a thread's end
+            await asyncio.sleep(0.001)
 
 
 async def test_a_small_page_is_made_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +63,7 @@ async def test_a_small_page_is_made_when_it_is_asked_for(monkeypatch: pytest.Mon
         page = await press.page("", "")
         assert (page.content_type, page.encoding) == (PLAIN, "")
         assert f'karaula_test_things{{thing="t7"}} {number}.0' in page.body.decode()
-        await live(clock, 5)
+        await live(press, clock, 5)
     assert printer.taken == 3
     assert threading.current_thread().name not in printer.threads
     running.cancel()
@@ -73,18 +74,18 @@ async def test_a_large_page_is_made_in_advance_for_as_long_as_it_is_asked_for(mo
     clock, printer = TimelineClock(), Printer()
     press = Press(printer, clock)
     running = asyncio.create_task(press.run())
-    await live(clock, 20)
+    await live(press, clock, 20)
     assert printer.taken == 0, "nobody has asked"
     await press.page("", "")
-    await live(clock, 5)
+    await live(press, clock, 5)
     before = printer.taken
     assert before >= 5
     page = await press.page("", "")
     assert printer.taken == before, "it was there"
     assert "karaula_page_timestamp_seconds 1.79" in page.body.decode()
-    await live(clock, WARM_S + 1)
+    await live(press, clock, WARM_S + 1)
     cold = printer.taken
-    await live(clock, 20)
+    await live(press, clock, 20)
     assert printer.taken == cold, "nobody asks any more"
     await press.page("", "")
     assert printer.taken == cold + 1, f"older than {OLDEST_S} s is not handed out"
@@ -98,7 +99,7 @@ async def test_it_rests_nineteen_times_as_long_as_it_worked(monkeypatch: pytest.
     monkeypatch.setattr(press, "_rendered", lambda *_: ({(False, False): press_module.Page(b"", PLAIN, "")}, 0.2, 1))
     running = asyncio.create_task(press.run())
     await press.page("", "")
-    await live(clock, 40)
+    await live(press, clock, 40)
     assert 9 <= printer.taken <= 11
     running.cancel()
 
