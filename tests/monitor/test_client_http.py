@@ -45,7 +45,7 @@ def ok(_request, _connection):
 
 async def test_a_page_with_its_certificate(ca, client):
     with serving(ca.server("127.0.0.1"), lambda *_: reply(200, b'{"role": "active"}')) as server:
-        got = await client.request("GET", f"https://127.0.0.1:{server.port}/health", timeout_s=5)
+        got = await client.request("GET", f"https://127.0.0.1:{server.port}/health", timeout_s=60)
     assert (got.status, got.body) == (200, b'{"role": "active"}')
     assert got.headers["content-type"] == "application/json"
     assert got.tls_not_after is not None
@@ -54,7 +54,7 @@ async def test_a_page_with_its_certificate(ca, client):
 
 async def test_any_status_is_a_reply_and_redirects_are_not_followed(ca, client):
     with serving(ca.server("127.0.0.1"), lambda *_: reply(302, b"", "text/html", "Location: /other")) as server:
-        got = await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=5)
+        got = await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=60)
     assert got.status == 302
     assert len(server.requests) == 1
 
@@ -64,7 +64,7 @@ async def test_body_and_password_are_sent(ca, client):
         await client.request(
             "POST",
             f"https://127.0.0.1:{server.port}/x",
-            timeout_s=5,
+            timeout_s=60,
             json={"PowerState": "Off"},
             auth=("karaula", Secret("s3cret")),
         )
@@ -76,18 +76,18 @@ async def test_body_and_password_are_sent(ca, client):
 async def test_connects_to_an_address_and_verifies_the_name(ca, client):
     with serving(ca.server("ncts.customs.example"), ok) as server:
         there = ("127.0.0.1", server.port)
-        got = await client.request("GET", "https://ncts.customs.example/health", timeout_s=5, connect_to=there)
+        got = await client.request("GET", "https://ncts.customs.example/health", timeout_s=60, connect_to=there)
         assert got.status == 200
         assert server.requests[0].headers["host"] == "ncts.customs.example"
         with pytest.raises(Untrusted, match="cdeps"):
-            await client.request("GET", "https://cdeps.customs.example/health", timeout_s=5, connect_to=there)
+            await client.request("GET", "https://cdeps.customs.example/health", timeout_s=60, connect_to=there)
     assert len(server.requests) == 1
 
 
 async def test_a_certificate_of_another_ca_is_untrusted_and_nothing_is_sent(tmp_path, client):
     other = ThrowawayCa(tmp_path, "Somebody else")
     with serving(other.server("127.0.0.1"), ok) as server, pytest.raises(Untrusted, match="not trusted") as caught:
-        await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=5)
+        await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=60)
     assert not caught.value.retry_helps
     assert server.requests == []
 
@@ -95,12 +95,12 @@ async def test_a_certificate_of_another_ca_is_untrusted_and_nothing_is_sent(tmp_
 async def test_an_expired_certificate_is_untrusted(ca, client):
     expired = ca.server("127.0.0.1", days=(-10, -1))
     with serving(expired, ok) as server, pytest.raises(Untrusted, match="expired"):
-        await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=5)
+        await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=60)
 
 
 async def test_a_closed_port_is_unreachable(client):
     with pytest.raises(Unreachable, match="refused") as caught:
-        await client.request("GET", f"https://127.0.0.1:{free_port()}/", timeout_s=5)
+        await client.request("GET", f"https://127.0.0.1:{free_port()}/", timeout_s=60)
     assert caught.value.outcome_known
 
 
@@ -109,15 +109,25 @@ async def test_a_server_that_accepts_and_says_nothing_is_unreachable_before_tls(
         await client.request("GET", f"https://127.0.0.1:{listener.getsockname()[1]}/", timeout_s=0.3)
 
 
+async def in_vain(client, method: str, port: int) -> TargetError:
+    """Ask a server that never answers to the end; a busy machine may want more than the first time for TLS alone."""
+    for timeout_s in (0.5, 5, 50):
+        with pytest.raises(TargetError) as caught:
+            await client.request(method, f"https://127.0.0.1:{port}/", timeout_s=timeout_s)
+        if not isinstance(caught.value, Unreachable):
+            break
+    return caught.value
+
+
 async def test_no_answer_leaves_the_outcome_unknown(ca, client):
     def hang(_request, _connection):
-        server.stop.wait(20)
+        server.stop.wait(600)
 
     with serving(ca.server("127.0.0.1"), hang) as server:
-        with pytest.raises(DeadlineExceeded) as caught:
-            await client.request("POST", f"https://127.0.0.1:{server.port}/", timeout_s=0.5)
+        error = await in_vain(client, "POST", server.port)
         server.stop.set()
-    assert not caught.value.outcome_known
+    assert isinstance(error, DeadlineExceeded)
+    assert not error.outcome_known
 
 
 async def test_the_deadline_holds_for_an_answer_that_drips(ca, client):
@@ -127,8 +137,7 @@ async def test_the_deadline_holds_for_an_answer_that_drips(ca, client):
             connection.sendall(b".")
 
     with serving(ca.server("127.0.0.1"), drip) as server:
-        with pytest.raises(DeadlineExceeded):
-            await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=0.5)
+        assert isinstance(await in_vain(client, "GET", server.port), DeadlineExceeded)
         server.stop.set()
 
 
@@ -148,7 +157,7 @@ async def test_what_is_not_an_answer(ca, client, answer, error):
             connection.sendall(answer)
 
     with serving(ca.server("127.0.0.1"), once) as server, pytest.raises(error) as caught:
-        await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=5)
+        await client.request("GET", f"https://127.0.0.1:{server.port}/", timeout_s=60)
     assert isinstance(caught.value, GarbledReply | SessionLost)
 
 
@@ -167,14 +176,14 @@ async def test_secrets_do_not_get_into_errors(client):
 
 async def test_one_that_hangs_does_not_delay_another(ca, client):
     def hang(_request, _connection):
-        slow.stop.wait(20)
+        slow.stop.wait(600)
 
     with (
         serving(ca.server("127.0.0.1"), hang) as slow,
         serving(ca.server("127.0.0.1"), ok) as quick,
     ):
-        waiting = asyncio.ensure_future(client.request("GET", f"https://127.0.0.1:{slow.port}/", timeout_s=20))
-        got = await client.request("GET", f"https://127.0.0.1:{quick.port}/", timeout_s=5)
+        waiting = asyncio.ensure_future(client.request("GET", f"https://127.0.0.1:{slow.port}/", timeout_s=600))
+        got = await client.request("GET", f"https://127.0.0.1:{quick.port}/", timeout_s=60)
         assert got.status == 200
         assert not waiting.done()
         waiting.cancel()

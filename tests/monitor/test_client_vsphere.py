@@ -43,7 +43,7 @@ def ca(tmp_path_factory):
 async def enter(ca):
     sessions = []
 
-    def made(port, deadline_s=5.0):
+    def made(port, deadline_s=60.0):
         session = VcenterSession(
             "127.0.0.1", port, "karaula", Secret(PASSWORD), ca.bundle, deadline_s=deadline_s, clock=RealClock()
         )
@@ -178,11 +178,9 @@ async def test_what_is_no_vcenter(ca, enter, answer):
 
 
 async def until(holds):
-    for _ in range(250):
-        if holds():
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("it did not come to this in five seconds")
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - threads of the client
+            await asyncio.sleep(0.02)
 
 
 def threads():
@@ -202,7 +200,7 @@ async def test_a_hung_poll_is_broken_off_and_gives_its_thread_back(ca, enter, dr
     with serving(ca.server("127.0.0.1"), hang) as server:
         session = enter(server.port, deadline_s=0.4)
         for _ in range(3):
-            with pytest.raises(DeadlineExceeded, match=r"in time|poll before"):
+            with pytest.raises((DeadlineExceeded, Unreachable), match=r"in time|poll before"):
                 await session.refresh()
         jobs = [session.power(f"vm-{number}", True, 0.4) for number in range(8)]
         for result in await asyncio.gather(*jobs, return_exceptions=True):
@@ -214,8 +212,8 @@ async def test_a_hung_poll_is_broken_off_and_gives_its_thread_back(ca, enter, dr
 
 @pytest.mark.anyio
 async def test_a_poll_that_is_cancelled_is_broken_off(ca, enter):
-    with serving(ca.server("127.0.0.1"), lambda *_: server.stop.wait(20) and None) as server:
-        session = enter(server.port, deadline_s=20)
+    with serving(ca.server("127.0.0.1"), lambda *_: server.stop.wait(600) and None) as server:
+        session = enter(server.port, deadline_s=600)
         polling = asyncio.ensure_future(session.refresh())
         await until(lambda: server.requests)
         polling.cancel()
