@@ -202,7 +202,7 @@ async def test_other_objects_than_asked_for_are_garbage(agent) -> None:
 async def test_a_lost_datagram_is_sent_again(agent) -> None:
     one = await agent(lambda _request: [])
     one.reply = lambda request: [answered(request, b"\x02\x01\x01", b"\x02\x01\x02")] if len(one.asked) > 1 else []
-    assert await ask(one.port, timeout_s=1.5) == {OIDS[0]: 1, OIDS[1]: 2}
+    assert await ask(one.port, timeout_s=3.0) == {OIDS[0]: 1, OIDS[1]: 2}
     assert one.asked[0] == one.asked[1]
 
 
@@ -224,11 +224,12 @@ async def test_a_closed_port_is_told_at_once() -> None:
 async def test_a_slow_agent_delays_no_other(agent) -> None:
     slow = await agent(lambda _request: [])
     fast = await agent(lambda request: [answered(request, b"\x02\x01\x01", b"\x02\x01\x02")])
-    waiting = asyncio.create_task(ask(slow.port, timeout_s=1.0))
+    waiting = asyncio.create_task(ask(slow.port, timeout_s=600.0))
     for _ in range(5):
         await ask(fast.port)
     assert not waiting.done()
-    with pytest.raises(DeadlineExceeded):
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await waiting
 
 

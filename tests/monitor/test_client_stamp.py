@@ -196,7 +196,7 @@ async def test_a_stranger_cannot_answer_for_the_far_end(reflector, client) -> No
 @pytest.mark.anyio
 async def test_nobody_there_and_no_route_are_told_apart(client) -> None:
     nobody, nowhere, nameless = FarEnd("127.94.1.99", 9), FarEnd("255.255.255.255", 9), FarEnd("no-such.invalid", 9)
-    bursts = await measure(client, nobody, nowhere, nameless, within_s=1.0)
+    bursts = await measure(client, nobody, nowhere, nameless, within_s=2.0)
     assert (bursts[nobody].sent, bursts[nobody].loss_ratio, bursts[nobody].error) == (5, 1.0, "")
     assert "cannot be sent" in bursts[nowhere].error
     assert bursts[nowhere].loss_ratio == 1.0
@@ -266,9 +266,10 @@ async def test_a_late_reply_is_late_and_answers_no_other_probe(reflector, client
     first = await the_burst(client, slow, within_s=0.3)
     assert (first.sent, first.loss_ratio, first.late) == (5, 1.0, 0)
     hold = False
+    began = RealClock().monotonic()
     second = await the_burst(client, slow)
     assert (len(second.rtts_s), second.loss_ratio, second.late, second.duplicates) == (5, 0.0, 5, 0)
-    assert max(second.rtts_s) < 0.25, "not the time since the first burst"
+    assert max(second.rtts_s) <= RealClock().monotonic() - began, "not the time since the first burst"
     third = await the_burst(client, slow)
     assert (third.late, third.loss_ratio) == (0, 0.0)
 
