@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from watch_kit import TimelineClock, World
+from watch_kit import TimelineClock, World, idle
 
 from monitor.alarms.patience import hold_s
 from monitor.errors import Unreachable
@@ -63,10 +63,7 @@ class Story:
         """Let time pass, but never faster than the disk writes: those threads live in real time."""
         for _ in range(round(seconds / step_s)):
             await self.clock.advance(step_s)
-            for _ in range(5000):
-                if self.watch._record._writing_since is None:
-                    break
-                await asyncio.sleep(0.001)
+            await idle(self.watch)
 
     async def until(self, holds: object, within_s: float) -> float:
         """Live until ``holds()``; return how many seconds that took."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 START = 1_790_000_000.0
 SETTLING_STEPS = 50
+PATIENCE_S = 60.0
 
 
 @cache
@@ -263,8 +264,13 @@ async def written(watch: Watch) -> None:
     """Wait until what changed has reached the disk; the writing thread lives in real time."""
     record = watch._record
     assert record is not None
-    for _ in range(1000):
-        if not record.pending and record._writing_since is None:
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("the record is not written")
+    async with asyncio.timeout(PATIENCE_S):
+        while record.pending or record._writing_since is not None:  # noqa: ASYNC110 - a thread's end
+            await asyncio.sleep(0.005)
+
+
+async def idle(watch: Watch) -> None:
+    """Wait until nothing is being written: that thread lives in real time."""
+    async with asyncio.timeout(PATIENCE_S):
+        while watch._record is not None and watch._record._writing_since is not None:  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(0.001)

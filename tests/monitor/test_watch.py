@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from watch_kit import HANGS, REFUSES, START, Says, TimelineClock, World, estate, settled, written
+from watch_kit import HANGS, REFUSES, START, Says, TimelineClock, World, estate, idle, settled, written
 
 from monitor.errors import StateError, Unreachable
 from monitor.metrics.catalog import METRICS
@@ -68,10 +68,7 @@ class Story:
         """Let time pass, but never faster than the disk writes: that thread lives in real time."""
         for _ in range(seconds):
             await self.clock.advance(1)
-            for _ in range(5000):
-                if self.watch._record._writing_since is None:
-                    break
-                await asyncio.sleep(0.001)
+            await idle(self.watch)
 
     def health(self, subject: str) -> str:
         status = self.watch.status(subject)
