@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ASK_LIMIT_S = 10.0  # one question of a poll; a target that hangs must not eat the whole wait
 SHORTEST_S = 0.05
+HURRIED_S = 1.0  # a question with less time than that may fail for want of it alone
 
 
 class Deadline:
@@ -52,17 +53,19 @@ async def until(
 ) -> T:
     """Ask until ``lacks`` says "" of the answer, and return it. It is asked at least once.
 
-    An error counts as an answer that lacks something. Raises StepFailed with what was seen last when the time
-    is over, and Untrusted at once: a wrong key does not get right by waiting.
+    An error counts as an answer that lacks something, except of the last question, which has hardly time for an
+    answer: then what was seen before it is told. Raises StepFailed with what was seen last when the time is over, and
+    Untrusted at once: a wrong key does not get right by waiting.
     """
     seen = ""
     while True:
+        hurried = deadline.left() < HURRIED_S
         try:
             answer = await ask()
         except Untrusted:
             raise
         except (TargetError, StepFailed) as error:
-            lack = str(error)
+            lack = seen if seen and hurried and isinstance(error, TargetError) else str(error)
         else:
             lack = lacks(answer)
             if not lack:

@@ -32,6 +32,21 @@ async def test_it_waits_until_it_is_so_and_says_each_reason_once() -> None:
     assert said == ["not yet: dead", "not yet: only 1", "not yet: only 2"]
 
 
+async def test_a_last_question_without_time_for_an_answer_does_not_hide_what_was_seen() -> None:
+    clock, said = ManualClock(), list[str]()
+    deadline = Deadline(clock, 10)
+
+    async def ask() -> int:
+        if (left_s := deadline.left()) < 0.3:
+            raise Unreachable(f"not acknowledged in {left_s:g} s")
+        clock.advance(0.3)
+        return 240
+
+    with pytest.raises(StepFailed, match="^not within 10 s: still draws 240 W$"):
+        await until(ask, lambda watts: f"still draws {watts} W", deadline, said.append)
+    assert said == ["not yet: still draws 240 W"]
+
+
 async def test_a_wrong_key_is_not_waited_for() -> None:
     async def ask() -> int:
         raise Untrusted("changed")
