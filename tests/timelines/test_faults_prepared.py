@@ -72,7 +72,7 @@ def test_a_restart_while_approvals_wait_doubles_and_withdraws_nothing(tmp_path: 
                 withdrawn = daemon.wait_run(runs[key])
                 assert withdrawn["state"] == "CANCELED"
                 assert "the alarm cleared before anybody approved" in withdrawn["end_reason"]
-                assert daemon.status(f"system/{key}") == "ok"
+                daemon.wait(f"{key} to be well", lambda key=key: daemon.status(f"system/{key}") == "ok")
                 assert lab.truth(key)["writable_sites"] == ["main"]
                 assert [one for one in lab.effects(key) if one["by"] in {"ssh", "redfish", "vcenter", "dns"}] == []
             assert (lab.truth("ncts")["writable_sites"], lab.truth("ncts")["ever_double_writable"]) == (["dr"], False)
