@@ -27,6 +27,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
     with start_lab(folder) as lab:
         lab.wait_for("exim", lambda truth: truth["acknowledged"] >= 1)
         with running_daemon(lab, folder / "state", inventory=quiet(lab), playbooks=hasty(folder)) as daemon:
+            for system in ("ncts", "cdeps", "ite", "exim"):
+                daemon.wait(f"{system} to be OK", lambda system=system: daemon.status(f"system/{system}") == "ok")
             yield daemon
 
 
@@ -37,7 +39,7 @@ def hasty(folder: Path) -> Path:
     for path in (REPOSITORY / "playbooks").glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
         if path.stem == "failover":
-            text = re.sub(r"timeout_s: (60|120)\n    retries: 2", "timeout_s: 4\n    retries: 0", text)
+            text = re.sub(r"timeout_s: (60|120)\n    retries: 2", "timeout_s: 8\n    retries: 0", text)
         (copy / path.name).write_text(text, encoding="utf-8")
     return copy
 
