@@ -42,7 +42,7 @@ async def test_a_last_question_without_time_for_an_answer_does_not_hide_what_was
         clock.advance(0.3)
         return 240
 
-    with pytest.raises(StepFailed, match="^not within 10 s: still draws 240 W$"):
+    with pytest.raises(StepFailed, match=r"^not within 10 s: still draws 240 W$"):
         await until(ask, lambda watts: f"still draws {watts} W", deadline, said.append)
     assert said == ["not yet: still draws 240 W"]
 
