@@ -23,7 +23,7 @@ from monitor.inventory.profiles import PROFILES, Point
 from monitor.inventory.sensors import ModbusSource, NutSource, RedfishSource, SnmpSource
 from monitor.probe import Target
 from monitor.probes import PROBES
-from monitor.probes.dns import DnsParams
+from monitor.probes.dns import DnsParams, ZonesParams
 from monitor.probes.http import FormLogin, HeaderLogin, HttpParams, JsonWanted
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.ldap import LdapParams
@@ -122,9 +122,15 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
     for key, host in inventory.hosts.items():
         yield f"host/{key}", "ssh", HostParams(host), None
     for key, server in inventory.dns_servers.items():
-        yield f"dns/{key}", "tcp", TcpParams(server.address, server.port), None
+        yield f"dns/{key}", "dns", ZonesParams(server.address, server.port, _zones(inventory, key)), None
     for key, controller in inventory.power_controllers.items():
         yield f"power/{key}", "tcp", TcpParams(controller.address, controller.port), None
+
+
+def _zones(inventory: Inventory, server: str) -> tuple[str, ...]:
+    """Return the zones that a DNS server is to serve: those of systems that name it, else the estate's own."""
+    systems = (system.service for system in inventory.systems.values() if server in system.service.dns)
+    return tuple(sorted({service.zone for service in systems})) or (inventory.estate.domain,)
 
 
 def _vms(inventory: Inventory, vcenter: str, standby: str) -> tuple[str, ...]:

@@ -65,10 +65,14 @@ async def query_a(address: str, port: int, fqdn: str, timeout_s: float) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class DnsReply:
-    """What a server said: its response code (``NOERROR``), and the records of the kind asked for, as ``normal``."""
+    """What a server said: its response code (``NOERROR``), and the records of the kind asked for, as ``normal``.
+
+    ``authoritative``: on its own authority (the AA flag).
+    """
 
     rcode: str
     records: tuple[str, ...]
+    authoritative: bool = False
 
 
 def normal(record: str) -> str:
@@ -77,16 +81,25 @@ def normal(record: str) -> str:
 
 
 async def question(
-    address: str, port: int, name: str, record: str, timeout_s: float, *, recursive: bool = False
+    address: str,
+    port: int,
+    name: str,
+    record: str,
+    timeout_s: float,
+    *,
+    recursive: bool = False,
+    by_tcp: bool = False,
 ) -> DnsReply:
     """Ask for the ``record`` (``A``, ``MX``, …) of ``name``; any response code is an answer.
 
-    Raises Refused (not a name that can be asked for), Unreachable, DeadlineExceeded, SessionLost, GarbledReply.
+    By UDP, and by TCP when the answer is too long, or from the start with ``by_tcp``. Raises Refused (not a name that
+    can be asked for), Unreachable, DeadlineExceeded, SessionLost, GarbledReply.
     """
     kind = dns.rdatatype.from_text(record)
-    reply = await _exchange(address, port, name, kind, timeout_s, recursive=recursive)
+    reply = await _exchange(address, port, name, kind, timeout_s, recursive=recursive, by_tcp=by_tcp)
     found = {normal(item.to_text()) for records in reply.answer if records.rdtype == kind for item in records}
-    return DnsReply(dns.rcode.to_text(reply.rcode()), tuple(sorted(found)))
+    authoritative = bool(reply.flags & dns.flags.AA)
+    return DnsReply(dns.rcode.to_text(reply.rcode()), tuple(sorted(found)), authoritative)
 
 
 async def soa_serial(address: str, port: int, zone: str, timeout_s: float) -> int:
@@ -159,7 +172,14 @@ async def _ask(
 
 
 async def _exchange(
-    address: str, port: int, name: str, kind: dns.rdatatype.RdataType, timeout_s: float, *, recursive: bool = False
+    address: str,
+    port: int,
+    name: str,
+    kind: dns.rdatatype.RdataType,
+    timeout_s: float,
+    *,
+    recursive: bool = False,
+    by_tcp: bool = False,
 ) -> dns.message.Message:
     where = f"DNS server {address}:{port}"
     flags = dns.flags.RD if recursive else 0  # no recursion desired: this server's own word
@@ -170,7 +190,10 @@ async def _exchange(
     try:
         async with asyncio.timeout(timeout_s):
             numeric, _ = await _numeric(address, port, where)
-            reply = await _heard(_both_ways(query, numeric, port, timeout_s / SENDS), where)
+            if by_tcp:
+                reply = await _heard(dns.asyncquery.tcp(query, numeric, port=port), where)
+            else:
+                reply = await _heard(_both_ways(query, numeric, port, timeout_s / SENDS), where)
     except TimeoutError as error:
         raise DeadlineExceeded(f"{where} did not answer in time") from error
     return reply

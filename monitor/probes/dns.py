@@ -1,8 +1,12 @@
-"""Does a DNS server give the answer that is expected of it, and how fast."""
+"""Does a DNS server give the answer that is expected of it, and how fast; does it serve its zones.
+
+A server serves a zone when it gives the zone's SOA on its own authority (RFC 1035), by UDP as clients ask and by TCP as
+updates go.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from monitor.clients.dns import DnsReply, normal, question
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 FEW = 5
 NOERROR = "NOERROR"
+SERIAL = 2  # the place of the serial number in an SOA record
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,24 @@ class DnsParams:
     recursive: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ZonesParams:
+    """An authoritative server and the zones that it must serve."""
+
+    address: str
+    port: int
+    zones: tuple[str, ...]
+
+
+REFUSALS = {
+    "REFUSED": "refuses to answer: it does not serve the zone, or not to this machine",
+    "SERVFAIL": "cannot answer: the zone is not loaded, or has expired there",
+    "NXDOMAIN": "says that there is no such zone",
+    "NOTAUTH": "says that it does not serve the zone",
+}
+LAME = "answers, but not on its own authority: the zone is not served there (lame delegation)"
+
+
 class DnsProbe:
     """Asks each server its question."""
 
@@ -43,15 +66,46 @@ class DnsProbe:
         self._clock = clock
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
-        """Yield one observation a target: ``duration_seconds``, ``records``, the fact ``rcode``."""
-        async for observation in each(targets, self._ask, AT_ONCE, self._clock):
+        """Yield one observation a target: ``duration_seconds``, ``records``, the fact ``rcode``, or ``serials``."""
+        async for observation in each(targets, self._told, AT_ONCE, self._clock):
             yield observation
 
     async def close(self) -> None:
         """Nothing is kept."""
 
-    async def _ask(self, target: Target) -> Observation:
-        params: DnsParams = target.params
+    async def _told(self, target: Target) -> Observation:
+        params = target.params
+        return await (self._zones(target, params) if isinstance(params, ZonesParams) else self._ask(target, params))
+
+    async def _zones(self, target: Target, params: ZonesParams) -> Observation:
+        """Ask for every zone's SOA, by UDP and by TCP."""
+        started = self._clock.monotonic()
+        serials, amiss = [], []
+        try:
+            for zone in params.zones:
+                for by_tcp in (False, True):
+                    left_s = max(0.0, target.deadline_s - (self._clock.monotonic() - started))
+                    reply = await question(params.address, params.port, zone, "SOA", left_s, by_tcp=by_tcp)
+                    wrong, serial = _served(reply)
+                    if wrong:
+                        amiss.append(f"asked for {zone} by {'TCP' if by_tcp else 'UDP'}, it {wrong}")
+                        break
+                else:
+                    serials.append(f"{zone} {serial}")
+        except TargetError as error:
+            told = failed(target, self._clock.now(), error)
+            return replace(told, reason=f"{error} (asked for {zone} by {'TCP' if by_tcp else 'UDP'})")
+        return Observation(
+            target.subject,
+            target.probe,
+            self._clock.now(),
+            Answer.FAILED if amiss else Answer.OK,
+            "; ".join(amiss),
+            {"duration_seconds": self._clock.monotonic() - started},
+            {"serials": ", ".join(serials)} if serials else {},
+        )
+
+    async def _ask(self, target: Target, params: DnsParams) -> Observation:
         started = self._clock.monotonic()
         try:
             reply = await question(
@@ -69,6 +123,15 @@ class DnsProbe:
             {"duration_seconds": self._clock.monotonic() - started, "records": float(len(reply.records))},
             {"rcode": reply.rcode},
         )
+
+
+def _served(reply: DnsReply) -> tuple[str, str]:
+    """Say why a reply is no word of a server about a zone of its own; empty, with the serial, when it is."""
+    if reply.rcode != NOERROR:
+        return REFUSALS.get(reply.rcode, f"answers {reply.rcode}"), ""
+    if not reply.authoritative or not reply.records:
+        return LAME, ""
+    return "", reply.records[0].split()[SERIAL]
 
 
 def _amiss(reply: DnsReply, params: DnsParams) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clients.dns import DnsReply, normal
-from monitor.probes.dns import DnsParams, _amiss
+from monitor.probes.dns import LAME, DnsParams, _amiss, _served
 
 A = DnsParams("127.0.0.1", 53, "ncts.customs.example")
 
@@ -41,3 +41,22 @@ def test_what_is_amiss(reply: DnsReply, params: DnsParams, reason: str) -> None:
 def test_order_case_quotes_and_the_last_dot_do_not_matter(records: list[str]) -> None:
     reply = DnsReply("NOERROR", tuple(sorted({normal(each) for each in records})))
     assert _amiss(reply, DnsParams("s", 53, "n", expect=tuple(reversed([each.upper() for each in records])))) == ""
+
+
+SOA = "ns.customs.example. hostmaster.customs.example. 100 3600 600 86400 30"
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (DnsReply("NOERROR", (SOA,), authoritative=True), ("", "100")),
+        (DnsReply("NOERROR", (SOA,)), (LAME, "")),  # out of a cache
+        (DnsReply("NOERROR", ()), (LAME, "")),  # a referral to somebody else
+        (DnsReply("NOERROR", (), authoritative=True), (LAME, "")),  # a name within another zone of its own
+        (DnsReply("REFUSED", ()), ("refuses to answer: it does not serve the zone, or not to this machine", "")),
+        (DnsReply("SERVFAIL", ()), ("cannot answer: the zone is not loaded, or has expired there", "")),
+        (DnsReply("FORMERR", ()), ("answers FORMERR", "")),
+    ],
+)
+def test_who_serves_a_zone(reply: DnsReply, found: tuple[str, str]) -> None:
+    assert _served(reply) == found

@@ -19,7 +19,7 @@ from monitor.inventory.model import Inventory
 from monitor.inventory.profiles import Point
 from monitor.inventory.read import read
 from monitor.probes import PROBES
-from monitor.probes.dns import DnsParams
+from monitor.probes.dns import ZonesParams
 from monitor.probes.http import FormLogin, HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
@@ -69,7 +69,6 @@ def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) 
         "http": HttpParams,
         "icmp": IcmpParams,
         "modbus": ModbusParams,
-        "dns": DnsParams,
         "router": RouterParams,
         "tls": TlsParams,
         "nut": NutParams,
@@ -82,8 +81,22 @@ def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) 
     for target in targets(inventory):
         assert target.probe in PROBES
         assert is_dataclass(target.params)
-        assert target.probe == "ssh" or type(target.params) is kinds[target.probe]
+        if target.probe not in {"ssh", "dns"}:
+            assert type(target.params) is kinds[target.probe]
         assert target.deadline_s == inventory.polling.deadline_s
+
+
+def test_a_name_server_is_asked_for_the_zones_of_the_systems_that_use_it_else_for_the_estates(
+    inventory: Inventory,
+) -> None:
+    server = inventory.dns_servers["dns-dr"]
+    ncts = inventory.systems["ncts"]
+    other = ncts.model_copy(update={"service": ncts.service.model_copy(update={"zone": "transit.example"})})
+    more = {"dns_servers": {**inventory.dns_servers, "spare": server}, "systems": {**inventory.systems, "ncts": other}}
+    asked = {one.subject: one.params for one in targets(inventory.model_copy(update=more))}
+    both = ("customs.example", "transit.example")
+    assert asked["dns/dns-dr"] == ZonesParams(server.address, server.port, both)
+    assert asked["dns/spare"] == ZonesParams(server.address, server.port, ("customs.example",))
 
 
 def test_what_is_asked_of_a_system(inventory: Inventory) -> None:

@@ -12,8 +12,12 @@ import pytest
 from real_kit import free_port, need
 
 from monitor.clients.dns import DnsReply, query_a, question, replace_a, soa_serial
-from monitor.credential import Secret
+from monitor.clock import RealClock
+from monitor.credential import Credentials, Secret
 from monitor.errors import CredentialError, DeadlineExceeded, NotFound, Refused, Unreachable
+from monitor.inventory.estate import Trust
+from monitor.probe import Answer, Target
+from monitor.probes.dns import DnsProbe, ZonesParams
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 HOST = "127.0.0.1"  # BIND listens on addresses that an interface has, not on all of 127/8
@@ -31,6 +35,7 @@ options {{
 controls {{ }};
 key "karaula" {{ algorithm hmac-sha256; secret "{key}"; }};
 zone "customs.example" {{ type primary; file "{folder}/zone"; update-policy {{ grant karaula zonesub A; }}; }};
+zone "lost.example" {{ type secondary; file "{folder}/lost"; primaries {{ {host} port 1; }}; }};
 """
 RECORDS = """$TTL 60
 @ IN SOA ns.customs.example. hostmaster.customs.example. 100 3600 600 86400 30
@@ -147,12 +152,35 @@ async def test_any_record_of_a_name_and_any_response_code_is_an_answer(bind) -> 
     async def said(name: str, record: str) -> DnsReply:
         return await question(HOST, bind.port, name, record, 5)
 
-    assert (await said(ZONE, "NS")) == DnsReply("NOERROR", ("ns.customs.example",))
+    assert (await said(ZONE, "NS")) == DnsReply("NOERROR", ("ns.customs.example",), authoritative=True)
     assert (await said("text.customs.example", "TXT")).records == ("no address",)
     assert (await said("alias.customs.example", "CNAME")).records == ("ncts.customs.example",)
     assert len((await said("alias.customs.example", "A")).records) == 1  # by way of the alias
-    assert await said("text.customs.example", "A") == DnsReply("NOERROR", ())
-    assert await said("nobody.customs.example", "A") == DnsReply("NXDOMAIN", ())
+    assert await said("text.customs.example", "A") == DnsReply("NOERROR", (), authoritative=True)
+    assert await said("nobody.customs.example", "A") == DnsReply("NXDOMAIN", (), authoritative=True)
     assert await said("www.elsewhere.example", "A") == DnsReply("REFUSED", ())
     with pytest.raises(Refused, match="cannot be asked"):
         await said("a" * 64 + ".customs.example", "A")
+
+
+async def test_a_server_is_well_that_serves_its_zones_on_its_own_authority_by_udp_and_tcp(bind, tmp_path) -> None:
+    probe = DnsProbe(Credentials(tmp_path), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
+
+    async def told(*zones, port=bind.port, deadline_s=10):
+        target = Target("dns/dns-main", "dns", ZonesParams(HOST, port, zones), 10, deadline_s)
+        (seen,) = [seen async for seen in probe.observe([target])]
+        return seen
+
+    serial = await soa_serial(HOST, bind.port, ZONE, 10)
+    well = await told(ZONE)
+    assert (well.answer, well.facts) == (Answer.OK, {"serials": f"{ZONE} {serial}"})
+    ill = await told("other.example", "lost.example", ZONE)
+    assert ill.answer is Answer.FAILED
+    assert ill.reason == (
+        "asked for other.example by UDP, it refuses to answer: it does not serve the zone, or not to this machine; "
+        "asked for lost.example by UDP, it cannot answer: the zone is not loaded, or has expired there"
+    )
+    assert ill.facts == {"serials": f"{ZONE} {serial}"}
+    deaf = await told(ZONE, port=free_port(), deadline_s=0.5)
+    assert deaf.answer is Answer.FAILED
+    assert deaf.reason.endswith("did not answer in time (asked for customs.example by UDP)")
