@@ -73,6 +73,7 @@ TEST_PACKAGES = (
     "frr-snmp",
     "iproute2",
     "nftables",
+    "poppler-utils",
     "openssl",
     "procps",
     "libatomic1",  # playwright's driver is linked against it

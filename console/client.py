@@ -93,6 +93,10 @@ class Client:
         """Return what the daemon answers to GET, as text. Raises ClientError."""
         return self._asked("GET", path).text
 
+    def file(self, path: str) -> bytes:
+        """Return what the daemon answers to GET, byte by byte. Raises ClientError."""
+        return self._asked("GET", path).content
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Return what the daemon answers to POST. Raises ClientError."""
         return self._json("POST", path, json=dict(body))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,6 +28,7 @@ from console.api.views import (
 from dr.engine import commands
 from dr.engine.orchestrator import Request as RunRequest
 from dr.engine.standing import Standing
+from dr.evidence.pdf import to_pdf
 from dr.evidence.render import to_data, to_html
 from dr.journal.event import Event
 from dr.journal.override import FENCING
@@ -108,6 +110,15 @@ async def report_html(request: Request, run_id: str) -> HTMLResponse:
     page = to_html(await desk_of(request).report(run_id))
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+
+@router.get("/{run_id}/report.pdf", response_class=Response)
+async def report_pdf(request: Request, run_id: str) -> Response:
+    """Return the run's report as PDF."""
+    made = await desk_of(request).report(run_id)
+    content = await asyncio.to_thread(to_pdf, made)  # a long run takes a second or so to set
+    named = {"Content-Disposition": f'inline; filename="{made.run_id}.pdf"'}
+    return Response(content, media_type="application/pdf", headers=named)
 
 
 @router.post("/{run_id}/{decision}")

@@ -13,15 +13,17 @@ from console.cli.session import Session, complete_run, talks
 @click.command()
 @click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Save it as one self-contained page.")
+@click.option("--pdf", type=click.Path(dir_okay=False, path_type=Path), help="Save it as a PDF, to print or to file.")
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON (as --output json).")
 @talks
-def report(session: Session, run: str | None, html: Path | None, as_json: bool) -> None:
+def report(session: Session, run: str | None, html: Path | None, pdf: Path | None, as_json: bool) -> None:
     """Show or save what a run did and what was measured.
 
     \b
     Example:
       karaula run report
       karaula run report ncts-failover-20261124-013000 --html failover.html
+      karaula run report ncts-failover-20261124-013000 --pdf failover.pdf
       karaula run report --json > failover.json
     """  # noqa: D301 - click's mark
     from console.terminal.report_view import report_view
@@ -30,12 +32,15 @@ def report(session: Session, run: str | None, html: Path | None, as_json: bool) 
     found = found_run(session, run)
     answer = session.get(f"/api/runs/{found['id']}/report.json")
     session.screen.document({"report": answer})
-    if html is not None:
-        page = session.client.text(f"/api/runs/{found['id']}/report.html")
+    for form, path in (("html", html), ("pdf", pdf)):
+        if path is None:
+            continue
+        content = session.client.file(f"/api/runs/{found['id']}/report.{form}")
         try:
-            html.write_text(page, encoding="utf-8")
+            path.write_bytes(content)
         except OSError as error:
-            raise click.UsageError(f"{html} cannot be written: {error.strerror}") from error
-        session.screen.line(f"saved as {html}")
+            raise click.UsageError(f"{path} cannot be written: {error.strerror}") from error
+        session.screen.line(f"saved as {path}")
+    if html is not None or pdf is not None:
         return
     session.screen.say(*report_view(answer, session.screen))

@@ -18,6 +18,27 @@ from dr.forecast import ENOUGH, Forecast
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
+class Times:
+    """Moments as a report shows them: in the estate's time zone, with the day where the run went over midnight."""
+
+    def __init__(self, report: Report) -> None:
+        self._zone = _zone(report.timezone)
+        last = report.ended_at if report.ended_at is not None else report.made_at
+        one_day = self._at(report.accepted_at).date() == self._at(last).date()
+        self._form = "%H:%M:%S.%f" if one_day else "%m-%d %H:%M:%S.%f"
+
+    def when(self, at: float | None) -> str:
+        """Return a moment in full; empty for none."""
+        return "" if at is None else self._at(at).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+    def clock(self, at: float) -> str:
+        """Return the time of day, to the millisecond."""
+        return self._at(at).strftime(self._form)[:-3]
+
+    def _at(self, at: float) -> datetime:
+        return datetime.fromtimestamp(at, self._zone)
+
+
 def to_data(report: Report) -> dict[str, Any]:
     """Return the report as JSON data. ``schema`` grows with every change that a reader could trip over."""
     return asdict(report)
@@ -30,21 +51,19 @@ def to_json(report: Report) -> str:
 
 def to_html(report: Report) -> str:
     """Return one HTML page without scripts or external parts; everything of the run is escaped."""
-    zone = _zone(report.timezone)
-
-    def when(at: float | None) -> str:
-        return "" if at is None else datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
-
-    last = report.ended_at if report.ended_at is not None else report.made_at
-    one_day = datetime.fromtimestamp(report.accepted_at, zone).date() == datetime.fromtimestamp(last, zone).date()
-
-    def clock(at: float) -> str:
-        return datetime.fromtimestamp(at, zone).strftime("%H:%M:%S.%f" if one_day else "%m-%d %H:%M:%S.%f")[:-3]
-
+    times = Times(report)
     return (
         _environment()
         .get_template("report.html")
-        .render(report=report, when=when, clock=clock, value=shown_value, span=span, verdict=_verdict)
+        .render(
+            report=report,
+            when=times.when,
+            clock=times.clock,
+            value=shown_value,
+            span=span,
+            verdict=verdict,
+            tick_text=tick_text,
+        )
     )
 
 
@@ -67,6 +86,14 @@ def _two(seconds: float, large_s: int, large: str, small_s: int, small: str) -> 
     return f"{int(seconds // large_s)} {large}" + (f" {rest} {small}" if rest else "")
 
 
+def tick_text(seconds: float) -> str:
+    """Return a moment of a picture's axis: ``0``, ``2.5 s``, ``5 min``, ``2 h``."""
+    for size, unit in ((HOUR_S, "h"), (MINUTE_S, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s" if seconds < MINUTE_S else span(seconds)
+
+
 def expectation(past: Forecast) -> str:
     """Return how long the machine will need, as far as past runs tell."""
     if past.p50_s is None or past.p90_s is None:
@@ -87,7 +114,8 @@ def shown_value(measure: Measure) -> str:
     return f"{measure.bound} {text}".strip()
 
 
-def _verdict(measure: Measure) -> str:
+def verdict(measure: Measure) -> str:
+    """Say whether the objective was met."""
     if measure.objective is None:
         return ""
     return {True: "met", False: "missed", None: "cannot be said"}[measure.met]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
+from dr.evidence.picture import Part, Picture, parts, picture
 from dr.evidence.words import sentence
 from dr.forecast import Forecast
 from dr.journal.event import (
@@ -123,6 +124,8 @@ class Report:
     guards: tuple[GuardNote, ...]
     steps: tuple[StepReport, ...]
     timeline: tuple[Moment, ...]
+    picture: Picture | None
+    parts: tuple[Part, ...]
 
 
 def report(
@@ -184,6 +187,8 @@ def report(
         timeline=tuple(
             Moment(event.at, str(getattr(event, "step", "")), text) for event in events if (text := sentence(event))
         ),
+        picture=picture([(step.id, step.attempts) for step in steps], now),
+        parts=parts(measured),
     )
 
 

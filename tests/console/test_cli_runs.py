@@ -209,6 +209,9 @@ def test_runs_and_show_and_report(daemon: DeskDaemon, tmp_path: object) -> None:
     assert daemon.karaula("run", "report", "--html", str(page)).stdout == f"saved as {page}\n"
     assert page.read_text().lstrip().lower().startswith("<!doctype html>")
     assert json.loads(daemon.karaula("run", "report", "--json").stdout)["report"]["kind"] == "backup"
+    pdf = page.with_suffix(".pdf")
+    assert daemon.karaula("run", "report", "--pdf", str(pdf)).stdout == f"saved as {pdf}\n"
+    assert pdf.read_bytes().startswith(b"%PDF-")
     assert daemon.karaula("run", "report", "--html", "/nowhere/r.html").exit_code == 2
 
 
