@@ -70,13 +70,24 @@ class Attempted(Protocol):
     """An attempt as the report shows it."""
 
     @property
-    def number(self) -> int: ...  # noqa: D102 - see dr.evidence.report.Attempt
+    def number(self) -> int:
+        """Its place, from 1."""
+        ...
+
     @property
-    def started_at(self) -> float: ...  # noqa: D102
+    def started_at(self) -> float:
+        """When it began, in Unix seconds."""
+        ...
+
     @property
-    def ended_at(self) -> float | None: ...  # noqa: D102
+    def ended_at(self) -> float | None:
+        """When it was over; None while it is under way."""
+        ...
+
     @property
-    def result(self) -> str: ...  # noqa: D102
+    def result(self) -> str:
+        """What became of it, a key of ``TONES`` or another word."""
+        ...
 
 
 def picture(steps: Sequence[tuple[str, Sequence[Attempted]]], until: float) -> Picture | None:
