@@ -7,7 +7,7 @@ Everything of the run is escaped; what the fonts do not have is shown as U+FFFD.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.resources import files
 from io import BytesIO
@@ -34,6 +34,7 @@ TONES = {"good": HexColor("#116329"), "warn": HexColor("#b07800"), "bad": HexCol
 PART_COLORS = (HexColor("#8c6bb1"), HexColor("#e08214"), HexColor("#2f7fc1"), HexColor("#8b949e"))
 SEVERITY = {"critical": "bad", "warning": "warn", "info": "soft"}
 STATES = {"SUCCEEDED": "good", "SUCCEEDED_WITH_WARNINGS": "warn", "FAILED": "bad", "CANCELED": "warn"}
+MET: Mapping[bool | None, str] = {True: "good", False: "bad", None: "warn"}
 RULINGS = {"allow": "good", "refuse": "bad"}
 MARGIN = 16 * mm
 WIDTH = A4[0] - 2 * MARGIN - 12  # a frame keeps 6 points at either side
@@ -109,7 +110,7 @@ def _measured(report: Report) -> Iterator[Flowable]:
             _safe(each.title),
             f"<b>{_safe(shown_value(each))}</b>",
             "" if each.objective is None else _safe(span(each.objective)),
-            _colored(verdict(each), {True: "good", False: "bad"}.get(each.met, "warn")),  # type: ignore[arg-type]
+            _colored(verdict(each), MET[each.met]),
             _safe(each.note),
         )
         for each in report.measures

@@ -31,6 +31,7 @@ from dr.journal.event import (
     UndoStarted,
     UndoSucceeded,
 )
+from dr.journal.joint import JointAccepted, JointApproved, JointCancelAsked, JointDenied, JointEnded, JointWentOn
 
 HOLDS = {"yes": "it happened", "no": "it did not happen", "cannot-tell": "it cannot be told"}
 NOTHING_TO_JUDGE = "no-promotion"
@@ -38,7 +39,7 @@ NOTHING_TO_JUDGE = "no-promotion"
 
 def sentence(event: Event) -> str:
     """Return the event in one sentence; empty for what is of no interest (a step's guard that had nothing to judge)."""
-    return _of_run(event) or _of_step(event) or _of_override(event)
+    return _of_run(event) or _of_step(event) or _of_override(event) or _of_joint(event)
 
 
 def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one case for each word
@@ -108,5 +109,23 @@ def _of_override(event: Event) -> str:
             return f"the override is confirmed by {by}" + (f": {comment}" if comment else "")
         case OverrideEnded(by=by, reason=reason):
             return f"the override is ended by {by}" + (f": {reason}" if reason else "")
+        case _:
+            return ""
+
+
+def _of_joint(event: Event) -> str:
+    match event:
+        case JointAccepted(requester=requester, reason=reason):
+            return f"asked for by {requester}, several systems" + (f": {reason}" if reason else "")
+        case JointApproved(by=by, comment=comment):
+            return f"all approved by {by}" + (f": {comment}" if comment else "")
+        case JointDenied(by=by, reason=reason):
+            return f"all refused by {by}: {reason}"
+        case JointWentOn(system=system, by=by, reason=reason):
+            return f"those that wait for {system} go on, says {by}: {reason}"
+        case JointCancelAsked(by=by, reason=reason):
+            return f"all canceled by {by}: {reason}"
+        case JointEnded(state=state, reason=reason):
+            return f"all ended: {state}" + (f"; {reason}" if reason else "")
         case _:
             return ""
