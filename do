@@ -213,7 +213,7 @@ def gates(*pytest: str) -> int:
         ("mypy", (tools / "mypy",)),
         ("mypy do, bench", (tools / "mypy", "--explicit-package-bases", "do", *ROOT.glob("bench/*.py"))),
         ("lint-imports", (tools / "lint-imports",)),
-        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-rsfE", *pytest)),
+        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-rs", *pytest)),
     )
     results: list[tuple[str, int, float]] = []
     for name, command in steps:

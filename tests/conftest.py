@@ -23,7 +23,7 @@ def anyio_backend() -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say ``N of N`` for each ``counted`` property (what, how many were well, of how many), failed tests included.
 
-    And print the fault matrix from the ``cell`` properties.
+    And print the fault matrix from the ``cell`` properties, and last what failed.
     """
     well: Counter[str] = Counter()
     total: Counter[str] = Counter()
@@ -43,3 +43,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("")
         for line in ["faults of real servers: first said after, back after", *table(cells)]:
             terminalreporter.write_line(line)
+    for kind in ("failed", "error"):  # names alone, and last: a long output is read from its end
+        for report in terminalreporter.getreports(kind):
+            terminalreporter.write_line(f"{kind}: {report.nodeid}")
