@@ -20,7 +20,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:  # noqa: C901 - three lists
     """Say ``N of N`` for each ``counted`` property (what, how many were well, of how many), failed tests included.
 
     And print the fault matrix from the ``cell`` properties, and last what failed.

@@ -101,6 +101,18 @@ def _of_step(event: Event) -> str:  # noqa: C901, PLR0911 - likewise
             return ""
 
 
+def _of_override(event: Event) -> str:
+    match event:
+        case OverrideAsked(by=by, rule=rule, system=system, reason=reason):
+            return f"{by} overrides '{rule}' for {system}: {reason}"
+        case OverrideConfirmed(by=by, comment=comment):
+            return f"the override is confirmed by {by}" + (f": {comment}" if comment else "")
+        case OverrideEnded(by=by, reason=reason):
+            return f"the override is ended by {by}" + (f": {reason}" if reason else "")
+        case _:
+            return ""
+
+
 def _of_joint(event: Event) -> str:  # noqa: PLR0911 - likewise
     match event:
         case JointAccepted(requester=requester, reason=reason):
