@@ -374,7 +374,7 @@ class Watch:
         """Open and end windows of the calendar, and return which downtime covers which subject."""
         self.downtimes.tick(self._inventory.downtimes, self._inventory.estate.timezone, now)
         await self.downtimes.save()
-        return coverage(self.downtimes.in_force(now), self._board.ties, statuses)
+        return coverage(self.downtimes.in_force(now), self._board.alarming(), statuses, self._board.ailing())
 
     def _follow_time(self, record: Record, now: float) -> None:
         """Note whether time went on as it should since the last tick; before the flips of this one."""

@@ -18,7 +18,7 @@ from monitor.status.crossings import DEGRADED, crossing, steadied
 from monitor.status.evaluate import judge
 from monitor.status.hysteresis import Memory, Rules, expired, judged, unseen
 from monitor.status.isolation import ISOLATED
-from monitor.status.reachability import UP, Doubt, Seen, composites, settle
+from monitor.status.reachability import UP, Doubt, Seen, ailing, composites, settle
 from monitor.status.sight import COMPOSITES, INSIDE_A_VCENTER, PARTLY_SEEN, Sight
 from monitor.status.state import Flip, Health, Status
 from monitor.status.totals import LinkTotals
@@ -230,6 +230,10 @@ class Board:
         for flip in flips:
             self._swing(flip)
         return [*left, *flips]
+
+    def ailing(self) -> Mapping[str, tuple[str, ...]]:
+        """Return what is to blame for each system that works and is not at its best."""
+        return ailing(self.inventory, Seen(self.statuses(), self._good))
 
     def statuses(self) -> Mapping[str, Status]:
         """Return a copy of every status."""

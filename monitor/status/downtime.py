@@ -2,26 +2,31 @@
 
 A downtime covers its subject, the subject's parts, and what depends on any of these. A whole (a system, a crossing, a
 site, a group) is covered as well while everything in it that is not up is covered: of two links one may be worked on,
-but when the other one fails too, that was not planned. A system that is lost is covered only when works on a front may
-have lost it: a web VM that is off explains neither two active fronts nor none. Nothing is measured less and nothing is
-hidden: what is covered is shown as such, and not sent.
+but when the other one fails too, that was not planned. Whatever makes a system less than OK must be covered, also what
+is no part of it by name: a standby that lags is its database's doing, a VM that a rule found is to blame itself, and
+works on the standby's front cover neither. A system that is lost is covered only when works on a front may have lost
+it: a web VM that is off explains neither two active fronts nor none. Nothing is measured less and nothing is hidden:
+what is covered is shown as such, and not sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from monitor.status.reachability import SPLIT_BRAIN, UP
 from monitor.status.state import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from monitor.inventory.dependencies import Ties
     from monitor.status.state import Status
 
 Origin = Literal["command", "calendar"]
+NOTHING_AILS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,15 @@ def reach(subject: str, ties: Ties) -> frozenset[str]:
     return frozenset(found | {other for other, needs in ties.depends_on.items() if not found.isdisjoint(needs)})
 
 
-def coverage(downtimes: Iterable[Downtime], ties: Ties, statuses: Mapping[str, Status]) -> dict[str, Downtime]:
+def coverage(
+    downtimes: Iterable[Downtime],
+    ties: Ties,
+    statuses: Mapping[str, Status],
+    ailing: Mapping[str, tuple[str, ...]] = NOTHING_AILS,
+) -> dict[str, Downtime]:
     """Return the downtime that covers each covered subject; of several the one that ends last.
 
-    ``downtimes`` are those in force.
+    ``downtimes`` are those in force; ``ailing`` are the subjects to blame for a system that is not at its best.
     """
     covered: dict[str, Downtime] = {}
     for downtime in sorted(downtimes, key=lambda each: (each.end, each.id)):
@@ -73,17 +83,19 @@ def coverage(downtimes: Iterable[Downtime], ties: Ties, statuses: Mapping[str, S
     while changed:  # a whole may be a part of another one; each pass settles one level
         changed = False
         for whole, parts in ties.parts.items():
-            if whole not in covered and (explained := _all_planned(whole, parts, statuses, covered)):
+            if whole in covered:
+                continue
+            bad = [part for part in parts if part in statuses and statuses[part].health not in UP]
+            if explained := _all_planned(whole, [*bad, *ailing.get(whole, ())], statuses, covered):
                 covered[whole] = explained
                 changed = True
     return covered
 
 
 def _all_planned(
-    whole: str, parts: tuple[str, ...], statuses: Mapping[str, Status], covered: Mapping[str, Downtime]
+    whole: str, bad: list[str], statuses: Mapping[str, Status], covered: Mapping[str, Downtime]
 ) -> Downtime | None:
-    """Return the downtime that covers what is not up of ``whole``; None when it does not explain how ``whole`` is."""
-    bad = [part for part in parts if part in statuses and statuses[part].health not in UP]
+    """Return the downtime that covers all that is ``bad`` of ``whole``; None when that does not explain how it is."""
     if not bad or any(part not in covered for part in bad) or not _may_lose(whole, bad, statuses):
         return None
     return max((covered[part] for part in bad), key=lambda each: (each.end, each.id))

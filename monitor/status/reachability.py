@@ -112,19 +112,45 @@ def system(key: str, entry: System, seen: Seen) -> Judgement:
         return Judgement(
             Health.DOWN, "active at no site: " + "; ".join(_words(key, site, seen) for site in entry.sites)
         )
-    weak = [site for site in entry.sites if site not in active and seen.health(f"front/{key}/{site}") not in UP]
-    found = [f"no standby: {_words(key, site, seen)}" for site in weak]
+    found = _ailments(key, entry, active[0], seen)
+    if found:
+        words = "; ".join(each.words for each in found)
+        return Judgement(Health.DEGRADED, f"active at {active[0]}; {words}", active[0])
+    return Judgement(Health.OK, "", active[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ailment:
+    """Why a system that works is not at its best, and the subjects that are to blame."""
+
+    words: str
+    subjects: tuple[str, ...]
+
+
+def _ailments(key: str, entry: System, active: str, seen: Seen) -> list[_Ailment]:
+    fronts = {site: f"front/{key}/{site}" for site in entry.sites if site != active}
+    weak = [site for site, front in fronts.items() if seen.health(front) not in UP]
+    found = [_Ailment(f"no standby: {_words(key, site, seen)}", (fronts[site],)) for site in weak]
     found += [
-        f"at {site} {_list(bad)} down"
+        _Ailment(f"at {site} {_list(bad)} down", tuple(bad))
         for site, deployment in entry.sites.items()
         if site not in weak and (bad := _down_parts(key, site, deployment, seen))
     ]
-    lag_s = lag(key, entry, active[0], seen)
+    lag_s = lag(key, entry, active, seen)
     if lag_s is not None and lag_s > entry.rpo_s:
-        found.append(f"the standby is {lag_s:.0f} s behind, more than the {entry.rpo_s:g} s that may be lost")
-    if found:
-        return Judgement(Health.DEGRADED, f"active at {active[0]}; " + "; ".join(found), active[0])
-    return Judgement(Health.OK, "", active[0])
+        words = f"the standby is {lag_s:.0f} s behind, more than the {entry.rpo_s:g} s that may be lost"
+        found.append(_Ailment(words, tuple(f"database/{key}/{site}" for site in fronts)))
+    return found
+
+
+def ailing(inventory: Inventory, seen: Seen) -> dict[str, tuple[str, ...]]:
+    """Return, for each system that works at one site and not at its best, the subjects that are to blame."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, entry in inventory.systems.items():
+        active = [site for site in entry.sites if seen.fact(f"front/{key}/{site}", "role") == "active"]
+        if len(active) == 1 and (ailments := _ailments(key, entry, active[0], seen)):
+            found[f"system/{key}"] = tuple(subject for each in ailments for subject in each.subjects)
+    return found
 
 
 def lag(key: str, entry: System, active: str, seen: Seen) -> float | None:

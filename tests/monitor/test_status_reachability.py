@@ -98,8 +98,10 @@ def test_a_standby_that_lags_by_more_than_may_be_lost_is_said() -> None:
 
 
 def test_a_vm_that_a_rule_finds_is_a_part_of_its_system() -> None:
-    entry = INVENTORY.systems["ncts"]
-    main = entry.sites["main"]
+    shipped = INVENTORY.systems["ncts"]
+    main = shipped.sites["main"]
+    named = main.model_copy(update={"vms": main.vms.model_copy(update={"rules": ()})})
+    entry = shipped.model_copy(update={"sites": {**shipped.sites, "main": named}})
     ruled = main.vms.model_copy(update={"rules": (VmRule(tier="web", folder="main/vm/NCTS"),)})
     sites = {**entry.sites, "main": main.model_copy(update={"vms": ruled})}
     world = seen(front_ncts_main="o:active", front_ncts_dr="o:standby", vm_vc__main_web__9="x")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from story_kit import Story, story
-from watch_kit import REFUSES, Says, estate
+from watch_kit import REFUSES, START, Says, estate
 
 from monitor.inventory.planning import PlannedDowntime
+from monitor.inventory.systems import VmRule
 from monitor.inventory.vantage import Anchor, Vantage
+from monitor.probe import Answer, Observation
 from monitor.status.downtime import Downtime
 from monitor.status.state import Health
 
@@ -62,6 +65,60 @@ async def test_works_on_one_of_two_web_servers_hide_no_lost_system(
         assert it.standing()[alarm] == ""
         assert "system/ncts" not in it.watch.covered()
         assert (alarm, "raised") in it.post.told
+
+
+@pytest.mark.parametrize(
+    ("subject", "hidden"),
+    [
+        ("front/ncts/dr", False),  # works on the standby's front do not make its database lag
+        ("vm/vc-dr/ncts-web-1", False),
+        ("database/ncts/main", False),  # works on the active side neither: the standby is the one that is behind
+        ("database/ncts/dr", True),
+        ("host/ncts-db-dr", True),
+        ("site/dr", True),
+    ],
+)
+async def test_works_hide_a_standby_that_lags_only_where_they_explain_it(
+    tmp_path: Path, subject: str, *, hidden: bool
+) -> None:
+    late = estate().systems["ncts"].rpo_s + 100
+    behind = Says(facts={"role": "standby"}, values={"position": 9, "epoch": 1, "received_at": START - late})
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+        await it.watch.downtimes.announce(planned(it, subject, 3600), it.clock.now())
+        if subject.startswith(("front/", "vm/")):
+            it.world.set(OFF, subject)
+        it.world.set(behind, "database/ncts/dr")
+        await it.live(40)
+        assert it.health("system/ncts") == "degraded main"
+        assert ("system/ncts" in it.watch.covered()) is hidden
+        assert (("system-degraded system/ncts", "raised") in it.post.told) is not hidden
+
+
+async def test_works_on_the_standby_hide_no_vm_of_the_active_side_that_a_rule_found(tmp_path: Path) -> None:
+    web = VmRule(tier="web", folder="ncts/web")
+    ncts = estate().systems["ncts"]
+    main = ncts.sites["main"].model_copy(update={"vms": ncts.sites["main"].vms.model_copy(update={"rules": (web,)})})
+    system = ncts.model_copy(update={"sites": {**ncts.sites, "main": main}})
+    inventory = anchored().model_copy(update={"systems": {**estate().systems, "ncts": system}})
+    async with story(tmp_path, inventory) as it:
+
+        def guest(answer: Answer) -> None:
+            facts = {"belongs_to": "ncts/main/web"}
+            it.watch._observed(Observation("vm/vc-main/web-9", "vsphere", it.clock.now(), answer, "off", facts=facts))
+
+        await it.live(20)
+        await it.watch.downtimes.announce(planned(it, "front/ncts/dr", 3600), it.clock.now())
+        it.world.set(OFF, "front/ncts/dr")
+        for answer in (Answer.OK, Answer.OK, Answer.OK, Answer.FAILED, Answer.FAILED, Answer.FAILED):
+            guest(answer)
+            await it.live(3)
+        assert "vm/vc-main/web-9 is down" in it.watch.status("system/ncts").reason
+        assert "system/ncts" not in it.watch.covered()
+        await it.watch.downtimes.announce(replace(planned(it, "vcenter/vc-main", 3600), id="d2"), it.clock.now())
+        guest(Answer.FAILED)
+        await it.live(2)
+        assert it.watch.covered().keys() >= {"system/ncts", "vm/vc-main/web-9"}
 
 
 async def test_a_split_brain_is_told_in_a_downtime_of_the_system_itself(tmp_path: Path) -> None:
