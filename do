@@ -60,6 +60,9 @@ TEST_PACKAGES = (
     "bind9",
     "bind9-dnsutils",
     "postgresql",
+    "restic",
+    "pgbackrest",
+    "rclone",  # the append-only second place of backups
     "slapd",
     "ldap-utils",
     "chrony",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from console.files import Files
-from dr.backups.catalog import Backup
+from dr.backups.catalog import Backup, newest_kept
 from dr.world import World
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
@@ -66,13 +66,13 @@ class Clients:
         credentials: Credentials,
         clock: Clock,
         *,
-        newest_backup: Callable[[str], Backup | None],
+        backups: Callable[[str], Sequence[Backup]],
         isolated: Callable[[], str] = str,
     ) -> None:
-        """Begin with none; ``newest_backup`` and ``isolated`` are what a World has of these names."""
+        """Begin with none; ``backups`` and ``isolated`` are what a World has of these names."""
         self._credentials = credentials
         self._clock = clock
-        self._newest_backup = newest_backup
+        self._backups = backups
         self._isolated = isolated
         self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
         self._retired: list[Closing] = []
@@ -120,7 +120,8 @@ class Clients:
             vcenters=vcenters,
             http=http,
             redfish=RedfishClient(http),
-            newest_backup=self._newest_backup,
+            newest_backup=lambda system: newest_kept(self._backups(system)),
+            backups=self._backups,
             isolated=self._isolated,
         )
         return Made(world, notices, parts)

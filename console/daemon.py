@@ -34,7 +34,7 @@ from console.version import VERSION
 from console.withheld import withheld
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
-from dr.backups.catalog import newest
+from dr.backups.catalog import catalog
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Request, Rules
 from dr.engine.resume import unfinished
@@ -89,7 +89,7 @@ class Daemon:
         self.clients = Clients(
             self.credentials,
             self.clock,
-            newest_backup=lambda system: newest(self.orchestrator.runs(), system),
+            backups=lambda system: catalog(self.orchestrator.runs(), system),
             isolated=lambda: self.watch.isolated,
         )
         self._reloading = asyncio.Lock()

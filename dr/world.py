@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dr.backups.catalog import Backup
@@ -21,7 +21,8 @@ from monitor.inventory.systems import Deployment, System
 class World:
     """Handed to every action; the clients are the daemon's own, shared with the probes.
 
-    ``newest_backup`` answers from the journal's catalogue; ``isolated`` says why the monitor takes itself for cut off.
+    ``newest_backup`` and ``backups`` answer from the journal's catalogue; ``isolated`` says why the monitor takes
+    itself for cut off.
     """
 
     inventory: Inventory
@@ -33,6 +34,7 @@ class World:
     redfish: RedfishClient
     newest_backup: Callable[[str], Backup | None]
     isolated: Callable[[], str] = str
+    backups: Callable[[str], Sequence[Backup]] = lambda _system: ()
 
     def system(self, key: str) -> System:
         """Return the system of that key. Raises KeyError."""

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from hypothesis import settings
-from matrix_kit import table
+from matrix_kit import planted_table, table
 
 # A busy machine takes its time over an example: no test asserts how long anything took. CI tries the same examples
 # each time; whoever runs the tests by hand tries others.
@@ -20,29 +20,28 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:  # noqa: C901 - three lists
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say ``N of N`` for each ``counted`` property (what, how many were well, of how many), failed tests included.
 
-    And print the fault matrix from the ``cell`` properties, and last what failed.
+    And print the fault matrix from the ``cell`` properties, the faults of backups from the ``planted`` ones, and last what
+    failed.
     """
     well: Counter[str] = Counter()
     total: Counter[str] = Counter()
-    cells = []
-    for kind in ("passed", "failed"):
-        for report in terminalreporter.getreports(kind):
-            for name, value in report.user_properties:
-                if name == "counted":
-                    what, good, count = value
-                    well[what] += good
-                    total[what] += count
-                elif name == "cell":
-                    cells.append(value)
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    said = [pair for report in reports for pair in report.user_properties]
+    for what, good, count in (value for name, value in said if name == "counted"):
+        well[what] += good
+        total[what] += count
     for what, count in total.items():
         terminalreporter.write_line(f"{what}: {well[what]} of {count}")
-    if cells:
-        terminalreporter.write_line("")
-        for line in ["faults of real servers: first said after, back after", *table(cells)]:
-            terminalreporter.write_line(line)
+    for kind, title, lines in (
+        ("cell", "faults of real servers: first said after, back after", table),
+        ("planted", "planted faults of backups", planted_table),
+    ):
+        if found := [value for name, value in said if name == kind]:
+            for line in ["", title, *lines(found)]:
+                terminalreporter.write_line(line)
     for kind in ("failed", "error"):  # names alone, and last: a long output is read from its end
         for report in terminalreporter.getreports(kind):
             terminalreporter.write_line(f"{kind}: {report.nodeid}")

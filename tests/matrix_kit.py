@@ -425,3 +425,9 @@ def table(cells: Sequence[tuple[str, str, str]]) -> list[str]:
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(len(FAULTS) + 1)]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def planted_table(rows: list[tuple[str, str, str, str]]) -> list[str]:
+    """Return the lines of the table of planted faults: what, in which method's backups, caught where, and the words."""
+    lines = [("fault", "method", "caught at", "message"), *sorted(rows)]
+    return [f"{what:34} {method:11} {level:10} {said[:150]}" for what, method, level, said in lines]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -20,8 +21,10 @@ LONG_S = 60.0  # for what must succeed, however slow the machine
 class Sshd:
     """One sshd of its own, with its own keys, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, user: str = "") -> None:
+        """Prepare; as root it may be run as another ``user``, who is then the only one that it lets in."""
         self.folder = folder
+        self.user = user if os.geteuid() == 0 else ""
         self.port = free_port(ADDRESS)
         self.binary = need("sshd", "openssh-server")
         self.keygen = need("ssh-keygen", "openssh-client")
@@ -70,7 +73,13 @@ class Sshd:
         config.write_text("\n".join(lines) + "\n")
         with (self.folder / "log").open("ab") as log:
             command = [self.binary, "-D", "-e", "-f", config]
-            self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
+            if self.user:
+                shutil.chown(self.folder / "host", self.user)
+                self.process = subprocess.Popen(
+                    command, stderr=log, start_new_session=True, user=self.user, group=self.user, extra_groups=[]
+                )
+            else:
+                self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
         give_up = time.monotonic() + LONG_S
         while b"Server listening" not in (self.folder / "log").read_bytes():
             assert self.process.poll() is None, (self.folder / "log").read_text()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dr.action import Action
-from dr.actions.backup import BackupCheck, BackupSelect, Discard, Restore, RestoreCheck, TakeBackup
+from dr.actions.backup import BackupCheck, BackupSelect, TakeBackup
+from dr.actions.backup_keep import BackupCopy, BackupExpire, CopyCheck
 from dr.actions.bubble import BubbleCreate, BubbleRemove
 from dr.actions.dns_record import DnsRecord
 from dr.actions.fence import Fence, Unfence
 from dr.actions.http_check import HttpCheck
 from dr.actions.production import ProductionState, ProductionUnchanged
 from dr.actions.recovery_point import RecoveryPoint
+from dr.actions.restore import Discard, Restore, RestoreCheck, RestoreStart
 from dr.actions.role import Demote, Follow, Promote
 from dr.actions.ssh_run import SshRun
 from dr.actions.vm_power import VmPower
@@ -36,7 +38,11 @@ ACTIONS: dict[str, Action] = {
     "backup": TakeBackup(),
     "backup_select": BackupSelect(),
     "backup_check": BackupCheck(),
+    "backup_copy": BackupCopy(),
+    "copy_check": CopyCheck(),
+    "backup_expire": BackupExpire(),
     "restore": Restore(),
+    "restore_start": RestoreStart(),
     "restore_check": RestoreCheck(),
     "discard": Discard(),
 }

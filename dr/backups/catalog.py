@@ -1,22 +1,47 @@
-"""The catalogue of backups: what the journal says was written, and which of it was proven by a restore.
+"""The catalogue of backups: what the journal says was written, and to which level each was proven.
 
-It is a view over runs, kept nowhere else, so it cannot disagree with the journal.
+It is a view over runs, kept nowhere else, so it cannot disagree with the journal. A verification goes up the levels;
+the level that the inventory required stands in the run itself, so a later change of the inventory proves nothing anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from dr.journal.run import Run, RunState, StepRecord, StepState
+
+LEVELS = ("L0", "L1", "L2", "L3", "L4")
+LEVEL_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "backup_select": "L0",
+        "backup_check": "L1",
+        "restore": "L2",
+        "restore_start": "L3",
+        "restore_check": "L4",
+    }
+)
+MEANING: Mapping[str, str] = MappingProxyType(
+    {
+        "L0": "exists and is fresh",
+        "L1": "its checksums hold",
+        "L2": "restores",
+        "L3": "boots",
+        "L4": "answers as it did when it was taken",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
     """One backup with the manifest recorded when it was taken (Unix seconds, bytes, SHA-256 in hex).
 
-    ``verified_at`` is when a restore last proved it, None while unproven; ``failed`` says why its newest
-    verification did not pass (empty: it passed or was never tried).
+    ``verified_at`` is when a restore last proved it, None while unproven; ``failed`` says why its newest verification
+    did not pass (empty: it passed or was never tried), ``level`` how far it came (empty: not even L0), ``fell_at`` at
+    which level it stopped, ``required`` what it had to pass. ``took_s`` is that verification's length, and
+    ``restored_bytes`` and ``free_bytes`` are what the restored copy took and what its disk had left, 0 where unknown.
+    ``removed_at`` is when retention removed it, ``copied_at`` when a second place was given it.
     """
 
     id: str
@@ -30,35 +55,56 @@ class Backup:
     run_id: str
     verified_at: float | None = None
     failed: str = ""
+    level: str = ""
+    fell_at: str = ""
+    required: str = ""
+    verify_run: str = ""
+    took_s: float = 0.0
+    restored_bytes: int = 0
+    free_bytes: int = 0
+    removed_at: float | None = None
+    copied_at: float | None = None
 
 
 def catalog(runs: Iterable[Run], system: str) -> list[Backup]:
-    """Return the system's backups, oldest first, with what later verifications said of them."""
-    ordered = sorted(runs, key=lambda run: run.accepted_at)
+    """Return the system's backups, oldest first, with what later verifications said of them; removed ones as well."""
+    ordered = sorted((run for run in runs if run.system == system), key=lambda run: run.accepted_at)
     found: dict[str, Backup] = {}
     for run in ordered:
-        if run.system == system and run.plan.kind == "backup":
-            for record in run.steps.values():
-                if record.plan.action == "backup" and record.state is StepState.SUCCEEDED:
-                    backup = _backup(run, record)
-                    if backup is not None:
-                        found[backup.id] = backup
+        for record in run.steps.values():
+            if record.plan.action == "backup" and record.state is StepState.SUCCEEDED:
+                backup = _backup(run, record)
+                if backup is not None:
+                    found[backup.id] = backup
     for run in ordered:
-        if run.system == system and run.plan.kind == "verify" and run.state.final:
+        for record in run.steps.values():
+            if record.state is StepState.SUCCEEDED:
+                _kept(record, found)
+        if run.plan.kind == "verify" and run.state.final:
             _judge(run, found)
     return sorted(found.values(), key=lambda backup: backup.taken_at)
 
 
 def newest(runs: Iterable[Run], system: str) -> Backup | None:
-    """Return the system's newest backup, proven or not; None when there is none."""
-    backups = catalog(runs, system)
-    return backups[-1] if backups else None
+    """Return the system's newest backup that is still kept, proven or not; None when there is none."""
+    return newest_kept(catalog(runs, system))
+
+
+def newest_kept(backups: Iterable[Backup]) -> Backup | None:
+    """Return the newest of ``backups`` that was not removed."""
+    return max((one for one in backups if one.removed_at is None), key=lambda one: one.taken_at, default=None)
+
+
+def newest_proven(backups: Iterable[Backup]) -> Backup | None:
+    """Return the newest backup that passed the level required of it and is still kept: the proven recovery point."""
+    proven = [one for one in backups if one.verified_at is not None and one.removed_at is None]
+    return max(proven, key=lambda one: one.taken_at, default=None)
 
 
 def proven_at(runs: Iterable[Run], system: str) -> float | None:
     """Return when the newest backup that a restore proved was taken: the proven recovery point. None: there is none."""
-    proven = [backup.taken_at for backup in catalog(runs, system) if backup.verified_at is not None]
-    return max(proven, default=None)
+    proven = newest_proven(catalog(runs, system))
+    return None if proven is None else proven.taken_at
 
 
 def _backup(run: Run, record: StepRecord) -> Backup | None:
@@ -82,26 +128,69 @@ def _backup(run: Run, record: StepRecord) -> Backup | None:
     )
 
 
+def _kept(record: StepRecord, found: dict[str, Backup]) -> None:
+    """Write down what a step of retention removed and what one of copying copied."""
+    if record.plan.action == "backup_expire":
+        for name in str(record.outputs.get("removed", "")).split():
+            if name in found:
+                found[name] = replace(found[name], removed_at=record.ended_at)
+    copied = record.outputs.get("copied", "")
+    if record.plan.action == "backup_copy" and copied in found:
+        found[str(copied)] = replace(found[str(copied)], copied_at=record.ended_at)
+
+
 def _judge(run: Run, found: dict[str, Backup]) -> None:
     """Write the outcome of a verification run into the backup that it was about; a canceled one found out nothing."""
-    if run.state is RunState.CANCELED:
+    if run.state is RunState.CANCELED or run.ended_at is None:
         return
-    subject = next(
-        (
-            str(record.outputs["backup"])
-            for record in run.steps.values()
-            if record.plan.action == "backup_select" and record.state is StepState.SUCCEEDED
-        ),
-        None,
-    )
-    if subject is None or subject not in found or run.ended_at is None:
+    select = next((one for one in run.steps.values() if one.plan.action == "backup_select"), None)
+    if select is None or select.state is not StepState.SUCCEEDED:
         return
-    backup = found[subject]
-    proved = run.state is RunState.SUCCEEDED
-    found[subject] = Backup(
-        **{
-            **{name: getattr(backup, name) for name in Backup.__slots__},
-            "verified_at": run.ended_at if proved else None,
-            "failed": "" if proved else run.end_reason,
-        }
+    backup = found.get(str(select.outputs["backup"]))
+    if backup is None:
+        return
+    level, fell_at, why = climbed(run)
+    proved, required = proves(run, select), str(select.outputs.get("required_level", ""))
+    restored = next((one for one in run.steps.values() if one.plan.action == "restore"), None)
+    room = restored.outputs if restored is not None else {}
+    found[backup.id] = replace(
+        backup,
+        verified_at=run.ended_at if proved else None,
+        failed=why or ("" if proved else run.end_reason or f"{required} was not reached"),
+        level=level,
+        fell_at=fell_at,
+        required=required,
+        verify_run=run.id,
+        took_s=run.ended_at - (run.started_at or run.ended_at),
+        restored_bytes=_whole(room.get("restored_bytes")),
+        free_bytes=_whole(room.get("free_bytes")),
     )
+
+
+def proves(run: Run, select: StepRecord) -> bool:
+    """Tell whether the verification passed the level that it was required to; ``select`` is its step that chose."""
+    required = str(select.outputs.get("required_level", ""))
+    return climbed(run)[0] >= required if required in LEVELS else run.state is RunState.SUCCEEDED
+
+
+def climbed(run: Run) -> tuple[str, str, str]:
+    """Return the highest level that was passed with all below it, the level at which it fell, and why.
+
+    A level that was skipped, ignored or is not in the playbook was not passed; but what answers has booted.
+    """
+    steps = {LEVEL_OF[one.plan.action]: one for one in run.steps.values() if one.plan.action in LEVEL_OF}
+    if "L3" not in steps and "L4" in steps:  # of an earlier version
+        steps["L3"] = steps["L4"]
+    passed = ""
+    for level in LEVELS:
+        record = steps.get(level)
+        if record is None:
+            return passed, "", ""
+        if record.state is not StepState.SUCCEEDED:
+            return passed, level, record.reason or record.evidence or f"the step is {record.state.value}"
+        passed = level
+    return passed, "", ""
+
+
+def _whole(value: object) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0

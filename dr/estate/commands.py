@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,11 +12,13 @@ from pydantic import BaseModel, ValidationError
 from dr.errors import StepFailed
 from dr.world import World
 from monitor.clients.ssh import SshResult
+from monitor.credential import Secret
 from monitor.errors import GarbledReply
 from monitor.inventory.equipment import SshHost
 
 M = TypeVar("M", bound=BaseModel)
 SHOWN_CHARS = 300
+NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
 
 
 def silent(line: str) -> None:
@@ -31,12 +34,37 @@ def filled(command: Sequence[str], **values: str | int) -> list[str]:
     return argv
 
 
+def sealed(argv: Sequence[str], secrets: Mapping[str, Secret]) -> tuple[list[str], bytes]:
+    """Return a command that reads ``secrets`` from its input into its environment, and that input.
+
+    So no secret ever stands on a command line, which every user of the host can read.
+    """
+    if not secrets:
+        return list(argv), b""
+    script = "".join(f"IFS= read -r {name} && export {name} && " for name in secrets) + 'exec "$@"'
+    given = "".join(f"{secret.reveal()}\n" for secret in secrets.values())
+    return ["sh", "-c", script, "sh", *argv], given.encode()
+
+
 async def run(
-    world: World, host: SshHost, argv: Sequence[str], timeout_s: float, say: Callable[[str], None] = silent
+    world: World,
+    host: SshHost,
+    argv: Sequence[str],
+    timeout_s: float,
+    say: Callable[[str], None] = silent,
+    *,
+    stdin: bytes = b"",
+    secrets: Mapping[str, Secret] = NO_SECRETS,
 ) -> SshResult:
-    """Run and return the result, whatever its exit status. Raises TargetError, CredentialError."""
+    """Run and return the result, whatever its exit status. Raises TargetError, CredentialError.
+
+    ``secrets`` are in the command's environment by their names, and come before ``stdin`` on its input.
+    """
     say(f"{host.address}$ {shlex.join(argv)}")
-    result = await world.ssh.run(host, argv, timeout_s=timeout_s, on_line=lambda _stream, line: say(line))
+    command, given = sealed(argv, secrets)
+    result = await world.ssh.run(
+        host, command, timeout_s=timeout_s, stdin=given + stdin, on_line=lambda _stream, line: say(line)
+    )
     if result.exit_status:
         say(f"exit status {result.exit_status}")
     return result

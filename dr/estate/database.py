@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dr.errors import StepFailed
 from dr.estate.commands import checked, filled, read, run, silent
 from dr.world import World
 from monitor.inventory.database import DatabaseCommands
@@ -63,6 +64,17 @@ class Manifest(_Printed):
     def outputs(self) -> dict[str, str | int | float | bool]:
         """Return it as a step's outputs, under the same names."""
         return {name: getattr(self, name) for name in MANIFEST if name != "system"}
+
+
+def differs(recorded: object, found: Manifest | Restored, names: Sequence[str]) -> None:
+    """Raise StepFailed with every value of ``names`` that is not what was recorded when the backup was taken."""
+    wrong = [
+        f"{name} is {getattr(found, name)}, recorded was {getattr(recorded, name)}"
+        for name in names
+        if getattr(found, name) != getattr(recorded, name)
+    ]
+    if wrong:
+        raise StepFailed("the backup is not what was recorded: " + "; ".join(wrong))
 
 
 MANIFEST = ("backup", "system", "records", "position", "newest_id", "sha256", "bytes", "taken_at")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dr.backups.catalog import proves
 from dr.forecast import ENOUGH, Forecast
 from dr.journal.event import CancelAsked, Event, Paused, Resumed, RunEnded
 from dr.journal.run import Run, StepRecord, StepState
@@ -248,7 +249,7 @@ def _exercise(run: Run) -> Measure:
 def _proven(run: Run) -> Measure:
     select = _succeeded(run, "backup_select")
     title = "Proven recovery point"
-    if select is None or run.state.value != "SUCCEEDED" or run.ended_at is None:
+    if select is None or run.ended_at is None or not proves(run, select):
         return Measure("proven_age", title, None, "s", note="this run proved no backup")
     age_s = run.ended_at - float(select.outputs["taken_at"])
     return Measure("proven_age", title, age_s, "s", note="age of the backup when it was proven by a restore")

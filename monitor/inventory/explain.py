@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
+from monitor.inventory.backups import RESTIC
 from monitor.inventory.checks_hosts import PATH, UNIT
 from monitor.inventory.checks_http import FIELD
 from monitor.inventory.checks_services import NAME
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _SECRETIVE = frozenset(
     {"credential", "tsig_credential", "community", "password", "secret", "token"}
-    | {"authentication_credential", "privacy_credential"}
+    | {"authentication_credential", "privacy_credential", "cipher_password"}
 )
 _FEW = 8
 
@@ -68,6 +69,7 @@ _FORMS: Mapping[str, str] = {
     SUBJECT: "expected a subject such as system/ncts or link/tabanovce/backup",
     PATH: "expected an absolute path without spaces",
     FIELD: "expected keys with dots between, such as 'status.database'",
+    RESTIC: "expected a restic repository, without spaces, such as /srv/restic or rclone:second",
     UNIT: "expected the name of a systemd unit such as 'nginx.service'",
 }
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.errors import CredentialError, InventoryError
-from monitor.inventory import agreement, agreement_planning, references
+from monitor.inventory import agreement, agreement_backups, agreement_planning, references
+from monitor.inventory.backups import BackupPolicy, PgbackrestStore, ResticStore
 from monitor.inventory.checks_http import HttpCheck
 from monitor.inventory.checks_services import LdapCheck, PostgresqlCheck
 from monitor.inventory.explain import explain, path_of
@@ -60,6 +61,7 @@ def checked(document: Document) -> Inventory:
     problems += references.check(inventory, known, document)
     problems += agreement.check(inventory, document)
     problems += agreement_planning.check(inventory, known, document)
+    problems += agreement_backups.check(inventory, document)
     if problems:
         raise InventoryError(sorted(problems))
     inventory.written_in(document)
@@ -99,6 +101,21 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
         if isinstance(check, HttpCheck) and check.login is not None:
             yield ("checks", key, "login", "credential"), check.login.credential
     yield from _of_routers(inventory)
+    for key, system in inventory.systems.items():
+        for place, reference in _of_backups(system.backup):
+            yield ("systems", key, "backup", *place), reference
+
+
+def _of_backups(policy: BackupPolicy) -> Iterator[tuple[Path, str]]:
+    store = policy.store
+    if policy.second_place is not None:
+        yield ("second_place", "password"), policy.second_place.password
+    if isinstance(store, ResticStore):
+        yield ("store", "password"), store.password
+    if isinstance(store, PgbackrestStore) and store.cipher_password is not None:
+        yield ("store", "cipher_password"), store.cipher_password
+    if store is not None and store.postgresql.password is not None:
+        yield ("store", "postgresql", "password"), store.postgresql.password
 
 
 def _of_routers(inventory: Inventory) -> Iterator[tuple[Path, str]]:

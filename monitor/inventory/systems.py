@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from monitor.inventory.backups import BackupPolicy
 from monitor.inventory.database import Database
 from monitor.inventory.values import PAGE, Endpoint, Host, Key, Model, Port, Seconds, Text, Url, Whole
 from monitor.inventory.vcenters import VmRule
@@ -64,13 +65,6 @@ class Receipts(Model):
     """
 
     url: Url
-
-
-class BackupPolicy(Model):
-    """Where a system's backups are kept and how old the newest proven one may be."""
-
-    vault: Key = Field(description="SSH host that keeps the backups and where they are restored for verification")
-    max_age_s: Seconds = 26 * 3600
 
 
 class System(Model):

@@ -42,7 +42,7 @@ class Set:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.credentials = Credentials(options.credentials)
-        self.clients = Clients(self.credentials, RealClock(), newest_backup=lambda _system: None, isolated=lambda: "")
+        self.clients = Clients(self.credentials, RealClock(), backups=lambda _system: [], isolated=lambda: "")
         self.files = self.read()
         self.made = self.clients.make(self.files)
         self.clients.take(self.made)

@@ -10,8 +10,18 @@ from engine_kit import plan, step
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr.backups.catalog import catalog, newest, proven_at
-from dr.journal.event import CancelAsked, Event, RunAccepted, RunEnded, RunStarted, StepStarted, StepSucceeded
+from dr.backups.catalog import LEVELS, catalog, newest, proven_at
+from dr.journal.event import (
+    CancelAsked,
+    Event,
+    RunAccepted,
+    RunEnded,
+    RunStarted,
+    StepFailed,
+    StepIgnored,
+    StepStarted,
+    StepSucceeded,
+)
 from dr.journal.fold import fold_all
 from dr.journal.run import Run
 
@@ -94,3 +104,74 @@ def test_whatever_a_backup_yields_the_catalogue_can_be_shown(outputs: dict[str, 
     for one in catalog([ran("run", 1.0, BACKUP, outputs)], "ncts"):
         assert isinstance(one.taken_at, float)
         assert isinstance(one.id, str)
+
+
+LADDER = plan(
+    step("select", action="backup_select"),
+    step("bytes", "select", action="backup_check"),
+    step("restore", "bytes", action="restore", effects=(("a", "scratch", "restored"),)),
+    step("boots", "restore", action="restore_start", effects=(("a", "scratch server", "running"),)),
+    step("content", "boots", action="restore_check"),
+    kind="verify",
+)
+LEVEL_STEPS = ("select", "bytes", "restore", "boots", "content")
+
+
+def climbed_to(level: int, required: str, *, ignored: bool = False) -> Run:
+    """Return a verification that passed so many levels and fell at the next, or passed over it."""
+    ends: list[Event] = []
+    for name in LEVEL_STEPS[1:level]:
+        ends += [StepStarted(300.0, name, 1, "k", 1), StepSucceeded(301.0, name, 1, {}, "", "")]
+    state = "SUCCEEDED"
+    if level < len(LEVEL_STEPS):
+        name = LEVEL_STEPS[level]
+        ends += [StepStarted(300.0, name, 1, "k", 1), StepFailed(301.0, name, 1, "a flipped byte", False, False, "")]
+        if ignored:
+            ends += [StepIgnored(301.0, name, "ana", "it is only a test")]
+            for later in LEVEL_STEPS[level + 1 :]:
+                ends += [StepStarted(302.0, later, 1, "k", 1), StepSucceeded(303.0, later, 1, {}, "", "")]
+        state = "SUCCEEDED_WITH_WARNINGS" if ignored else "FAILED"
+    return ran("verify", 300.0, LADDER, {"backup": "ncts-1", "required_level": required}, *ends,
+               RunEnded(310.0, state, "because"))  # fmt: skip
+
+
+@pytest.mark.parametrize("required", LEVELS)
+@pytest.mark.parametrize("reached", range(1, 6))
+def test_a_backup_is_proven_exactly_when_it_passed_the_required_level(required: str, reached: int) -> None:
+    (one,) = catalog([backup(), climbed_to(reached, required)], "ncts")
+    passed = LEVELS[reached - 1]
+    assert one.level == passed
+    assert (one.verified_at is not None) == (passed >= required)
+    assert one.fell_at == (LEVELS[reached] if reached < 5 else "")
+    assert one.failed == ("a flipped byte" if reached < 5 else "")
+    assert one.took_s == 10.0
+
+
+@pytest.mark.parametrize("skipped", range(1, 5))
+def test_a_level_that_was_passed_over_counts_as_failed_though_the_run_went_on(skipped: int) -> None:
+    (one,) = catalog([backup(), climbed_to(skipped, "L4", ignored=True)], "ncts")
+    assert one.verified_at is None
+    assert (one.level, one.fell_at) == (LEVELS[skipped - 1], LEVELS[skipped])
+    assert proven_at([backup(), climbed_to(skipped, "L4", ignored=True)], "ncts") is None
+
+
+def test_a_corrupt_newer_backup_does_not_advance_the_proven_recovery_point() -> None:
+    bad = backup("ncts-2", 200.0)
+    failed = ran("v", 300.0, LADDER, {"backup": "ncts-2", "required_level": "L4"}, RunEnded(310.0, "FAILED", "x"))
+    runs = [backup(), verified("ncts-1", 150.0, "SUCCEEDED"), bad, failed]
+    assert proven_at(runs, "ncts") == 100.0
+
+
+def kept(action: str, **outputs: Any) -> Run:
+    return ran(f"keep-{action}", 500.0, plan(step("keep", action=action), kind="verify"), outputs,
+               RunEnded(502.0, "SUCCEEDED", ""))  # fmt: skip
+
+
+def test_what_retention_removed_is_no_recovery_point_any_more_and_stays_on_record() -> None:
+    runs = [backup(), backup("ncts-2", 200.0), verified("ncts-1", 300.0, "SUCCEEDED")]
+    runs.append(kept("backup_expire", removed="ncts-2 other", kept=1))
+    one, two = catalog(runs, "ncts")
+    assert (one.removed_at, two.removed_at) == (None, 501.0)
+    assert newest(runs, "ncts") == one
+    (copied, _) = catalog([*runs, kept("backup_copy", copied="ncts-1")], "ncts")
+    assert copied.copied_at == 501.0

@@ -67,7 +67,7 @@ def test_a_failback_wakes_the_old_primary_only_without_its_front() -> None:
 @pytest.mark.parametrize("name", ["drill", "backup", "verify"])
 def test_what_runs_at_night_changes_no_role_no_names_no_fence(name: str) -> None:
     fields = {field for step in _plan(name, "ite").steps for _, field, _ in step.effects}
-    assert fields <= {"bubble", "backup", "scratch"}
+    assert fields <= {"bubble", "backup", "second copy", "scratch", "scratch server", "retention"}
 
 
 @pytest.mark.parametrize("name", sorted(PLAYBOOKS))

@@ -1,0 +1,46 @@
+"""The rules of agreement for backups: what a policy says must fit its system."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from monitor.inventory.backups import PgbackrestStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from monitor.inventory.model import Inventory
+    from monitor.problem import Problem
+    from monitor.yamlfile import Document
+
+_PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
+
+
+def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    """Yield every disagreement about backups in ``inventory``."""
+    for key, system in inventory.systems.items():
+        policy = system.backup
+        path = ("systems", key, "backup")
+        if policy.scratch == "/":
+            yield document.problem((*path, "scratch"), "restores need a folder of their own", "write an absolute path")
+        store = policy.store
+        if store is None:
+            if policy.second_place is not None or policy.retention is not None:
+                name = "second_place" if policy.second_place is not None else "retention"
+                message = f"'{name}' needs a 'store': the database kind's commands neither copy nor remove backups"
+                yield document.problem((*path, name), message, at="key")
+            continue
+        where = (*path, "store", "postgresql", "connections")
+        for site in sorted(system.sites.keys() - store.postgresql.connections.keys()):
+            hint = f"add '{site}: …': after a failover the system is backed up there"
+            yield document.problem(where, f"'{site}' is missing", hint, "key")
+        for site, line in store.postgresql.connections.items():
+            if site not in system.sites:
+                yield document.problem((*where, site), "the system is not at this site", at="key")
+            if _PASSWORD.search(line):
+                hint = "name a credential under 'password' instead"
+                yield document.problem((*where, site), "a connection string must not hold a password", hint)
+        if isinstance(store, PgbackrestStore) and policy.second_place is not None and store.folder is None:
+            message = "a second place needs the repository's 'folder'"
+            yield document.problem((*path, "store"), message, "write its repo1-path", "key")
