@@ -81,7 +81,7 @@ TEST_PACKAGES = (
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )
-BENCHES = ("poll", "render", "scrape", "engine", "snmp", "echo")
+BENCHES = ("poll", "render", "scrape", "engine", "snmp", "echo", "restore")
 
 
 # -- run --------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
 from console.files import Changes, Files, differences, read_files
+from console.morning import Morning
 from console.options import Options
 from console.reload import (
     REFUSED_ALARM,
@@ -155,6 +156,7 @@ class Daemon:
             self._started_by,
         )
         await self.scheduler.recover()
+        self.morning = Morning(journal, self.orchestrator, self.clock, sends=self.options.shard.recovers)
         self.keeper = Keeper(made.world, lambda: self.orchestrator.in_thread(journal.head))
         self._start_ticks()
         self.watch.hold(*REFUSED_ALARM, None)  # what the files say was read just now
@@ -279,7 +281,7 @@ class Daemon:
         """Return what is wrong with the daemon itself or with what it was told, one sentence each."""
         refused = [self.refused.sentence(self.loaded_at, self.inventory.estate.timezone)] if self.refused else []
         mine = [*self.orchestrator.problems(), *self.keeper.problems(), *self.ticks.problems()]
-        return [*mine, *self.watch.problems(), *refused]
+        return [*mine, *self.morning.problems(), *self.watch.problems(), *refused]
 
     def faults(self) -> list[str]:
         """Return what the daemon itself cannot do, one sentence each; no other server's illness is among them.
@@ -322,9 +324,9 @@ class Daemon:
     def _recovery_families(self) -> Iterator[Family]:
         if not self.options.shard.recovers:
             return iter(())  # another daemon's to say
-        sites = {key: tuple(system.sites) for key, system in self.inventory.systems.items()}
+        systems, now = self.inventory.systems, self.clock.now()
         behind = {place.name: bool(place.error) for place in self.keeper.kept()}
-        return dr_metrics.collect(self.orchestrator, sites, self.scheduler.upcoming, behind, self.past)
+        return dr_metrics.collect(self.orchestrator, systems, now, self.scheduler.upcoming, behind, self.past)
 
     def _epoch_seen(self, system: str) -> int:
         """Return the highest fencing token that the system's databases were seen to hold."""
@@ -367,6 +369,7 @@ class Daemon:
             ("tick/journal", "journal's health", self._watch_journal, JOURNAL_TICK_S),
             ("tick/responses", "alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
             ("tick/calendar", "calendar", self.scheduler.tick, CALENDAR_TICK_S),
+            ("tick/morning", "morning's message", lambda: self.morning.tick(self.inventory), CALENDAR_TICK_S),
             ("tick/evidence", "record's signed head", self._keep_evidence, EVIDENCE_TICK_S),
             ("tick/retired", "old connections", self._close_retired, RETIRED_TICK_S),
         ):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from dr.backups.catalog import catalog, proven_at
+from dr.backups.proof import Proof, proofs
 from dr.forecast import Past
 from dr.journal.override import Override
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
+from monitor.inventory.systems import System
 from monitor.metrics.catalog import Family, Metric
 
 
@@ -73,6 +74,22 @@ BACKUP_PROVEN = _gauge(
     "system",
     "When the newest backup that a restore has proven was taken",
 )
+BACKUP_OBJECTIVE = _gauge(
+    "karaula_backup_objective_seconds", "seconds", "system", "How old the newest proven backup may be"
+)
+BACKUP_LEVEL = _gauge(
+    "karaula_backup_level", "", "system", "The highest level that the newest backup passed, 0 to 4; -1 none yet"
+)
+BACKUP_REQUIRED = _gauge("karaula_backup_required_level", "", "system", "The level that a backup must pass, 0 to 4")
+BACKUP_VERIFY = _gauge(
+    "karaula_backup_verify_duration_seconds", "seconds", "system", "How long the newest backup's verification took"
+)
+BACKUP_PLACES = _gauge(
+    "karaula_backup_places", "", "system", "How many places were last seen to hold the newest backup"
+)
+BACKUP_FINDINGS = _gauge(
+    "karaula_backup_findings", "", "system", "What is not as it should be with the system's backups, counted"
+)
 PAUSED = _gauge("karaula_pause_active", "", "system", "1 while nothing is started by itself for the system, else 0")
 OVERRIDDEN = _gauge(
     "karaula_override_active", "", "system rule", "1 while people have put the rule out of force for the system"
@@ -102,6 +119,12 @@ METRICS: tuple[Metric, ...] = (
     GUARD_VERDICTS,
     BACKUP_NEWEST,
     BACKUP_PROVEN,
+    BACKUP_OBJECTIVE,
+    BACKUP_LEVEL,
+    BACKUP_REQUIRED,
+    BACKUP_VERIFY,
+    BACKUP_PLACES,
+    BACKUP_FINDINGS,
     PAUSED,
     OVERRIDDEN,
     ANCHOR_BEHIND,
@@ -136,12 +159,13 @@ class Source(Protocol):
 
 def collect(
     source: Source,
-    sites: Mapping[str, tuple[str, ...]],
+    systems: Mapping[str, System],
+    now: float,
     upcoming: Callable[[], Mapping[str, float]],
     behind: Mapping[str, bool],
     past: Past,
 ) -> Iterator[Family]:
-    """Yield every family. ``sites`` maps each system to its sites, ``upcoming`` each schedule to its next due time.
+    """Yield every family. ``upcoming`` maps each schedule to its next due time.
 
     ``behind`` says of each place of the signed heads whether it could not be given the newest; ``past`` what to
     expect from past runs.
@@ -151,8 +175,8 @@ def collect(
         PLACEMENT,
         tuple(
             ((system, site), float(source.placement().get(system) == site))
-            for system, places in sites.items()
-            for site in places
+            for system, entry in systems.items()
+            for site in entry.sites
         ),
     )
     yield from _under_way([run for run in runs if not run.state.final])
@@ -161,17 +185,28 @@ def collect(
     yield from _expected(ended, past)
     verdicts = Counter((note.guard, note.ruling) for run in runs for note in run.guards)
     yield Family(GUARD_VERDICTS, tuple((key, float(count)) for key, count in sorted(verdicts.items())))
-    newest = {system: entries[-1].taken_at for system in sites if (entries := catalog(runs, system))}
-    yield Family(BACKUP_NEWEST, tuple(((system,), at) for system, at in newest.items()))
-    proven = {system: at for system in sites if (at := proven_at(runs, system)) is not None}
-    yield Family(BACKUP_PROVEN, tuple(((system,), at) for system, at in proven.items()))
+    yield from _of_backups(proofs(runs, systems, now))
     paused = {pause.system for pause in source.pauses()}
-    yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in sites))
+    yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in systems))
     overridden = {(each.system, each.rule) for each in source.overridden()}
     yield Family(OVERRIDDEN, tuple((key, 1.0) for key in sorted(overridden)))
     yield Family(JOURNAL_FAILING, (((), float(bool(source.problems()))),))
     yield Family(ANCHOR_BEHIND, tuple(((place,), float(late)) for place, late in sorted(behind.items())))
     yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))
+
+
+def _of_backups(found: Sequence[Proof]) -> Iterator[Family]:
+    newest = [(proof.system, proof.newest) for proof in found if proof.newest is not None]
+    yield Family(BACKUP_NEWEST, tuple(((system,), backup.taken_at) for system, backup in newest))
+    proven = [(proof.system, proof.proven) for proof in found if proof.proven is not None]
+    yield Family(BACKUP_PROVEN, tuple(((system,), backup.taken_at) for system, backup in proven))
+    yield Family(BACKUP_OBJECTIVE, tuple(((proof.system,), proof.objective_s) for proof in found))
+    yield Family(BACKUP_LEVEL, tuple(((system,), float(backup.level[1:] or -1)) for system, backup in newest))
+    yield Family(BACKUP_REQUIRED, tuple(((proof.system,), float(proof.required[1:])) for proof in found))
+    took = [(system, backup.took_s) for system, backup in newest if backup.verify_run]
+    yield Family(BACKUP_VERIFY, tuple(((system,), seconds) for system, seconds in took))
+    yield Family(BACKUP_PLACES, tuple(((proof.system,), float(proof.copies)) for proof in found))
+    yield Family(BACKUP_FINDINGS, tuple(((proof.system,), float(len(proof.findings))) for proof in found))
 
 
 def _under_way(runs: list[Run]) -> Iterator[Family]:

@@ -38,12 +38,20 @@ def channels(inventory: Inventory, http: HttpClient) -> list[Channel]:
     """Return the channels that the inventory's ``notify`` names."""
     notify = inventory.notify
     found: list[Channel] = []
-    if notify.mail_server is not None and notify.mail_to:
-        sender = notify.mail_from or f"karaula@{inventory.estate.domain}"
-        found.append(MailChannel(notify.mail_server, sender, notify.mail_to, inventory.estate.domain))
+    if (mail := mail_of(inventory)) is not None:
+        found.append(mail)
     if notify.ticket_url is not None:
         found.append(TicketChannel(notify.ticket_url, http))
     return found
+
+
+def mail_of(inventory: Inventory) -> MailChannel | None:
+    """Return the mail of the inventory's ``notify``; None when it names no server or nobody to write to."""
+    notify = inventory.notify
+    if notify.mail_server is None or not notify.mail_to:
+        return None
+    sender = notify.mail_from or f"karaula@{inventory.estate.domain}"
+    return MailChannel(notify.mail_server, sender, notify.mail_to, inventory.estate.domain)
 
 
 class MailChannel:
@@ -64,31 +72,41 @@ class MailChannel:
 
     async def send(self, alarm: Alarm, event: Event, reference: str) -> str:
         """Send the mail and return its Message-ID; ``cleared`` answers the mail of ``raised``. Raises TargetError."""
-        message = self._message(alarm, event, reference)
+        message = self._letter(f"{_word(event)} {alarm.severity}: {title(alarm)}", describe(alarm))
+        message["Message-ID"] = f"<{alarm.id}.{event}@{self._domain}>"
+        message["Date"] = datetime.fromtimestamp(alarm.cleared_at or alarm.since, UTC)
+        if event == "cleared" and reference:
+            message["In-Reply-To"] = message["References"] = reference
+        await self._send(message)
+        return str(message["Message-ID"])
+
+    async def post(self, subject: str, text: str, reference: str, at: float) -> None:
+        """Send a message that is about no alarm; sent again under its ``reference`` the same. Raises TargetError."""
+        message = self._letter(subject, text)
+        message["Message-ID"] = f"<{reference}@{self._domain}>"
+        message["Date"] = datetime.fromtimestamp(at, UTC)
+        await self._send(message)
+
+    async def close(self) -> None:
+        """Take no more; a delivery that runs ends by its own time-out."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _letter(self, subject: str, text: str) -> EmailMessage:
+        message = EmailMessage()
+        message["From"] = self._sender
+        message["To"] = ", ".join(self._recipients)
+        message["Subject"] = printable(subject)
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
+        message.set_content(text)
+        return message
+
+    async def _send(self, message: EmailMessage) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(2 * self._deadline_s):
                 await loop.run_in_executor(self._threads, self._deliver, message)
         except TimeoutError as error:
             raise DeadlineExceeded(f"mail server {self._server.address} did not take the mail in time") from error
-        return str(message["Message-ID"])
-
-    async def close(self) -> None:
-        """Take no more; a delivery that runs ends by its own time-out."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _message(self, alarm: Alarm, event: Event, reference: str) -> EmailMessage:
-        message = EmailMessage()
-        message["From"] = self._sender
-        message["To"] = ", ".join(self._recipients)
-        message["Subject"] = f"{_word(event)} {alarm.severity}: {title(alarm)}"
-        message["Message-ID"] = f"<{alarm.id}.{event}@{self._domain}>"
-        message["Date"] = datetime.fromtimestamp(alarm.cleared_at or alarm.since, UTC)
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-        if event == "cleared" and reference:
-            message["In-Reply-To"] = message["References"] = reference
-        message.set_content(describe(alarm))
-        return message
 
     def _deliver(self, message: EmailMessage) -> None:
         try:

@@ -23,8 +23,8 @@ def anyio_backend() -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say ``N of N`` for each ``counted`` property (what, how many were well, of how many), failed tests included.
 
-    And print the fault matrix from the ``cell`` properties, the faults of backups from the ``planted`` ones, and last what
-    failed.
+    And print the fault matrix from the ``cell`` properties, the faults of backups from the ``planted`` ones, and last
+    what failed.
     """
     well: Counter[str] = Counter()
     total: Counter[str] = Counter()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from console.api import configuration, downtimes, estate, joint, metrics, overrides, plans, runs, sla
+from console.api import backups, configuration, downtimes, estate, joint, metrics, overrides, plans, runs, sla
 from console.api.desk import Desk
 from console.api.gate import Gate
 from console.api.replies import add_error_replies
 from console.api.streams import Streams
+from console.web import backups as backups_page
 from console.web import pages
 from console.web import sla as sla_page
 from console.web.render import make_environment
@@ -26,6 +27,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         metrics.router,
         estate.router,
         downtimes.router,
+        backups.router,
         configuration.router,
         plans.router,
         overrides.router,
@@ -34,6 +36,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         sla.router,
         pages.router,
         sla_page.router,
+        backups_page.router,
     ):
         app.include_router(routes)
     app.mount("/static", pages.static)

@@ -20,7 +20,6 @@ from console.api.views import (
     slot_view,
     subject_view,
 )
-from dr.backups.catalog import catalog, proven_at
 from dr.errors import RunRefused
 from monitor.problem import did_you_mean
 from monitor.status.state import Status
@@ -54,29 +53,6 @@ class SubjectReply(View):
     facts: dict[str, str]
     observed_at: float | None
     flips: list[FlipView]
-
-
-class BackupView(View):
-    """A backup and what its verification said."""
-
-    id: str
-    system: str
-    taken_at: float
-    records: int
-    size_bytes: int
-    sha256: str
-    run_id: str
-    verified_at: float | None
-    failed: str
-
-
-class BackupsReply(View):
-    """The catalogue, and per system when its newest proven backup was taken (null: none is proven)."""
-
-    schema_version: int = SCHEMA
-    at: float
-    backups: list[BackupView]
-    proven_at: dict[str, float | None]
 
 
 class CalendarReply(View):
@@ -126,22 +102,6 @@ async def subject(request: Request, subject: str) -> SubjectReply:
 async def alarms(request: Request, history: Annotated[bool, Query()] = False) -> list[AlarmView]:  # noqa: FBT002 - a query flag
     """Return the alarms that stand, or with ``history`` the newest of all."""
     return alarm_views(desk_of(request), active_only=not history)
-
-
-@router.get("/backups")
-async def backups(request: Request) -> BackupsReply:
-    """Return the catalogue of backups."""
-    desk = desk_of(request)
-    runs = desk.orchestrator.runs()
-    entries = [entry for key in desk.inventory.systems for entry in catalog(runs, key)]
-    return BackupsReply(
-        at=desk.clock.now(),
-        backups=[
-            BackupView(**{name: getattr(entry, name) for name in BackupView.model_fields})
-            for entry in sorted(entries, key=lambda entry: entry.taken_at, reverse=True)
-        ],
-        proven_at={key: proven_at(runs, key) for key in desk.inventory.systems},
-    )
 
 
 @router.get("/calendar")

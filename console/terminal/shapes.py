@@ -221,7 +221,7 @@ class Output(TypedDict):
 
 
 class Backup(TypedDict):
-    """A backup and what its verification said."""
+    """A backup and what its newest verification said; ``removed_at`` is None while it is kept."""
 
     id: str
     system: str
@@ -232,6 +232,34 @@ class Backup(TypedDict):
     run_id: str
     verified_at: float | None
     failed: str
+    level: str
+    fell_at: str
+    required: str
+    verify_run: str
+    took_s: float
+    restored_bytes: int
+    free_bytes: int
+    removed_at: float | None
+    copied_at: float | None
+
+
+class Proof(TypedDict):
+    """What is proven of a system's backups; ages are None where there is no backup."""
+
+    system: str
+    name: str
+    required: str
+    objective_s: float
+    newest: str | None
+    proven: str | None
+    proven_age_s: float | None
+    nominal_age_s: float | None
+    met: bool
+    well: bool
+    copies: int
+    append_only: bool
+    within_s: float
+    findings: list[str]
 
 
 class StatusAnswer(TypedDict):
@@ -275,7 +303,16 @@ class BackupsAnswer(TypedDict):
     schema_version: int
     at: float
     backups: list[Backup]
-    proven_at: dict[str, float | None]
+    proofs: list[Proof]
+
+
+class MorningAnswer(TypedDict):
+    """``/api/backups/morning``."""
+
+    schema_version: int
+    at: float
+    subject: str
+    text: str
 
 
 class CalendarAnswer(TypedDict):

@@ -35,7 +35,7 @@ class DumpMethod(ScratchMethod):
         part = f"{path}.part"
         await self.shell.must(["mkdir", "-p", "-m", "700", "--", self.store.folder], deadline)
         mark = await Source(self.shell, self.postgresql, site).dump(part, deadline, say)
-        digest, size = await self.sha256(part, deadline), await self._size(part, deadline)
+        digest, size = await self.sha256(part, deadline), await self.size(part, deadline)
         await self.shell.must(["sync", part], deadline)
         await self.shell.must(["mv", "-f", "--", part, path], deadline)
         record = Record(
@@ -49,7 +49,7 @@ class DumpMethod(ScratchMethod):
             taken_at=mark.taken_at,
             restored_bytes=mark.size,
         )
-        await self.shell.put(self._file(name, "json"), record.model_dump_json(), deadline)
+        await self.shell.put(self._file(name, "json"), record.model_dump_json(), deadline, durable=True)
         return record
 
     async def find(self, name: str, deadline: Deadline) -> Manifest | None:
@@ -62,7 +62,7 @@ class DumpMethod(ScratchMethod):
         record = await self._need(name, deadline)
         path = self._file(name, "dump")
         say(f"reading {path}")
-        size = await self._size(path, deadline)
+        size = await self.size(path, deadline)
         return record.model_copy(update={"sha256": await self.sha256(path, deadline), "bytes": size})
 
     async def restore(self, name: str, scratch: str, deadline: Deadline, say: Say) -> None:
@@ -101,9 +101,6 @@ class DumpMethod(ScratchMethod):
 
     def _file(self, name: str, ending: str) -> str:
         return below(self.store.folder, f"{name}.{ending}")
-
-    async def _size(self, path: str, deadline: Deadline) -> int:
-        return int(await self.shell.must(["stat", "-c", "%s", "--", path], deadline))
 
     async def _record(self, name: str, deadline: Deadline) -> Record | None:
         path = self._file(name, "json")

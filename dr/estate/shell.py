@@ -60,9 +60,13 @@ class Shell:
         result = await self.run(argv, deadline, say, stdin=stdin, locked=locked)
         return checked(result, self.host, argv).stdout
 
-    async def put(self, path: str, text: str, deadline: Deadline) -> None:
-        """Write a file, at one stroke. Raises as ``must``."""
-        script = 'cat > "$1.part" && sync "$1.part" && mv -f -- "$1.part" "$1"'
+    async def put(self, path: str, text: str, deadline: Deadline, *, durable: bool = False) -> None:
+        """Write a file, at one stroke; ``durable`` waits for the disk, and with it for all that was written before.
+
+        Raises as ``must``.
+        """
+        sync = ' && sync "$1.part"' if durable else ""
+        script = f'cat > "$1.part"{sync} && mv -f -- "$1.part" "$1"'
         await self.must(["sh", "-c", script, "sh", path], deadline, stdin=text.encode())
 
     async def exists(self, path: str, deadline: Deadline) -> bool:

@@ -154,6 +154,8 @@ def _calendar(inventory: Inventory, document: Document) -> Iterator[Problem]:
 
 def _notify(inventory: Inventory, document: Document) -> Iterator[Problem]:
     notify = inventory.notify
+    if notify.mail_server is None and notify.morning is not None:
+        yield document.problem(("notify",), "'mail_server' is missing", "morning needs it", "key")
     if notify.mail_server is None:
         return
     for name in ("mail_from", "mail_to"):

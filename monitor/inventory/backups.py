@@ -47,7 +47,7 @@ class Postgresql(Model):
     connections: dict[Key, Text] = Field(
         min_length=1,
         description="by site: libpq's connection string as the vault reaches the database there, without a password",
-        examples=[{"main": "host=10.1.0.21 dbname=cdeps user=karaula"}],
+        examples=[{"main": "host=db-main.customs.example dbname=cdeps user=karaula"}],
     )
     password: Reference | None = Field(None, description="of the user in these connections")
     database: Text = Field(description="its name in the restored copy")

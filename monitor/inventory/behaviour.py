@@ -40,3 +40,6 @@ class Notify(Model):
     mail_from: str = ""
     mail_to: tuple[Text, ...] = ()
     ticket_url: Url | None = None
+    morning: Cron | None = Field(
+        None, description="when one mail says what the night proved of the backups", examples=["0 7 * * *"]
+    )

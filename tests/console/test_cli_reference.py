@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from console.api import backups as backups_api
 from console.api import configuration as configuration_api
 from console.api import downtimes as downtimes_api
 from console.api import estate as estate_api
@@ -108,12 +109,14 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.Slot, views.SlotView),
         (shapes.Entry, views.EventView),
         (shapes.Output, views.OutputView),
-        (shapes.Backup, estate_api.BackupView),
+        (shapes.Backup, backups_api.BackupView),
+        (shapes.Proof, backups_api.ProofView),
+        (shapes.MorningAnswer, backups_api.MorningReply),
         (shapes.Downtime, downtimes_api.DowntimeView),
         (shapes.DowntimesAnswer, downtimes_api.DowntimesReply),
         (shapes.StatusAnswer, estate_api.StatusReply),
         (shapes.SubjectAnswer, estate_api.SubjectReply),
-        (shapes.BackupsAnswer, estate_api.BackupsReply),
+        (shapes.BackupsAnswer, backups_api.BackupsReply),
         (shapes.CalendarAnswer, estate_api.CalendarReply),
         (shapes.Reloaded, configuration_api.ReloadReply),
     ],

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from cli_kit import NOW, DeskDaemon, desk_daemon, still
 
-from console.api import estate
+from console.api import backups as backups_api
+from dr.backups import proof
 from dr.backups.catalog import Backup
 from monitor.probe import Answer, Observation
 from monitor.status.alarm import Alarm
@@ -199,9 +200,11 @@ def test_the_calendar(daemon: DeskDaemon) -> None:
 
 def test_backups(daemon: DeskDaemon) -> None:
     text = daemon.karaula("backups").stdout
-    assert text.startswith("SYSTEM  NEWEST PROVEN\ncdeps   none\n")
+    assert text.startswith("SYSTEM              PROVEN RPO  AT MOST  NEWEST  LEVEL  PLACES\n")
+    assert "ncts    NOT PROVEN  none        1 d 2 h  none    L4     0\n" in text
+    assert "ncts: no backup was ever taken\n" in text
     assert text.endswith("no backup was taken yet; take one: karaula backup SYSTEM\n")
-    assert set(daemon.json("backups")) == {"schema_version", "at", "backups", "proven_at"}
+    assert set(daemon.json("backups")) == {"schema_version", "at", "backups", "proofs"}
 
 
 @pytest.mark.parametrize(
@@ -218,20 +221,32 @@ def test_json_is_one_document_with_a_version_first(daemon: DeskDaemon, words: tu
 def test_backups_are_listed_and_a_failed_proof_is_explained(
     daemon: DeskDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = Backup("ncts-2", "ncts", NOW - 7200, 34, 34, "x", 40853, "00", "run-2", verified_at=NOW - 3600)
-    bad = Backup("ncts-1", "ncts", NOW - 90000, 30, 30, "x", 940, "00", "run-1", failed="step 'bytes' failed: damaged")
-    monkeypatch.setattr(estate, "catalog", lambda _runs, key: [bad, good] if key == "ncts" else [])
-    monkeypatch.setattr(estate, "proven_at", lambda _runs, key: good.taken_at if key == "ncts" else None)
+    good = Backup(
+        "ncts-1", "ncts", NOW - 7200, 34, 34, "x", 40853, "00", "run-1",
+        verified_at=NOW - 3600, level="L4", required="L4", verify_run="v-1", took_s=9.0,
+    )  # fmt: skip
+    bad = Backup(
+        "ncts-2", "ncts", NOW - 60, 30, 30, "x", 940, "00", "run-2",
+        failed="a flipped byte", level="L0", fell_at="L1", required="L4", verify_run="v-2", took_s=1.0,
+    )  # fmt: skip
+    shelf = {"ncts": [good, bad]}
+    monkeypatch.setattr(backups_api, "catalog", lambda _runs, key: shelf.get(key, []))
+    monkeypatch.setattr(proof, "catalog", lambda _runs, key: shelf.get(key, []))
     text = daemon.karaula("backups").stdout
-    assert "ncts    02:13:20       2 h 00 min ago\n" in text
+    assert "ncts    proven      2 h 00 min" in text
+    assert "ncts: the newest backup ncts-2 fell at L1 (its checksums hold): a flipped byte\n" in text
     assert text.endswith(
         "\n"
-        "BACKUP  TAKEN         RECORDS  SIZE     PROOF\n"
-        "ncts-2  02:13:20      34       40.9 kB  proven\n"
-        "ncts-1  23 Nov 03:13  30       940 B    FAILED, see below\n"
-        "\n"
-        "ncts-1: step 'bytes' failed: damaged\n"
+        "BACKUP  TAKEN     RECORDS  SIZE     PROOF\n"
+        "ncts-2  04:12:20  30       940 B    FELL AT L1\n"
+        "ncts-1  02:13:20  34       40.9 kB  proven L4\n"
+        "ncts-2: a flipped byte (karaula run show v-2)\n"
     )
+    message = daemon.karaula("backups", "morning").stdout
+    assert message.startswith("Backups: 1 of 4 proven as young as they must be; look at ")
+    assert "NCTS (ncts): NOT AS IT SHOULD BE\n  proven RPO 2.0 h of at most 26 h, newest backup 0.0 h old\n" in message
+    assert "level L0 of L4" in message
+    assert set(daemon.json("backups", "morning")) == {"schema_version", "at", "subject", "text"}
 
 
 def test_a_sensor_out_of_reach_with_its_site_is_not_called_faulty(daemon: DeskDaemon) -> None:

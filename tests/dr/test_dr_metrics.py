@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from orchestrator_kit import Act, House, acts, house, refused
+from orchestrator_kit import INVENTORY, Act, House, acts, house, refused
 
 from dr import metrics
 from dr.forecast import Past
@@ -14,12 +14,18 @@ from dr.journal.pause import Pause
 from monitor.metrics.catalog import Metric
 
 pytestmark = pytest.mark.anyio
-SITES = {"ncts": ("main", "dr"), "ite": ("main", "dr")}
 
 
 def shown(at: House, upcoming: Mapping[str, float] | None = None) -> dict[Metric, dict[tuple[str, ...], float]]:
     families = list(
-        metrics.collect(at.orchestrator, SITES, lambda: upcoming or {}, {"vault": True}, Past(at.orchestrator))
+        metrics.collect(
+            at.orchestrator,
+            INVENTORY.systems,
+            at.clock.now(),
+            lambda: upcoming or {},
+            {"vault": True},
+            Past(at.orchestrator),
+        )
     )
     assert [family.metric for family in families] == list({family.metric: None for family in families})
     for family in families:
