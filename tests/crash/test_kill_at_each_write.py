@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crash_kit import CRASHING, Death, ask_and_approve, batches, deaths, quiet, side_by_side
+from crash_kit import CRASHING, Death, ask_and_approve, batches, deaths, side_by_side, unhurried
 from daemon_kit import running_daemon
 from estate_kit import start_lab
 
@@ -24,7 +24,7 @@ def test_a_run_without_a_death_writes_as_often_as_is_killed_below(tmp_path: Path
     with start_lab(tmp_path) as lab:
         environment = {"KARAULA_TEST_CRASH": f"count:{lines}:ncts"}
         with running_daemon(
-            lab, tmp_path / "state", program=CRASHING, environment=environment, inventory=quiet(lab)
+            lab, tmp_path / "state", program=CRASHING, environment=environment, inventory=unhurried(lab)
         ) as daemon:
             if playbook == "failover":
                 lab.fault("cut-site", "main")
