@@ -13,7 +13,7 @@ import pytest
 from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.lab
 STOP_S = 10  # its promise is 5; the machine may be busy
 
 

@@ -14,7 +14,7 @@ from crash_kit import CRASHING, Death, ask_and_approve, batches, deaths, side_by
 from daemon_kit import running_daemon
 from estate_kit import start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.lab
 WRITES = {"failover": 19, "drill": 13}
 
 

@@ -25,7 +25,7 @@ import yaml
 from deploy_kit import ROOT, rules, seen_to_fire
 from real_kit import free_port, need
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.real
 
 CONFIG = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 MATCHER = re.compile(r"^\s*(\w+)\s*(=~|=)\s*\"?([^\"]*)\"?\s*$")

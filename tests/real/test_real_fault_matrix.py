@@ -18,7 +18,7 @@ from stands.wire import Icmp, Tcp
 
 from monitor.probes import PROBES
 
-pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.anyio]
 
 STANDS: tuple[type[Stand], ...] = (
     SnmpV2c,

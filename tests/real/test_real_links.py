@@ -23,7 +23,7 @@ from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
 from monitor.probes.tcp import TcpParams, TcpProbe
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.real
 REFLECTOR = Path(__file__).with_name("stamp_reflector.py")
 PORT = 862
 SLACK_S = 0.2  # what a busy machine may add to a round trip; the smallest of many is asserted

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from monitor.inventory.model import Inventory
     from monitor.probe import Observation, Probe
 
-pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.anyio]
 PORT = 4443
 LISTEN = """
 import socket, sys

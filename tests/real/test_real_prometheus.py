@@ -23,7 +23,7 @@ from deploy_kit import ROOT, RULE_FILES, Query, panel_queries, rule_queries, sel
 from estate_kit import RunningLab, start_lab
 from real_kit import free_port, need
 
-pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.lab]
 
 QUERIES = [*rule_queries(), *panel_queries()]
 PROMETHEUS_CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"

@@ -28,7 +28,7 @@ from monitor.probe import Answer, Target
 from monitor.probes.router import RouterParams, RouterProbe
 from monitor.status.traffic import Evidence, by_router
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.real
 LONG_S = 60.0
 AGENT = "rocommunity k-read\nmaster agentx\nagentXSocket tcp:127.0.0.1:705\nagentAddress udp:161\n"
 BGPD = """

@@ -21,7 +21,7 @@ from real_kit import free_port, need
 from monitor.inventory.dependencies import depends_on
 from monitor.inventory.read import read
 
-pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.lab]
 SHARDS = 3
 ANCHORS = [f"anchor/{key}" for key in read(ROOT / "inventory.yaml").vantage.anchors]  # each daemon's own uplink
 CONFIG = ROOT / "deploy" / "prometheus" / "shards.yml"

@@ -20,7 +20,7 @@ from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import VsphereParams, VsphereProbe
 
-pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 
 async def test_inventory_in_full_then_by_increments(start, enter):

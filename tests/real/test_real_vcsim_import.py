@@ -14,7 +14,7 @@ from vcsim.beside import PASSWORD, VM, behind_its_back
 from console.main import karaula
 from monitor.yamlfile import parse
 
-pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 ROOT = Path(__file__).resolve().parents[2]
 FIXED = ("--set", "user=karaula", "--set", "port=22", "--set", "credential=ssh-karaula")
 

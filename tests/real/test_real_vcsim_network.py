@@ -16,7 +16,7 @@ from monitor.clock import RealClock
 from monitor.errors import NotFound, Refused
 from monitor.inventory.read import read
 
-pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 ROOT = Path(__file__).parents[2]
 kind = vim.vm.device
 

@@ -18,7 +18,7 @@ from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import Rule, VsphereParams, VsphereProbe
 
-pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 BY_TAG = Rule("ncts/main/web", "", "", "", 1, Tag("NCTS", "web"))
 OTHER = "DC0_H0_VM1"

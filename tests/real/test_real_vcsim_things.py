@@ -21,7 +21,7 @@ from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import Rule, VsphereParams, VsphereProbe
 
-pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
 LONG_S = 60.0  # for what must happen, however slow the machine
 CLUSTERED = "DC0_C0_RP0_VM0"

@@ -13,7 +13,7 @@ from estate_kit import start_lab
 
 from console.main import karaula
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.lab
 
 
 def evidence(*words: str, code: int = 0) -> str:

@@ -10,7 +10,7 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 from prometheus_client.parser import text_string_to_metric_families
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.lab
 SYSTEMS = {"cdeps", "ncts", "ite", "exim"}
 
 

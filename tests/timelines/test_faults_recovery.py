@@ -16,7 +16,7 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import REPOSITORY, start_lab
 from prometheus_client.parser import text_string_to_metric_families
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.lab
 PROVEN = "karaula_backup_proven_timestamp_seconds"
 FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 

@@ -20,7 +20,7 @@ import pytest
 from daemon_kit import STOP_S, RunningDaemon, running_daemon
 from estate_kit import REPOSITORY, start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.lab
 DISK_BYTES = 6 << 20
 
 

@@ -12,7 +12,7 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import start_lab
 from prometheus_client.parser import text_string_to_metric_families
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.lab
 
 
 BROKEN = ("vcenter/vc-main", "vm/vc-main/", "sensor/main-rack-")  # the five rack sensors have one agent

@@ -17,7 +17,7 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import REPOSITORY, RunningLab, start_lab
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.lab
 ILL = (str(REPOSITORY / "tests" / "timelines" / "ill_daemon.py"),)
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 

@@ -12,7 +12,7 @@ from estate_kit import RunningLab, start_lab
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.lab
 
 
 def mails(lab: RunningLab, word: str) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from daemon_kit import PATIENCE_S, RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.lab
 RACK = "  main-rack-1-humidity:"
 MANY = 100
 

@@ -8,7 +8,7 @@ import pytest
 from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.lab
 VOTE = "vote/main-overheat"
 DANGER = ("danger-confirmed", VOTE)
 RACKS = [f"main-rack-{rack}-temperature" for rack in (1, 2, 3)]

@@ -12,7 +12,7 @@ from estate_kit import start_lab
 
 from monitor.sla.period import SECOND_US
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.lab
 CUT = "link/blace/primary"
 
 

@@ -14,7 +14,7 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.browser]
 SYSTEMS = ("cdeps", "ncts", "ite", "exim")
 SLOW_MS = 90_000
 OLD = re.compile(r"No answer from Karaula since .* CES?T\. What you see is old")

@@ -13,7 +13,7 @@ import pytest
 from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.lab
 
 
 def asked(daemon: RunningDaemon, *words: str, user: str = "") -> Any:

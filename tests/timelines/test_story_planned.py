@@ -10,7 +10,7 @@ import pytest
 from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.lab
 
 
 def done(daemon: RunningDaemon, playbook: str) -> dict[str, dict[str, Any]]:

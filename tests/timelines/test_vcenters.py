@@ -10,7 +10,7 @@ import pytest
 from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.lab
 
 STORE = "datastore/vc-main/san-main-1"
 DATABASE = "vm/vc-main/ncts-db-1"
