@@ -20,16 +20,11 @@ from typing import Any
 
 import httpx2
 from estate_kit import REPOSITORY, RunningLab
+from real_kit import free_port
 
 PATIENCE_S = 60.0  # a busy machine starts several daemons at once
 STOP_S = 60.0
 POLLED = ("front/", "database/", "host/", "link/", "sensor/", "dns/", "power/", "vcenter/", "vm/")
-
-
-def free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -150,7 +145,7 @@ def running_daemon(
 ) -> Iterator[RunningDaemon]:
     """Start ``karaula serve`` on the lab's estate and wait until every target was asked (with ``ready``)."""
     state.mkdir(parents=True, exist_ok=True)
-    port = free_port("127.0.0.1")
+    port = free_port()
     log = state.with_suffix(".log")  # not in the state: a test may fill that disk
     with log.open("ab") as output:
         process = subprocess.Popen(

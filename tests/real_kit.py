@@ -6,6 +6,8 @@ missing server is a failure, so that nothing is ever proved by being skipped.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -14,6 +16,8 @@ from typing import NoReturn
 
 import pytest
 
+FIRST_PORT, SHARE, WORKERS = 20_000, 3_000, 4
+_numbers = itertools.count()
 EXTRA_PLACES = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/lib/nut", "/usr/lib/openssh")
 
 
@@ -42,8 +46,14 @@ def missing(what: str, package: str) -> NoReturn:
 
 
 def free_port(address: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that was free on ``address`` a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free on ``address`` and that nobody else on this machine takes before its server does.
+
+    The system gives its own from 32768 upwards to whoever asks for any; ours are below, and each worker has its share.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for number in _numbers:
+        port = FIRST_PORT + worker % WORKERS * SHARE + (os.getpid() * 97 + number) % SHARE
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
+            return port
+    raise AssertionError("the numbers have no end")
