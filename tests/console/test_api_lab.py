@@ -10,11 +10,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from daemon_kit import RunningDaemon, running_daemon
+from daemon_kit import PATIENCE_S, STOP_S, RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 
 pytestmark = pytest.mark.lab
-STOP_S = 10  # its promise is 5; the machine may be busy
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,14 @@ def daemon(lab: RunningLab, tmp_path: Path) -> Iterator[RunningDaemon]:
 
 
 def asked(daemon: RunningDaemon, path: str) -> tuple[int, str]:
-    with httpx2.Client(base_url=daemon.url) as client:
+    with httpx2.Client(base_url=daemon.url, timeout=PATIENCE_S) as client:
         reply = client.get(path)
     return reply.status_code, reply.text
 
 
 def asking(daemon: RunningDaemon, path: str, body: dict[str, Any]) -> Any:
     """Ask over loopback, patient enough for a journal that waits for its lock."""
-    with httpx2.Client(base_url=daemon.url, timeout=60) as client:
+    with httpx2.Client(base_url=daemon.url, timeout=PATIENCE_S) as client:
         return client.post(path, json=body, headers={"X-Karaula-As": "ana"}).json()
 
 
@@ -87,8 +86,8 @@ def test_it_stops_while_streams_are_read_and_requests_hang(lab: RunningLab, daem
     run = daemon.api("/api/runs", {"playbook": "failover", "system": "ite"}, user="ana")
     assert run["state"] == "WAITING", run
     with (
-        httpx2.Client(base_url=daemon.url, timeout=STOP_S) as reader,
-        httpx2.Client(base_url=daemon.url) as idle,
+        httpx2.Client(base_url=daemon.url, timeout=PATIENCE_S) as reader,
+        httpx2.Client(base_url=daemon.url, timeout=PATIENCE_S) as idle,
         reader.stream("GET", f"/api/runs/{run['id']}/stream") as told,
     ):
         parts = told.iter_text()

@@ -44,7 +44,7 @@ def healed(request: pytest.FixtureRequest) -> Iterator[None]:
 def receipts(lab: RunningLab, system: str) -> dict[str, Any]:
     trust = ssl.create_default_context(cafile=lab.credentials / "lab-ca.pem")
     url = f"https://{lab.address('3.10')}:8443/receipts/{system}"
-    with urllib.request.urlopen(url, context=trust, timeout=5) as answer:
+    with urllib.request.urlopen(url, context=trust, timeout=60) as answer:
         document: dict[str, Any] = json.load(answer)
     return document
 
@@ -59,7 +59,7 @@ def fence(lab: RunningLab, pdu: str, group: str, state: str) -> None:
         json.dumps({"PowerState": state}).encode(),
         {"Content-Type": "application/json", "Authorization": f"Basic {secret}"},
     )
-    with urllib.request.urlopen(request, context=trust, timeout=5):  # noqa: S310 - likewise
+    with urllib.request.urlopen(request, context=trust, timeout=60):  # noqa: S310 - likewise
         pass
 
 
@@ -82,7 +82,7 @@ def point(lab: RunningLab, server: str, name: str, address: str) -> None:
     keys = dns.tsigkeyring.from_text({"karaula": ("hmac-sha256", secret)})
     update = dns.update.UpdateMessage("customs.example", keyring=keys)
     update.replace(name, 30, "A", lab.address(address))
-    answer = dns.query.udp(update, lab.address(server), port=5353, timeout=5)
+    answer = dns.query.udp(update, lab.address(server), port=5353, timeout=60)
     assert answer.rcode() == dns.rcode.NOERROR
 
 
@@ -145,12 +145,12 @@ def test_control_says_what_is_wrong(lab: RunningLab) -> None:
 
 def test_a_page_of_another_origin_cannot_give_orders(lab: RunningLab) -> None:
     request = urllib.request.Request(f"{lab.url}/clear", b'{"all": true}', {"Origin": "https://elsewhere.example"})  # noqa: S310 - our own URL
-    with pytest.raises(urllib.error.HTTPError, match="403"), urllib.request.urlopen(request, timeout=5):  # noqa: S310 - likewise
+    with pytest.raises(urllib.error.HTTPError, match="403"), urllib.request.urlopen(request, timeout=60):  # noqa: S310 - likewise
         pass
 
 
 def test_the_page_has_buttons(lab: RunningLab) -> None:
-    with urllib.request.urlopen(lab.url, timeout=5) as answer:  # noqa: S310 - our own URL
+    with urllib.request.urlopen(lab.url, timeout=60) as answer:  # noqa: S310 - our own URL
         page = answer.read().decode()
     assert "Cut the power" in page
     assert "http" not in page.replace("http-equiv", ""), "no outside assets"
@@ -182,7 +182,7 @@ def test_a_taken_address_is_one_clear_message(tmp_path: Path) -> None:
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=120,
             check=False,
         )
     assert done.returncode == 1
@@ -204,7 +204,7 @@ def test_usage(arguments: list[str], message: str) -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2
@@ -217,7 +217,7 @@ def test_an_inventory_that_is_not_there(tmp_path: Path) -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

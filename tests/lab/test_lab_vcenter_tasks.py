@@ -146,7 +146,7 @@ def switch_outlets(lab: RunningLab, state: str) -> None:
         json.dumps({"PowerState": state}).encode(),
         {"Content-Type": "application/json", "Authorization": f"Basic {secret}"},
     )
-    with urllib.request.urlopen(request, context=trust(lab), timeout=5) as answer:  # noqa: S310 - likewise
+    with urllib.request.urlopen(request, context=trust(lab), timeout=60) as answer:  # noqa: S310 - likewise
         assert answer.status in (200, 202, 204)
 
 
@@ -213,7 +213,7 @@ def test_a_power_cut_ends_connections_and_sessions(lab: RunningLab) -> None:
     waiting.start()
     time.sleep(0.3)
     lab.fault("cut-site", "dr")
-    waiting.join(10)
+    waiting.join(60)
     assert len(broken) == 1
     with pytest.raises(ConnectionRefusedError):
         service.CurrentTime()
@@ -224,7 +224,7 @@ def test_a_power_cut_ends_connections_and_sessions(lab: RunningLab) -> None:
 
 
 def test_what_is_not_soap_is_refused_politely(lab: RunningLab) -> None:
-    connection = http.client.HTTPSConnection(lab.address("2.5"), 8989, timeout=5, context=trust(lab))
+    connection = http.client.HTTPSConnection(lab.address("2.5"), 8989, timeout=60, context=trust(lab))
     for method, path, body, status in [
         ("GET", "/sdk", None, 405),
         ("GET", "/ui", None, 404),

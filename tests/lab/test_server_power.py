@@ -25,7 +25,7 @@ async def ask(lab, method: str, path: str, body: str | None = None, password: st
         headers["Authorization"] = "Basic " + base64.b64encode(f"karaula:{secret}".encode()).decode()
 
     def talk() -> tuple[int, Any]:
-        connection = http.client.HTTPSConnection(f"{NETWORK}.1.6", 8444, timeout=3, context=lab.identity.client_tls())
+        connection = http.client.HTTPSConnection(f"{NETWORK}.1.6", 8444, timeout=60, context=lab.identity.client_tls())
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

@@ -24,7 +24,7 @@ async def test_the_states_follow_the_links_and_the_traffic(tmp_path) -> None:
             community = lab.identity.secret(router.community)
             asked = (router.address, router.port, community, SnmpVersion.v2c)
             names = ("addr", "port", "community", "version")
-            async with SnmpSession(**dict(zip(names, asked, strict=True)), timeout=2.0) as agent:
+            async with SnmpSession(**dict(zip(names, asked, strict=True)), timeout=4.0) as agent:
                 found = await agent.get_many(oids)
             return [found[oid] for oid in oids]
 

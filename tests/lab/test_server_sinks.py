@@ -24,7 +24,7 @@ async def test_mail_arrives_as_it_was_sent(tmp_path):
     message.set_content("First line\n.a line with a dot\nlast")
 
     def send() -> None:
-        with smtplib.SMTP(*MAIL, timeout=5) as server:
+        with smtplib.SMTP(*MAIL, timeout=60) as server:
             server.send_message(message, "karaula@customs.example", ["duty@customs.example", "b@customs.example"])
             server.sendmail("", ["c@customs.example"], "a bounce")
             with pytest.raises(smtplib.SMTPResponseException):
@@ -42,7 +42,7 @@ async def test_mail_arrives_as_it_was_sent(tmp_path):
 
 async def test_commands_out_of_order_are_refused(tmp_path):
     def talk() -> list[int]:
-        with smtplib.SMTP(*MAIL, timeout=5) as server:
+        with smtplib.SMTP(*MAIL, timeout=60) as server:
             codes = [server.docmd(line)[0] for line in ("RCPT TO:<a@b>", "EHLO me", "RCPT TO:<a@b>", "DATA")]
             return codes + [server.docmd(line)[0] for line in ("MAIL FROM:a@b", "MAIL FROM:<a@b>", "FROBNICATE")]
 
@@ -52,7 +52,7 @@ async def test_commands_out_of_order_are_refused(tmp_path):
 
 async def test_a_ticket_is_opened_changed_and_shown(tmp_path):
     def ask(method: str, path: str, body: object = None) -> tuple[int, object, str]:
-        connection = http.client.HTTPConnection(*TICKETS, timeout=5)
+        connection = http.client.HTTPConnection(*TICKETS, timeout=60)
         connection.request(method, path, None if body is None else json.dumps(body))
         answer = connection.getresponse()
         document = json.loads(answer.read())

@@ -163,7 +163,7 @@ async def test_only_the_one_key_and_user_and_only_commands(tmp_path):
             with pytest.raises(paramiko.AuthenticationException):
                 log_in(tmp_path, MAIN, user="root")
             transport = paramiko.Transport(socket.create_connection((MAIN, 2222)))
-            transport.start_client(timeout=5)
+            transport.start_client(timeout=60)
             with pytest.raises(paramiko.BadAuthenticationType) as refused:
                 transport.auth_password("karaula", "guess")
             assert refused.value.allowed_types == ["publickey"]
@@ -236,7 +236,7 @@ async def test_clients_that_come_and_go_leave_nothing_behind(tmp_path):
             client.close()
             _, writer = await asyncio.open_connection(MAIN, 2222)
             writer.transport.abort()  # before any log-in
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nobody tells when a task has ended
                 await asyncio.sleep(0.02)
 

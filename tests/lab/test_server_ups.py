@@ -28,7 +28,7 @@ async def talk(*lines: str) -> list[str]:
 async def test_aionut_reads_it(tmp_path):
     async with running(tmp_path, ups.servers) as lab:
         lab.fault("set-sensor", "main-ups-a-charge", value=64)
-        client = AIONUTClient(ADDRESS, PORT, timeout=2)
+        client = AIONUTClient(ADDRESS, PORT, timeout=60)
         assert await client.list_ups() == {"ups-a": "UPS ups-a"}
         variables = await client.list_vars("ups-a")
         assert variables["battery.charge"] == "64"
