@@ -22,7 +22,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -159,9 +159,10 @@ class Watched:
 
 
 @asynccontextmanager
-async def polled(stand: Stand, params: object, suffix: str = "") -> AsyncIterator[Watched]:
-    """Poll one target for real."""
-    watched = Watched(stand.target(params, suffix), stand.probe())
+async def polled(stand: Stand, params: object, suffix: str = "", deadline_s: float = 0.0) -> AsyncIterator[Watched]:
+    """Poll one target for real; ``deadline_s`` for another than its stand's."""
+    target = stand.target(params, suffix)
+    watched = Watched(replace(target, deadline_s=deadline_s or target.deadline_s), stand.probe())
 
     def sink(observation: Observation) -> None:
         if observation.subject == watched.target.subject:
@@ -184,7 +185,7 @@ async def row(victim: Stand, neighbour: Stand) -> AsyncIterator[Cell]:
         try:
             async with (
                 Proxy(victim) as proxy,
-                polled(neighbour, neighbour.params(neighbour.port), "-neighbour") as beside,
+                polled(neighbour, neighbour.params(neighbour.port), "-neighbour", LONG_S) as beside,
             ):
                 for fault in FAULTS:
                     said = victim.expected[fault]

@@ -71,7 +71,7 @@ class Prometheus:
     lost_at: float = 0.0  # when the site was lost, by time.monotonic()
 
     def ask(self, path: str, **parameters: str) -> Any:
-        reply = httpx2.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30)
+        reply = httpx2.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=60)
         document = reply.json()
         assert document["status"] == "success", f"{parameters}: {document}"
         return document["data"]
@@ -141,7 +141,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
         )
     running = Prometheus(f"http://127.0.0.1:{port}", process)
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while True:
             assert process.poll() is None, (folder / "prometheus.log").read_text()
             with contextlib.suppress(httpx2.TransportError):
@@ -152,7 +152,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
         yield running
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def waiting_failover(daemon: RunningDaemon, system: str) -> str:

@@ -93,7 +93,8 @@ def test_a_fault_is_told_by_the_one_that_watches_it(shared: Shared) -> None:
     shared.lab.fault("cut-link", "blace/primary")
     daemon = next(each for each in shared.daemons if "link/blace/primary" in subjects(each))
     daemon.wait("the alarm", lambda: ("crossing-on-backup", "crossing/blace") in daemon.alarms())
-    assert [other.alarms() for other in shared.daemons if other is not daemon] == [set(), set()]
+    elsewhere = {one for other in shared.daemons if other is not daemon for one in other.alarms()}
+    assert {one for one in elsewhere if "blace" in one[1]} == set()
     shared.lab.clear()
     daemon.wait("it to clear", lambda: not daemon.alarms())
 
@@ -108,7 +109,7 @@ class Asked:
         self.url = f"http://127.0.0.1:{port}"
 
     def query(self, expr: str) -> list[dict[str, Any]]:
-        reply = httpx2.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=30).json()
+        reply = httpx2.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=60).json()
         assert reply["status"] == "success", reply
         found: list[dict[str, Any]] = reply["data"]["result"]
         return found
@@ -150,7 +151,7 @@ def prometheus(folder: Path, ports: list[int]) -> Iterator[Asked]:
         )
     asked = Asked(port)
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while True:
             assert process.poll() is None, (folder / "log").read_text()
             with contextlib.suppress(httpx2.TransportError):
@@ -161,7 +162,7 @@ def prometheus(folder: Path, ports: list[int]) -> Iterator[Asked]:
         yield asked
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def firing(asked: Asked) -> set[str]:
@@ -179,8 +180,8 @@ def test_prometheus_shows_each_subject_once_and_misses_a_shard(shared: Shared, t
         }
         assert {subject for subject in listed if subject not in shown} == set()
         assert {subject: count for subject, count in shown.items() if count != 1} == dict.fromkeys(ANCHORS, SHARDS)
-        assert len(asked.query("karaula_crossing_state == 1")) == 19
-        assert len(asked.query("karaula_system_active == 1")) == 4
+        asked.wait("count(karaula_crossing_state == 1) == 19")
+        asked.wait("count(karaula_system_active == 1) == 4")
         assert firing(asked) == set()
 
         shared.daemons[2].kill()
