@@ -72,7 +72,7 @@ class Desk:
     def context(self, timeout_s: float, attempt: int) -> Context:
         return Context(self.run_id, "step", attempt, "key", self.token, timeout_s, self.world, self.said.append)
 
-    async def run(self, action: str, site: str, *, timeout_s: float = 15, attempt: int = 1, **args: Any) -> Done:
+    async def run(self, action: str, site: str, *, timeout_s: float = 60, attempt: int = 1, **args: Any) -> Done:
         one = ACTIONS[action]
         model = one.Args.model_validate({"system": self.system, "site": site, **args})
         done = await one.run(model, self.context(timeout_s, attempt))
@@ -90,7 +90,7 @@ class Desk:
     async def undo(self, action: str, site: str, done: Done, **args: Any) -> None:
         one = ACTIONS[action]
         await one.undo(
-            one.Args.model_validate({"system": self.system, "site": site, **args}), self.context(15, 1), done.outputs
+            one.Args.model_validate({"system": self.system, "site": site, **args}), self.context(60, 1), done.outputs
         )
 
 
@@ -111,7 +111,7 @@ async def orchestrator_of(lab: RunningLab, folder: Path, epoch_seen: int = 1) ->
 
 
 async def carried_out(
-    orchestrator: Orchestrator, playbook: str, system: str = "ncts", within_s: float = 90, **lost_at: float
+    orchestrator: Orchestrator, playbook: str, system: str = "ncts", within_s: float = 300, **lost_at: float
 ) -> Run:
     """Ask for a run, approve it where it waits, and return it when it has ended or stopped for a person.
 

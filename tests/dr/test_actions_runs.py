@@ -103,7 +103,7 @@ async def test_a_fence_that_cannot_be_proven_stops_the_failover_before_anything_
     with start_lab(tmp_path) as lab:
         lab.fault("stuck-fence", "pdu-main/ncts")
         async with orchestrator_of(lab, tmp_path) as orchestrator:
-            orchestrator.rules.playbooks["failover"].playbook.steps[0].__dict__.update(timeout_s=2, retries=0)
+            orchestrator.rules.playbooks["failover"].playbook.steps[0].__dict__.update(timeout_s=6, retries=0)
             run = await carried_out(orchestrator, "failover")
             assert run.state is RunState.PAUSED
             assert "still draws" in run.pause_reason

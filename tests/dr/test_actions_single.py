@@ -69,7 +69,7 @@ async def test_fence_is_proven_or_it_failed(lab: RunningLab) -> None:
         assert (await desk.probe("fence", "dr")).holds is Holds.NO
         lab.fault("stuck-fence", "pdu-dr/ite")
         with pytest.raises(StepFailed, match=r"says Off and still draws \d+ W"):
-            await desk.run("fence", "dr", timeout_s=1.5)
+            await desk.run("fence", "dr", timeout_s=3)
         assert (await desk.probe("fence", "dr")).holds is Holds.NO
         lab.clear()
         done = await desk.run("fence", "dr")
@@ -96,7 +96,7 @@ async def test_promotion_reads_the_fence_once_more_and_believes_only_the_databas
         assert point.outputs["lost"] == lab.truth("exim")["newest_position"] - lab.truth("exim")["positions"]["dr"]
         lab.fault("lie", "exim-db-dr", command="ledgerctl promote")
         with pytest.raises(StepFailed, match="expected primary under epoch 7"):
-            await desk.run("promote", "dr", timeout_s=1)
+            await desk.run("promote", "dr", timeout_s=4)
         assert (await desk.probe("promote", "dr")).holds is Holds.NO
         lab.clear()
         assert (await desk.run("promote", "dr")).outputs["epoch"] == 7
@@ -151,7 +151,7 @@ async def test_a_check_by_name_must_arrive_at_the_right_site(lab: RunningLab) ->
         with pytest.raises(StepFailed, match="answers from main, not from dr"):
             await desk.run("http_check", "dr", where="service")
         with pytest.raises(StepFailed, match="says it is standby, not active"):
-            await desk.run("http_check", "dr", where="front", expect_role="active", within_s=0.3)
+            await desk.run("http_check", "dr", where="front", expect_role="active", within_s=3)
         with pytest.raises(StepFailed, match=r"not within 0\.2 s"):
             await desk.run("http_check", "dr", where="bubble", within_s=0.2)
 
@@ -165,7 +165,7 @@ async def test_a_bubble_is_made_once_and_removed_whole(lab: RunningLab) -> None:
         assert (await desk.run("bubble_create", "dr")).outputs == first.outputs
         assert (await desk.probe("bubble_create", "dr")).outputs == first.outputs
         assert len(lab.effects("ncts", "clone")) == first.outputs["count"] == 5
-        assert (await desk.run("http_check", "dr", where="bubble", within_s=10)).outputs["role"] == "active"
+        assert (await desk.run("http_check", "dr", where="bubble", within_s=60)).outputs["role"] == "active"
         assert (await desk.probe("bubble_remove", "dr")).holds is Holds.NO
         assert (await desk.run("bubble_remove", "dr")).outputs["removed"] == 5
         assert (await desk.run("bubble_remove", "dr")).outputs["removed"] == 0
@@ -191,7 +191,7 @@ async def test_clones_of_an_earlier_attempt_that_come_late_are_taken_as_they_are
 async def test_power_touches_only_what_is_not_so_yet_and_puts_back_only_that(lab: RunningLab) -> None:
     async with world_of(lab) as world:
         desk = Desk(world, "ite")
-        await world.vcenters["vc-dr"].power("ite-web-1", on=False, timeout_s=5)
+        await world.vcenters["vc-dr"].power("ite-web-1", on=False, timeout_s=60)
         assert (await desk.probe("vm_power", "dr", state="on")).evidence == "ite-web-1 is off"
         done = await desk.run("vm_power", "dr", state="on")
         assert done.outputs == {"changed": "ite-web-1", "count": 5}
@@ -211,10 +211,10 @@ async def test_a_machine_that_does_not_exist_is_named(lab: RunningLab) -> None:
 async def test_a_replica_is_waited_for(lab: RunningLab) -> None:
     async with world_of(lab) as world:
         desk = Desk(world, "ncts")
-        done = await desk.run("wait_replica", "dr", within_s=10)
+        done = await desk.run("wait_replica", "dr", within_s=60)
         assert int(done.outputs["position"]) >= int(done.outputs["target"]) > 0
         with pytest.raises(StepFailed, match="of 1000000"):
-            await desk.run("wait_replica", "dr", position=1_000_000, within_s=0.2)
+            await desk.run("wait_replica", "dr", position=1_000_000, within_s=3)
         assert (await desk.run("check_role", "main", expect="primary")).outputs["epoch"] == 1
         with pytest.raises(StepFailed, match="is standby, not primary"):
             await desk.run("check_role", "dr", expect="primary")

@@ -185,7 +185,7 @@ async def test_snapshots_are_counted_dated_and_measured(start, asked):
             await session.snapshot(VM, name, 20)
         told = (await it.poll())[f"vm/vc/{VM}"]
         assert told.values["snapshots"] == 2
-        assert abs(time.time() - told.values["snapshot_oldest_at"]) < 60
+        assert abs(time.time() - told.values["snapshot_oldest_at"]) < 600
         assert told.facts["snapshots"].startswith("2, the oldest of 20")
         session._survey_due = 0.0
         told = (await it.until(lambda seen: "snapshot_bytes" in seen[f"vm/vc/{VM}"].values))[f"vm/vc/{VM}"]
@@ -214,7 +214,7 @@ async def test_six_counters_of_what_runs(start, asked):
         assert 0 < values["cpu_usage"] < 1
         assert 0 < values["memory_usage"] < 1
         assert values["disk_read"] % 1024 == 0
-        assert abs(seen["vcenter/vc"].values["performance_at"] - time.time()) < 60
+        assert abs(seen["vcenter/vc"].values["performance_at"] - time.time()) < 600
 
 
 async def test_a_survey_that_fails_delays_no_poll_and_is_made_again(start, asked, monkeypatch):
