@@ -1,8 +1,8 @@
 """Debian's Prometheus scrapes the daemon on the lab; every rule and every panel must get data of the right labels.
 
-The story: a backup, its verification, a drill; then main loses power, and one failover is approved. Every query is
-asked before the loss and after it. What shows nothing either time is wrong, unless it is an alert whose condition
-never held: then each of its selectors must have had data.
+The story: an override, backups, a verification, a drill; then main loses power, and one failover is approved. Every
+query is asked before the loss and after it. What shows nothing either time is wrong, unless it is an alert whose
+condition never held: then each of its selectors must have had data.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ NOT_THERE = {
         "the lab has no PostgreSQL; test_real_postgresql.py asks a real one",
     ),
 }
+EXPECTED_FROM = 5  # past runs from which it is said how long one will take
 LOST = "main-rack-1-temperature"  # a sensor at the site that is lost
 Series = list[dict[str, Any]]
 
@@ -172,9 +173,15 @@ def live_through(lab: RunningLab, daemon: RunningDaemon, watcher: Prometheus) ->
     lab.fault("old-snapshot", "vc-dr/exim-web-2", days=9)
     daemon.karaula("downtime", "check/vault-ssh", "--for", "2h", "--reason", "a test", "--as", "ana")
     watcher.wait('karaula_subject_downtime{subject="check/vault-ssh"}')
+    daemon.karaula("override", "blackout", "exim", "--for", "2h", "--reason", "a test", "--as", "ana")
+    watcher.wait('karaula_override_active{system="exim"} == 1')
+    for _ in range(EXPECTED_FROM - 1):
+        run = daemon.api("/api/runs", {"playbook": "backup", "system": "ncts"}, user="ana")
+        assert daemon.wait_run(run["id"])["state"] == "SUCCEEDED"
     for playbook in ("backup", "verify", "drill"):
         daemon.karaula(playbook, "ncts", "--reason", "a test", "--as", "ana", timeout_s=150)
     watcher.wait('karaula_run_last_success_timestamp_seconds{system="ncts", playbook="drill"}')
+    watcher.wait('karaula_run_expected_seconds{system="ncts", playbook="backup"}')
     watcher.wait("count(count_over_time(karaula:link_available:avg30d[1m]) > 3)")
     watcher.remember()
     watcher.lost_at = time.monotonic()
