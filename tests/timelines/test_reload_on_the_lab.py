@@ -67,7 +67,7 @@ def _as_it_was(daemon: RunningDaemon, lab: RunningLab) -> Iterator[None]:
     yield
     lab.clear()
     file(daemon).write_text(lab.inventory.read_text())
-    daemon.karaula("reload")
+    assert "error" not in daemon.api("/api/reload", {})
     daemon.wait("a good day again", lambda: not bad(daemon))
 
 
