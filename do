@@ -74,6 +74,7 @@ TEST_PACKAGES = (
     "fping",  # the peer of bench/echo.py
     "frr",
     "frr-snmp",
+    "keepalived",
     "iproute2",
     "nftables",
     "poppler-utils",

@@ -176,7 +176,8 @@ def _paths(inventory: Inventory) -> Iterator[Asked]:
     for key, crossing in inventory.crossings.items():
         if crossing.router is not None:
             router = crossing.router
-            params = RouterParams(router.address, router.port, router.community, tuple(states_of(router).items()))
+            access = router.community or inventory.snmp_users[router.user or ""]
+            params = RouterParams(router.address, router.port, access, tuple(states_of(router).items()))
             yield f"router/{key}", "router", params, None
         if crossing.path is not None:
             yield f"path/{key}", "icmp", IcmpParams(crossing.path.address), None

@@ -1,4 +1,4 @@
-"""SNMP GET (RFC 3416) over UDP, version 2c by community or version 3 by user: one question, one answer.
+"""SNMP GET and GETNEXT (RFC 3416) over UDP, version 2c by community or version 3 by user: one question, one answer.
 
 Written out (docs/decisions/0012 and the one on SNMPv3) because an agent's garbage must be an error and nothing else:
 gufo-snmp 0.13 panics in its BER header on such a datagram, an exception outside ``Exception``. Each question has a
@@ -11,11 +11,13 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from monitor.clients import snmp_usm as usm
 from monitor.clients.snmp_ber import (
+    GET,
+    GET_NEXT,
     INTEGER,
     OCTETS,
     REPORT,
@@ -33,7 +35,7 @@ from monitor.clients.snmp_usm import Engine, Message, SignatureError, User
 from monitor.credential import Secret
 from monitor.errors import DeadlineExceeded, GarbledReply, Refused, Unreachable, Untrusted
 
-__all__ = ["Agents", "User", "Value", "get"]
+__all__ = ["Agents", "Denied", "User", "Value", "get"]
 
 Found = TypeVar("Found")
 
@@ -45,6 +47,7 @@ OIDS_A_REQUEST = 32
 TRIES = 3
 DATAGRAM_BYTES = 65_507
 MOST_STRAYS = 100  # datagrams that are no answer to one question; a flood is not read until the time-out
+MOST_ROWS = 256  # of a column that is gone through for one object
 RESYNCS = 3  # a new engine ID, then its time, then the answer
 REFUSALS = {
     f"{usm.USM_STATS}1.0": "the agent does not accept this security level",
@@ -54,9 +57,13 @@ REFUSALS = {
 }
 
 
-def encode_get(community: bytes, request_id: int, oids: Sequence[str]) -> bytes:
-    """Return a GetRequest in a v2c message (RFC 1901)."""
-    return tlv(SEQUENCE, integer(VERSION_2C) + tlv(OCTETS, community) + get_request(request_id, oids))
+class Denied(Refused):
+    """The agent answered a request with an error status, for whichever of its objects."""
+
+
+def encode_get(community: bytes, request_id: int, oids: Sequence[str], kind: int = GET) -> bytes:
+    """Return a request of a ``kind`` of ``snmp_ber`` in a v2c message (RFC 1901)."""
+    return tlv(SEQUENCE, integer(VERSION_2C) + tlv(OCTETS, community) + get_request(request_id, oids, kind))
 
 
 def decode_response(datagram: bytes, wanted: int | None = None) -> Response:
@@ -91,16 +98,54 @@ class Agents:
 
         ``access`` is a community or a user of version 3. Text is bytes, addresses and object identifiers are dotted
         text. A lost datagram is sent again within ``timeout_s``. Raises Unreachable, DeadlineExceeded, GarbledReply,
-        Refused, and Untrusted when all that answers is signed by somebody else.
+        Refused (Denied for an error status), and Untrusted when all that answers is signed by somebody else.
         """
         values: dict[str, Value] = {}
+
+        async def ask(wire: _Wire) -> None:
+            for start in range(0, len(oids), OIDS_A_REQUEST):
+                values.update(await self._part(wire, (address, port), access, oids[start : start + OIDS_A_REQUEST]))
+
+        await self._asked((address, port), access, timeout_s, ask)
+        return values
+
+    async def find(
+        self, address: str, port: int, access: Secret | User, column: str, wanted: str, timeout_s: float
+    ) -> Value:
+        """Go through a table's ``column`` row by row for the object ``wanted``; None when it is not in MOST_ROWS rows.
+
+        For agents that tell an object to who walks and not to who asks for it: keepalived's, which moreover finds
+        the next row only after one that it has told of itself. Raises as ``get``.
+        """
+        found: Value = None
+
+        async def ask(wire: _Wire) -> None:
+            nonlocal found
+            here = column
+            for _ in range(MOST_ROWS):
+                response = await self._answered(wire, (address, port), access, (here,), GET_NEXT)
+                ((after, value),) = response.values.items() if len(response.values) == 1 else (("", None),)
+                if not after.startswith(f"{column}.") or _numbers(after) <= _numbers(here):
+                    return  # the end of the column, or an agent that goes in circles
+                if after == wanted:
+                    found = value
+                    return
+                here = after
+
+        await self._asked((address, port), access, timeout_s, ask)
+        return found
+
+    async def _asked(
+        self, place: tuple[str, int], access: Secret | User, timeout_s: float, ask: Callable[[_Wire], Awaitable[None]]
+    ) -> None:
+        """Have ``ask`` put its questions on a socket of its own, within ``timeout_s``. Raises as ``get``."""
+        address, port = place
         where = f"{address}:{port}"
         wire = None
         try:
             async with asyncio.timeout(timeout_s):
                 wire = await _Wire.to(address, port, timeout_s / TRIES)
-                for start in range(0, len(oids), OIDS_A_REQUEST):
-                    values |= await self._part(wire, (address, port), access, oids[start : start + OIDS_A_REQUEST])
+                await ask(wire)
         except TimeoutError as error:
             if wire is not None and wire.forged:
                 raise Untrusted(f"{where}: every answer's signature is wrong") from error
@@ -113,39 +158,54 @@ class Agents:
         finally:
             if wire is not None:
                 wire.close()
-        return values
 
     async def _part(
         self, wire: _Wire, place: tuple[str, int], access: Secret | User, oids: Sequence[str]
     ) -> dict[str, Value]:
-        response = await (
-            self._v2c(wire, access, oids) if isinstance(access, Secret) else self._v3(wire, place, access, oids)
-        )
-        status = response.error_status
-        if status == TOO_BIG and len(oids) > 1:  # small devices have small buffers: ask in halves
+        response = await self._answered(wire, place, access, oids, GET, may_be_too_big=len(oids) > 1)
+        if response.error_status == TOO_BIG:  # small devices have small buffers: ask in halves
             half = len(oids) // 2
             first = await self._part(wire, place, access, oids[:half])
             return first | await self._part(wire, place, access, oids[half:])
-        if status:
-            name = ERRORS[status] if 0 < status < len(ERRORS) else f"error {status}"
-            raise Refused(f"the agent says {'authorizationError' if status == AUTHORIZATION_ERROR else name}")
         if response.values.keys() != set(oids):
             raise GarbledReply("not an SNMP answer: other objects than were asked for")
         return response.values
 
-    async def _v2c(self, wire: _Wire, community: Secret, oids: Sequence[str]) -> Response:
+    async def _answered(
+        self,
+        wire: _Wire,
+        place: tuple[str, int],
+        access: Secret | User,
+        oids: Sequence[str],
+        kind: int,
+        *,
+        may_be_too_big: bool = False,
+    ) -> Response:
+        """Return the answer to one request. Raises Denied for an error status."""
+        response = await (
+            self._v2c(wire, access, oids, kind)
+            if isinstance(access, Secret)
+            else self._v3(wire, place, access, oids, kind)
+        )
+        status = response.error_status
+        if status and not (status == TOO_BIG and may_be_too_big):
+            name = ERRORS[status] if 0 < status < len(ERRORS) else f"error {status}"
+            raise Denied(f"the agent says {'authorizationError' if status == AUTHORIZATION_ERROR else name}")
+        return response
+
+    async def _v2c(self, wire: _Wire, community: Secret, oids: Sequence[str], kind: int) -> Response:
         request_id = usm.new_id()
 
         def answer(datagram: bytes) -> Response | None:
             response = decode_response(datagram, request_id)
             return response if response.request_id == request_id else None  # else the answer to another question
 
-        return await wire.ask(encode_get(community.reveal().encode(), request_id, oids), answer)
+        return await wire.ask(encode_get(community.reveal().encode(), request_id, oids, kind), answer)
 
-    async def _v3(self, wire: _Wire, place: tuple[str, int], user: User, oids: Sequence[str]) -> Response:
+    async def _v3(self, wire: _Wire, place: tuple[str, int], user: User, oids: Sequence[str], kind: int) -> Response:
         engine = self._engines.get(place) or await self._discover(wire)
         for _ in range(RESYNCS):
-            message = await self._signed(wire, user, engine, oids)
+            message = await self._signed(wire, user, engine, oids, kind)
             pdu = message.pdu
             if pdu.kind != REPORT:
                 self._engines[place] = Engine(engine.id, message.boots, message.time, wire.now())
@@ -161,7 +221,7 @@ class Agents:
         self._engines.pop(place, None)
         raise GarbledReply("not an SNMP answer: the agent's engine and its clock cannot be agreed on")
 
-    async def _signed(self, wire: _Wire, user: User, engine: Engine, oids: Sequence[str]) -> Message:
+    async def _signed(self, wire: _Wire, user: User, engine: Engine, oids: Sequence[str], kind: int) -> Message:
         """Return the answer to a signed question: a response as well protected as the question, or a report."""
         message_id = usm.new_id()
 
@@ -176,7 +236,7 @@ class Agents:
             ours = message.engine_id == engine.id and message.pdu.request_id == message_id
             return message if ours else None
 
-        return await wire.ask(usm.request(user, engine, message_id, oids, wire.now()), answer)
+        return await wire.ask(usm.request(user, engine, message_id, oids, wire.now(), kind), answer)
 
     async def _discover(self, wire: _Wire) -> Engine:
         message_id = usm.new_id()
@@ -197,6 +257,10 @@ class Agents:
 async def get(address: str, port: int, community: Secret, oids: Sequence[str], timeout_s: float) -> dict[str, Value]:
     """Read ``oids`` by version 2c; see ``Agents.get``."""
     return await Agents().get(address, port, community, oids, timeout_s)
+
+
+def _numbers(oid: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in oid.split("."))
 
 
 class _Wire:

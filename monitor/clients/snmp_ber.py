@@ -15,7 +15,7 @@ from functools import lru_cache
 Value = int | float | str | bytes | None
 
 INTEGER, OCTETS, NULL, OID, SEQUENCE = 0x02, 0x04, 0x05, 0x06, 0x30
-GET, RESPONSE, REPORT = 0xA0, 0xA2, 0xA8
+GET, GET_NEXT, RESPONSE, REPORT = 0xA0, 0xA1, 0xA2, 0xA8
 IP_ADDRESS, OPAQUE = 0x40, 0x44
 UNSIGNED = frozenset({0x41, 0x42, 0x43, 0x46, 0x47})  # Counter32, Gauge32, TimeTicks, Counter64, Unsigned32
 ABSENT = frozenset({NULL, 0x80, 0x81, 0x82})  # noSuchObject, noSuchInstance, endOfMibView
@@ -70,9 +70,9 @@ def _bindings(oids: tuple[str, ...]) -> bytes:
     return tlv(SEQUENCE, b"".join(tlv(SEQUENCE, tlv(OID, oid(each)) + tlv(NULL, b"")) for each in oids))
 
 
-def get_request(request_id: int, oids: Sequence[str]) -> bytes:
-    """Return a GetRequest (RFC 3416, section 4.2.1)."""
-    return tlv(GET, integer(request_id) + b"\x02\x01\x00\x02\x01\x00" + _bindings(tuple(oids)))
+def get_request(request_id: int, oids: Sequence[str], kind: int = GET) -> bytes:
+    """Return a GetRequest, or with the ``kind`` GET_NEXT a GetNextRequest (RFC 3416, sections 4.2.1 and 4.2.2)."""
+    return tlv(kind, integer(request_id) + b"\x02\x01\x00\x02\x01\x00" + _bindings(tuple(oids)))
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

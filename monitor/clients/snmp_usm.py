@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from monitor.clients.snmp_ber import (
+    GET,
     INTEGER,
     OCTETS,
     SEQUENCE,
@@ -31,11 +32,13 @@ from monitor.clients.snmp_ber import (
     read_pdu,
     tlv,
 )
+from monitor.errors import CredentialError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from monitor.credential import Secret
+    from monitor.credential import Credentials, Secret
+    from monitor.inventory.sensors import SnmpUser
 
 VERSION_3 = 3
 SECURITY_MODEL = 3
@@ -46,6 +49,7 @@ ENGINE_ID_BYTES = (5, 32)  # RFC 3411, SnmpEngineID; none in a discovery
 KEY_BYTES = 16
 SALT_BYTES = 8
 KEPT_KEYS = 10_000
+SHORTEST_PASSWORD = 8  # RFC 3414, section 11.2
 MOST_TIME = 2**31 - 1
 # name -> hash and how many bytes of its HMAC are sent (RFC 3414, section 6.3.1; RFC 7860, section 4.1)
 AUTHENTICATIONS: Mapping[str, tuple[str, int]] = {
@@ -103,6 +107,26 @@ class Message:
     pdu: Response
 
 
+def access_of(access: str | SnmpUser, credentials: Credentials) -> Secret | User:
+    """Return what the reference of a community, or a user of the inventory, stands for. Raises CredentialError."""
+    if isinstance(access, str):
+        return credentials.secret(access)
+    privacy = access.privacy_credential
+    return User(
+        access.name,
+        access.authentication,
+        _password(access.authentication_credential, credentials),
+        None if privacy is None else _password(privacy, credentials),
+    )
+
+
+def _password(reference: str, credentials: Credentials) -> Secret:
+    secret = credentials.secret(reference)
+    if len(secret.reveal()) < SHORTEST_PASSWORD:
+        raise CredentialError(f"credential '{reference}' is shorter than the {SHORTEST_PASSWORD} characters of SNMPv3")
+    return secret
+
+
 def new_id() -> int:
     """Return a random message or request ID."""
     return secrets.randbelow(1 << 31)
@@ -115,10 +139,10 @@ def discovery(message_id: int) -> bytes:
     return _message(message_id, REPORTABLE, security, scoped)
 
 
-def request(user: User, engine: Engine, message_id: int, oids: Sequence[str], at: float) -> bytes:
-    """Return a signed (and encrypted) GetRequest whose request ID is its message ID."""
+def request(user: User, engine: Engine, message_id: int, oids: Sequence[str], at: float, kind: int = GET) -> bytes:
+    """Return a signed (and encrypted) request of a ``kind`` of ``snmp_ber`` whose request ID is its message ID."""
     boots, time = engine.boots, engine.now(at)
-    scoped = tlv(SEQUENCE, tlv(OCTETS, engine.id) + b"\x04\x00" + get_request(message_id, oids))
+    scoped = tlv(SEQUENCE, tlv(OCTETS, engine.id) + b"\x04\x00" + get_request(message_id, oids, kind))
     flags, salt = SIGNED | REPORTABLE, b""
     if user.privacy is not None:
         flags |= ENCRYPTED

@@ -173,6 +173,9 @@ def _paths(inventory: Inventory, document: Document) -> Iterator[Problem]:
 
 
 def _router_tells(path: Path, router: Router, document: Document) -> Iterator[Problem]:
+    if (router.community is None) == (router.user is None):
+        hint = "'community' for version 2c, 'user' for version 3"
+        yield document.problem(path, "a router has either a community or a user", hint, "key")
     given = [name for name in ("primary", "backup") if getattr(router, name) is not None]
     if router.vrrp is not None and given:
         message = f"'{given[0]}' and 'vrrp' cannot stand together"

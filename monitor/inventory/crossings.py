@@ -53,11 +53,15 @@ class RouterLink(Model):
 
 
 class Router(Model):
-    """A crossing's router, asked by SNMP v2c: its two links, or whether it is the VRRP master of the primary link."""
+    """A crossing's router, asked by SNMP: its two links, or whether it is the VRRP master of the primary link.
+
+    By community (v2c) or by user (v3).
+    """
 
     address: Host
     port: Port = 161
-    community: Reference
+    community: Reference | None = Field(None, description="credential that holds the community")
+    user: Key | None = Field(None, description="key of snmp_users")
     primary: RouterLink | None = Field(None, description="carries the traffic whenever it can be used")
     backup: RouterLink | None = None
     vrrp: Annotated[str, Field(pattern=VRRP_INSTANCE)] | None = Field(
@@ -70,6 +74,11 @@ class Router(Model):
 OPER_STATUS = "1.3.6.1.2.1.2.2.1.8"  # IF-MIB::ifOperStatus.<ifIndex>
 BGP_STATE = "1.3.6.1.2.1.15.3.1.2"  # BGP4-MIB::bgpPeerState.<neighbour>
 VRRP_STATE = "1.3.6.1.2.1.68.1.3.1.3"  # VRRP-MIB::vrrpOperState.<ifIndex>.<VRID>
+
+
+def column_of(oid: str) -> str:
+    """Return the column of the table that an object of ``states_of`` stands in."""
+    return next(column for column in (OPER_STATUS, BGP_STATE, VRRP_STATE) if oid.startswith(f"{column}."))
 
 
 def states_of(router: Router) -> dict[str, str]:

@@ -120,7 +120,7 @@ def _of_backups(policy: BackupPolicy) -> Iterator[tuple[Path, str]]:
 
 def _of_routers(inventory: Inventory) -> Iterator[tuple[Path, str]]:
     for key, crossing in inventory.crossings.items():
-        if crossing.router is not None:
+        if crossing.router is not None and crossing.router.community is not None:
             yield ("crossings", key, "router", "community"), crossing.router.community
 
 

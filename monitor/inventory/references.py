@@ -88,6 +88,9 @@ def _named_by_sensors(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
     for key, sensor in inventory.sensors.items():
         if sensor.source.protocol == "snmp" and sensor.source.user is not None:
             yield ("sensors", key, "source", "user"), sensor.source.user, "snmp_users"
+    for key, crossing in inventory.crossings.items():
+        if crossing.router is not None and crossing.router.user is not None:
+            yield ("crossings", key, "router", "user"), crossing.router.user, "snmp_users"
     for key, vote in inventory.votes.items():
         for index, voter in enumerate(vote.sensors):
             yield ("votes", key, "sensors", index), voter, "sensors"

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitor.clients.snmp import Agents, User
+from monitor.clients.snmp import Agents
+from monitor.clients.snmp_usm import access_of
 from monitor.errors import CredentialError, GarbledReply, NotFound, TargetError
 from monitor.inventory.profiles import ENTITY, INDEX
 from monitor.probe import Answer, Observation, each, failed
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from monitor.clients.snmp import Value
     from monitor.clock import Clock
-    from monitor.credential import Credentials, Secret
+    from monitor.credential import Credentials
     from monitor.inventory.estate import Trust
     from monitor.inventory.profiles import Guard, Point
     from monitor.inventory.sensors import SnmpUser
@@ -29,7 +30,6 @@ LONGEST_NUMBER = 40
 LARGEST = 2**64  # what SNMP's integers can hold
 LONGEST_TEXT = 100
 DIGITS = 9  # 209 * 0.1 shall read 20.9
-SHORTEST_PASSWORD = 8  # RFC 3414, section 11.2
 # RFC 3433: columns of entPhySensorEntry, EntitySensorStatus, EntitySensorDataScale (units is 9, each step a thousand)
 TYPE, SCALE, PRECISION, STATUS = 1, 2, 3, 5
 OK = 1
@@ -83,29 +83,12 @@ class SnmpProbe:
         oids = sorted({oid for target in targets for oid in target.params.oids})
         timeout_s = min(target.deadline_s for target in targets)
         try:
-            values = await self._agents.get(first.address, first.port, self._access(first.access), oids, timeout_s)
+            values = await self._agents.get(
+                first.address, first.port, access_of(first.access, self._credentials), oids, timeout_s
+            )
         except (TargetError, CredentialError) as error:
             return [failed(target, self._clock.now(), error) for target in targets]
         return [self._observation(target, values) for target in targets]
-
-    def _access(self, access: str | SnmpUser) -> Secret | User:
-        if isinstance(access, str):
-            return self._credentials.secret(access)
-        privacy = access.privacy_credential
-        return User(
-            access.name,
-            access.authentication,
-            self._password(access.authentication_credential),
-            None if privacy is None else self._password(privacy),
-        )
-
-    def _password(self, reference: str) -> Secret:
-        secret = self._credentials.secret(reference)
-        if len(secret.reveal()) < SHORTEST_PASSWORD:
-            raise CredentialError(
-                f"credential '{reference}' is shorter than the {SHORTEST_PASSWORD} characters of SNMPv3"
-            )
-        return secret
 
     def _observation(self, target: Target, found: Values) -> Observation:
         params: SnmpParams = target.params

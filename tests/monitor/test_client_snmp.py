@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clients import snmp_ber as ber
-from monitor.clients.snmp import decode_response, encode_get, get
+from monitor.clients.snmp import MOST_ROWS, Agents, Denied, decode_response, encode_get, get
 from monitor.credential import Secret
-from monitor.errors import DeadlineExceeded, GarbledReply, Refused, Unreachable
+from monitor.errors import DeadlineExceeded, GarbledReply, Unreachable
 
 ADDRESS = "127.94.6.61"
 OIDS = ["1.3.6.1.2.1.1.1.0", "1.3.6.1.2.1.1.3.0"]
@@ -47,22 +47,6 @@ class Agent(asyncio.DatagramProtocol):
         self.asked.append(data)
         for datagram in self.reply(data):
             self.transport.sendto(datagram, addr)
-
-
-@pytest.fixture
-async def agent():
-    made: list[Agent] = []
-
-    async def start(reply: Callable[[bytes], list[bytes]]) -> Agent:
-        loop = asyncio.get_running_loop()
-        _, protocol = await loop.create_datagram_endpoint(lambda: Agent(reply), local_addr=(ADDRESS, 0))
-        made.append(protocol)
-        return protocol
-
-    yield start
-    for protocol in made:
-        protocol.transport.close()
-    await asyncio.sleep(0)
 
 
 async def ask(port: int, timeout_s: float = 20.0) -> dict[str, ber.Value]:
@@ -144,7 +128,7 @@ async def test_an_error_status_is_told(agent, status: int, word: str) -> None:
         return [bytes(response)]
 
     one = await agent(refuse)
-    with pytest.raises(Refused, match=word):
+    with pytest.raises(Denied, match=word):
         await ask(one.port)
 
 
@@ -250,3 +234,49 @@ def test_any_damage_is_decoded_or_refused(at: int, damage: bytes) -> None:
     good = answered(REQUEST, b"\x44\x07\x9f\x78\x04\x3f\x80\x00\x00", b"\x40\x04\x7f\x00\x00\x01")
     with contextlib.suppress(ValueError):
         decode_response(good[:at] + damage + good[at + len(damage) :])
+
+
+COLUMN, ROWS = "1.3.6.1.2.1.68.1.3.1.3", {"1.3.6.1.2.1.68.1.3.1.3.2.9": 2, "1.3.6.1.2.1.68.1.3.1.3.2.10": 3}
+BEHIND = "1.3.6.1.2.1.68.1.3.1.4.2.9"  # the next column's first object
+
+
+def walked(follow: Callable[[str], tuple[str, int]]) -> Callable[[bytes], list[bytes]]:
+    """Answer GETNEXT by ``follow``, and every GET by noSuchInstance."""
+
+    def reply(request: bytes) -> list[bytes]:
+        at_pdu = request.index(b"public") + len(b"public")
+        start, stop = ber.expect(request, at_pdu, len(request), ber.GET_NEXT)
+        low, at = ber.expect(request, start, stop, ber.INTEGER)
+        request_id = ber.number(request, low, at)
+        for _ in ("error-status", "error-index"):
+            _, at = ber.expect(request, at, stop, ber.INTEGER)
+        for tag in (ber.SEQUENCE, ber.SEQUENCE, ber.OID):
+            at, stop = ber.expect(request, at, stop, tag)
+        name = at
+        oid, value = follow(ber.dotted(request[name:stop]))
+        binding = ber.tlv(ber.SEQUENCE, ber.tlv(ber.OID, ber.oid(oid)) + ber.integer(value))
+        body = ber.integer(request_id) + b"\x02\x01\x00\x02\x01\x00" + ber.tlv(ber.SEQUENCE, binding)
+        return [ber.tlv(ber.SEQUENCE, b"\x02\x01\x01\x04\x06public" + ber.tlv(ber.RESPONSE, body))]
+
+    return reply
+
+
+async def sought(agent, follow: Callable[[str], tuple[str, int]], wanted: str) -> tuple[ber.Value, int]:
+    one = await agent(walked(follow))
+    found = await Agents().find(ADDRESS, one.port, Secret("public"), COLUMN, wanted, 20.0)
+    return found, len(one.asked)
+
+
+def in_order(oid: str) -> tuple[str, int]:
+    rows = sorted([*ROWS.items(), (BEHIND, 7)], key=lambda row: [int(part) for part in row[0].split(".")])
+    here = [int(part) for part in oid.split(".")]
+    return next(row for row in rows if [int(part) for part in row[0].split(".")] > here)
+
+
+@pytest.mark.anyio
+async def test_an_object_is_found_by_going_through_its_column(agent) -> None:
+    assert await sought(agent, in_order, f"{COLUMN}.2.10") == (3, 2)
+    assert await sought(agent, in_order, f"{COLUMN}.2.11") == (None, 3)  # up to the next column
+    assert await sought(agent, lambda _: (f"{COLUMN}.2.9", 2), f"{COLUMN}.2.10") == (None, 2)  # goes in a circle
+    found, asked = await sought(agent, lambda oid: (f"{oid}.1", 2) if oid != COLUMN else (f"{COLUMN}.1", 2), "none")
+    assert (found, asked) == (None, MOST_ROWS)  # an endless column

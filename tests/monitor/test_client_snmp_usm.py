@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_client_snmp import ADDRESS, Agent, agent  # noqa: F401 - a fixture
+from test_client_snmp import ADDRESS, Agent
 
 from monitor.clients import snmp_ber as ber
 from monitor.clients import snmp_usm as usm
@@ -105,7 +105,7 @@ def test_what_is_encrypted_does_not_show_what_is_asked() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_answer_less_protected_than_the_question_is_not_believed(agent) -> None:  # noqa: F811
+async def test_an_answer_less_protected_than_the_question_is_not_believed(agent) -> None:
     for flags in (0, usm.SIGNED):
         liar = await agent(speaking(lambda question, flags=flags: [answer_to(question, READER, flags=flags)]))
         with pytest.raises(Untrusted, match="signature"):
@@ -113,7 +113,7 @@ async def test_an_answer_less_protected_than_the_question_is_not_believed(agent)
 
 
 @pytest.mark.anyio
-async def test_a_forged_answer_does_not_displace_the_true_one(agent) -> None:  # noqa: F811
+async def test_a_forged_answer_does_not_displace_the_true_one(agent) -> None:
     forger = User("reader", "sha", Secret("guessed-it"), Secret("maplesyrup"))
     one = await agent(
         speaking(lambda question: [answer_to(question, READER, signer=forger), answer_to(question, READER)])
@@ -122,14 +122,14 @@ async def test_a_forged_answer_does_not_displace_the_true_one(agent) -> None:  #
 
 
 @pytest.mark.anyio
-async def test_a_replayed_answer_is_passed_over(agent) -> None:  # noqa: F811
+async def test_a_replayed_answer_is_passed_over(agent) -> None:
     old = answer_to(usm.request(READER, ENGINE, 12345, OIDS, 50.0), READER)
     one = await agent(speaking(lambda question: [old, answer_to(question, READER)]))
     assert await ask(one.port) == {OIDS[0]: 5}
 
 
 @pytest.mark.anyio
-async def test_an_unsigned_report_on_the_time_changes_nothing(agent) -> None:  # noqa: F811
+async def test_an_unsigned_report_on_the_time_changes_nothing(agent) -> None:
     def reply(question: bytes) -> list[bytes]:
         return [answer_to(question, READER, kind=ber.REPORT, oid=usm.NOT_IN_TIME, flags=0)]
 
@@ -140,7 +140,7 @@ async def test_an_unsigned_report_on_the_time_changes_nothing(agent) -> None:  #
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("boots", [3, 9])
-async def test_an_engine_started_anew_is_followed(agent, boots: int) -> None:  # noqa: F811
+async def test_an_engine_started_anew_is_followed(agent, boots: int) -> None:
     """Also when its boot counter went back: the report is signed and carries this question's ID."""
     anew = Engine(ENGINE_ID, boots, 4, 0.0)
     seen: list[int] = []
@@ -161,7 +161,7 @@ async def test_an_engine_started_anew_is_followed(agent, boots: int) -> None:  #
 
 
 @pytest.mark.anyio
-async def test_an_agent_that_never_agrees_on_the_time_is_told(agent) -> None:  # noqa: F811
+async def test_an_agent_that_never_agrees_on_the_time_is_told(agent) -> None:
     def reply(question: bytes) -> list[bytes]:
         return [answer_to(question, READER, kind=ber.REPORT, oid=usm.NOT_IN_TIME, flags=usm.SIGNED)]
 
@@ -175,7 +175,7 @@ async def test_an_agent_that_never_agrees_on_the_time_is_told(agent) -> None:  #
 @pytest.mark.parametrize(
     ("stat", "word"), [(1, "security level"), (3, "no such user"), (5, "authentication password"), (6, "privacy")]
 )
-async def test_a_report_is_told_in_words(agent, stat: int, word: str) -> None:  # noqa: F811
+async def test_a_report_is_told_in_words(agent, stat: int, word: str) -> None:
     def reply(question: bytes) -> list[bytes]:
         return [answer_to(question, READER, kind=ber.REPORT, oid=f"{usm.USM_STATS}{stat}.0", flags=0)]
 
@@ -186,7 +186,7 @@ async def test_a_report_is_told_in_words(agent, stat: int, word: str) -> None:  
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("engine_id", [b"", b"\x80" * 4, b"\x80" * 33])
-async def test_an_engine_id_of_no_engine_is_garbage(agent, engine_id: bytes) -> None:  # noqa: F811
+async def test_an_engine_id_of_no_engine_is_garbage(agent, engine_id: bytes) -> None:
     one = await agent(lambda question: [discovered(question, Engine(engine_id, 0, 0, 0.0))])
     with pytest.raises(GarbledReply, match="engine ID"):
         await ask(one.port)

@@ -40,7 +40,11 @@ async def asked(folder: Path, monkeypatch: pytest.MonkeyPatch, states: list[obje
     async def get(*_: object) -> dict[str, object]:
         return dict(zip(states_of(ROUTER).values(), states, strict=True))
 
-    monkeypatch.setattr(router.snmp, "get", get)
+    async def find(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(router.snmp.Agents, "get", get)
+    monkeypatch.setattr(router.snmp.Agents, "find", find)
     (folder / "snmp-border").write_text("public\n")
     params = RouterParams(ADDRESS, 161, "snmp-border", tuple(states_of(ROUTER).items()))
     probe = RouterProbe(Credentials(folder), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())

@@ -1,8 +1,8 @@
 """Which link carries the traffic, asked of a router that this project did not write: net-snmp's agent, and FRR's BGP.
 
-The agent tells of its own interfaces, and of BGP what FRR tells it. It stands in network namespaces with two
-neighbours. (keepalived 2.2.7 shows VRRP-MIB to who walks it and denies it to who asks for one object, so VRRP is
-net-snmp's own word here.)
+The agent tells of its own interfaces, of BGP what FRR tells it, and of VRRP what keepalived tells it. It stands in
+network namespaces with two neighbours. (keepalived 2.2.7 shows VRRP-MIB to who walks it and denies it to who asks for
+one object; of several instances it shows the first.)
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.inventory.crossings import VRRP_STATE, Router, states_of
 from monitor.inventory.estate import Trust
+from monitor.inventory.sensors import SnmpUser
 from monitor.probe import Answer, Target
 from monitor.probes.router import RouterParams, RouterProbe
 from monitor.status.traffic import Evidence, by_router
@@ -81,19 +82,19 @@ def bgpd(net: NetnsEstate, host: Host, folder: Path, number: int, peers: dict[st
     net.spawn(host, "env", f"SNMPCONFPATH={home}", "MIBS=", *command, *more, "--log", "stdout", log=log)
 
 
-async def evidence(router: Router, folder: Path) -> tuple[Answer, Evidence]:
+async def evidence(router: Router, folder: Path, user: SnmpUser | None = None) -> tuple[Answer, Evidence]:
     (folder / "snmp").write_text("k-read\n")
     probe = RouterProbe(Credentials(folder), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
-    params = RouterParams(router.address, router.port, router.community, tuple(states_of(router).items()))
+    params = RouterParams(router.address, router.port, user or "snmp", tuple(states_of(router).items()))
     (seen,) = [one async for one in probe.observe([Target("router/blace", "router", params, 10, 1.0)])]
     return seen.answer, by_router(router, seen.values)
 
 
-def until(router: Router, folder: Path, link: str) -> Evidence:
+def until(router: Router, folder: Path, link: str, user: SnmpUser | None = None) -> Evidence:
     """Ask until the router says that ``link`` carries the traffic."""
     give_up = time.monotonic() + LONG_S
     while True:
-        found = asyncio.run(evidence(router, folder))
+        found = asyncio.run(evidence(router, folder, user))
         if found[0] is Answer.OK and found[1].link == link:
             return found[1]
         assert time.monotonic() < give_up, found
@@ -158,6 +159,61 @@ def test_the_states_of_its_interfaces_tell_the_link_that_is_used(net: NetnsEstat
         assert found.words.endswith(f"interface {index['backup']} of the backup is down")
         net.run(first, "ip", "link", "set", "customer", "up")
         until(entry, tmp_path, "primary")
+
+
+KEEPALIVED = """
+global_defs {{
+  enable_snmp_vrrp
+  enable_snmp_rfcv2
+  snmp_socket tcp:127.0.0.1:705
+}}
+vrrp_instance borders {{
+  state BACKUP
+  interface {interface}
+  virtual_router_id 10
+  priority {priority}
+  advert_int 1
+  virtual_ipaddress {{ 10.99.0.1 }}
+}}
+"""
+
+
+def keepalived(net: NetnsEstate, host: Host, folder: Path, priority: int) -> str:
+    """Run it, and return its interface's index and VRID as the inventory has them."""
+    home = folder / f"{host.name}-keepalived"
+    home.mkdir()
+    (link,) = [one for one in json.loads(net.run(host, "ip", "-json", "link", "show")) if one["ifname"] != "lo"]
+    (home / "conf").write_text(KEEPALIVED.format(interface=link["ifname"], priority=priority))
+    pids = ("-p", home / "pid", "-r", home / "vrrp.pid")
+    command = [need("keepalived", "keepalived"), "-n", "-l", "-P", "-f", home / "conf", *pids]
+    net.spawn(host, *command, log=home / "log")
+    return f"{link['ifindex']}.10"
+
+
+def test_vrrp_of_keepalived_tells_the_link_that_is_used(net: NetnsEstate, tmp_path: Path) -> None:
+    watcher, router, other = (net.host(name) for name in ("watcher", "router", "other"))
+    snmpd(net, router, tmp_path)
+    entry = Router.model_validate(
+        {"address": router.address, "community": "snmp", "vrrp": keepalived(net, router, tmp_path, 100)}
+    )
+    with net.inside(watcher):
+        assert until(entry, tmp_path, "primary").source == "router"
+        keepalived(net, other, tmp_path, 200)  # the reserve's router takes over
+        until(entry, tmp_path, "backup")
+
+
+def test_a_router_is_asked_as_a_user_of_snmp_v3(net: NetnsEstate, tmp_path: Path) -> None:
+    watcher, router = net.host("watcher"), net.host("router")
+    (tmp_path / "sign").write_text("k-authenticates\n")
+    (tmp_path / "seal").write_text("k-keeps-private\n")
+    user = 'createUser reader SHA-256 "k-authenticates" AES "k-keeps-private"\nrouser reader priv\n'
+    snmpd(net, router, tmp_path, f"{user}override {VRRP_STATE}.2.10 integer 3\n")
+    entry = Router.model_validate({"address": router.address, "user": "reader", "vrrp": "2.10"})
+    reader = SnmpUser(name="reader", authentication_credential="sign", privacy_credential="seal")
+    with net.inside(watcher):
+        assert until(entry, tmp_path, "primary", reader).source == "router"
+        (tmp_path / "sign").write_text("k-not-that-one\n")
+        assert asyncio.run(evidence(entry, tmp_path, reader))[0] is Answer.FAILED
 
 
 @pytest.mark.parametrize(("state", "link"), [(3, "primary"), (2, "backup")])
