@@ -38,13 +38,15 @@ class Server:
 
 
 @contextmanager
-def serving(certificate: tuple[Path, Path] | None, answer: Answer, address: str = "127.0.0.1") -> Iterator[Server]:
+def serving(
+    certificate: tuple[Path, Path] | None, answer: Answer, address: str = "127.0.0.1", port: int = 0
+) -> Iterator[Server]:
     """Serve; ``answer`` returns raw bytes to send, or None to close without a word. Plain TCP without certificate."""
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
-    listener = socket.create_server((address, 0))
+    listener = socket.create_server((address, port))
     server = Server(address, listener.getsockname()[1])
     threads: list[threading.Thread] = []
 

@@ -115,6 +115,18 @@ class NetnsEstate:
         _ip("-n", host.namespace, "address", "add", f"{address}/16", "dev", "eth0")
         return address
 
+    def wire(self, host: Host, name: str, bridge: str, interface: str = "eth1") -> str:
+        """Give ``host`` a second card on ``bridge``, in 10.78.0.0/16; ``name`` is the wire's for ``cut``. Return it."""
+        _fits(name)
+        number = next(self._addresses)
+        address = f"10.78.{number // 250}.{number % 250 + 1}"
+        end = ("peer", "name", interface, "netns", host.namespace)
+        _ip("-n", self._switch, "link", "add", f"up-{name}", "type", "veth", *end)
+        self._plug(f"up-{name}", bridge)
+        _ip("-n", host.namespace, "address", "add", f"{address}/16", "dev", interface)
+        _ip("-n", host.namespace, "link", "set", interface, "up")
+        return address
+
     # -- faults -------------------------------------------------------------------------------------------------------
 
     def cut(self, name: str, way: Way = "both") -> None:

@@ -21,11 +21,12 @@ LONG_S = 60.0  # for what must succeed, however slow the machine
 class Sshd:
     """One sshd of its own, with its own keys, in a folder of its own."""
 
-    def __init__(self, folder: Path, user: str = "") -> None:
+    def __init__(self, folder: Path, user: str = "", *, address: str = ADDRESS, port: int = 0) -> None:
         """Prepare; as root it may be run as another ``user``, who is then the only one that it lets in."""
         self.folder = folder
         self.user = user if os.geteuid() == 0 else ""
-        self.port = free_port(ADDRESS)
+        self.address = address
+        self.port = port or free_port(address)
         self.binary = need("sshd", "openssh-server")
         self.keygen = need("ssh-keygen", "openssh-client")
         self.process: subprocess.Popen[bytes] | None = None
@@ -43,7 +44,7 @@ class Sshd:
 
     def trust(self, name: str = "host") -> None:
         public = (self.folder / f"{name}.pub").read_text()
-        self.known_hosts.write_text(f"# made by a test\n[{ADDRESS}]:{self.port} {public}")
+        self.known_hosts.write_text(f"# made by a test\n[{self.address}]:{self.port} {public}")
 
     def hash_names(self) -> None:
         subprocess.run([self.keygen, "-q", "-H", "-f", self.known_hosts], check=True, capture_output=True)
@@ -59,7 +60,7 @@ class Sshd:
         config = self.folder / "config"
         (self.folder / "home").mkdir(exist_ok=True)
         lines = [
-            f"ListenAddress {ADDRESS}:{self.port}",
+            f"ListenAddress {self.address}:{self.port}",
             f"HostKey {self.folder / 'host'}",
             f"AuthorizedKeysFile {self.folder / 'authorized'}",
             "PidFile none",
@@ -109,7 +110,7 @@ class Sshd:
     def host(self, **changes: object) -> SshHost:
         known = {
             "site": "main",
-            "address": ADDRESS,
+            "address": self.address,
             "port": self.port,
             "user": getpass.getuser(),
             "credential": "ssh-karaula",

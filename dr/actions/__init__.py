@@ -14,6 +14,7 @@ from dr.actions.recovery_point import RecoveryPoint
 from dr.actions.restore import Discard, Restore, RestoreCheck, RestoreStart
 from dr.actions.role import Demote, Follow, Promote
 from dr.actions.ssh_run import SshRun
+from dr.actions.vip import MoveAddress
 from dr.actions.vm_power import VmPower
 from dr.actions.wait import CheckRole, WaitDatabase, WaitReplica
 
@@ -22,6 +23,7 @@ ACTIONS: dict[str, Action] = {
     "ssh_run": SshRun(),
     "http_check": HttpCheck(),
     "dns_record": DnsRecord(),
+    "vip": MoveAddress(),
     "fence": Fence(),
     "unfence": Unfence(),
     "promote": Promote(),

@@ -7,7 +7,8 @@ from typing import ClassVar
 from dr.action import Context, Done, Reading, StepArgs
 from dr.errors import StepFailed
 from dr.estate import database, front
-from dr.estate.waiting import ASK_LIMIT_S, Deadline
+from dr.estate.database import DatabaseStatus
+from dr.estate.waiting import ASK_LIMIT_S, Deadline, until
 from monitor.errors import TargetError
 
 UNKNOWN = -1
@@ -43,7 +44,7 @@ class RecoveryPoint(Reading):
     async def run(self, args: RecoveryPointArgs, context: Context) -> Done:
         """Ask standby and receipts. Receipts that do not answer leave the loss unknown; the standby must answer."""
         world, deadline = context.world, Deadline(context.world.clock, context.timeout_s)
-        status = await database.status(world, args.system, args.site, deadline.left(ASK_LIMIT_S))
+        status = await _applied(args, context, deadline)
         acknowledged, newest_at, lost, known = UNKNOWN, 0.0, UNKNOWN, "unknown"
         try:
             receipts = await front.receipts(world, args.system, deadline.left(ASK_LIMIT_S) / 2)
@@ -52,15 +53,15 @@ class RecoveryPoint(Reading):
             receipts = None
         if receipts is not None:
             acknowledged, newest_at, known = receipts.acknowledged, receipts.newest_at, "exact"
-            lost = max(0, receipts.newest_position - status.position)
+            lost = max(0, receipts.newest_position - status.newest)
             context.say(f"clients were told of {acknowledged} declarations, the newest at {receipts.newest_position}")
         else:
-            peer_position = await _peer_position(args, context, deadline)
-            if peer_position is not None:
-                lost, known = max(0, peer_position - status.position), "at-least"
+            peer_newest = await _peer_newest(args, context, deadline)
+            if peer_newest is not None:
+                lost, known = max(0, peer_newest - status.newest), "at-least"
         rpa_s = max(0.0, newest_at - status.received_at) if lost > 0 and newest_at else 0.0
         said = "it is not known what is lost" if lost == UNKNOWN else f"{lost} lost ({known})"
-        context.say(f"the standby at {args.site} is at position {status.position}: {said}")
+        context.say(f"the standby at {args.site} is at position {status.position}, record {status.newest}: {said}")
         return Done(
             {
                 "position": status.position,
@@ -74,11 +75,21 @@ class RecoveryPoint(Reading):
         )
 
 
-async def _peer_position(args: RecoveryPointArgs, context: Context, deadline: Deadline) -> int | None:
+async def _applied(args: RecoveryPointArgs, context: Context, deadline: Deadline) -> DatabaseStatus:
+    """Ask until what was received is applied: it is not lost. Raises StepFailed, TargetError."""
+    return await until(
+        lambda: database.status(context.world, args.system, args.site, deadline.left(ASK_LIMIT_S)),
+        lambda status: f"{status.pending} received and not applied yet" if status.pending else "",
+        deadline,
+        context.say,
+    )
+
+
+async def _peer_newest(args: RecoveryPointArgs, context: Context, deadline: Deadline) -> int | None:
     peer = context.world.peer(args.system, args.site)
     try:
         status = await database.status(context.world, args.system, peer, deadline.left(PEER_LIMIT_S))
     except (TargetError, StepFailed) as error:
         context.say(f"the old primary at {peer} does not answer: {error}")
         return None
-    return status.position
+    return status.newest

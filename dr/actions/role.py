@@ -103,8 +103,10 @@ class Follow(Lasting):
     async def run(self, args: RoleArgs, context: Context) -> Done:
         """Follow and wait until the database says so. Raises StepFailed."""
         deadline = Deadline(context.world.clock, context.timeout_s)
-        discarded = await database.follow(context.world, args.system, args.site, deadline.left(), context.say)
+        world, token = context.world, context.token
+        discarded = await database.follow(world, args.system, args.site, token, deadline.left(), context.say)
         status = await _wait(args, context, deadline, _not_standby)
+        await database.attach(world, args.system, args.site, token, deadline.left(), context.say)
         if context.attempt > 1:  # an earlier attempt may have thrown it away already; the database remembers
             discarded = max(discarded, status.discarded)
         return Done({"discarded": discarded, "position": status.position})
@@ -115,6 +117,13 @@ class Follow(Lasting):
         if isinstance(status, Seen):
             return status
         lack = _not_standby(status)
+        if not lack:
+            try:
+                peer = context.world.peer(args.system, args.site)
+                attached = await database.attached(context.world, args.system, args.site, context.timeout_s / 2)
+                lack = "" if attached else f"{_words(status)}, but the primary at {peer} does not wait for it"
+            except (TargetError, StepFailed) as error:
+                return Seen(Holds.CANNOT_TELL, str(error))
         if lack:
             return Seen(Holds.NO, lack)
         evidence = f"{_words(status)}; its last follow threw {status.discarded} records away"

@@ -26,13 +26,24 @@ class _Printed(BaseModel):
 
 
 class DatabaseStatus(_Printed):
-    """See ``DatabaseCommands``; ``discarded`` counts what the last ``follow`` threw away."""
+    """See ``DatabaseCommands``; ``discarded`` counts what the last ``follow`` threw away.
+
+    ``record`` is None where positions count records themselves, ``attached`` where the kind has no such command.
+    """
 
     role: Literal["primary", "standby", "stopped"]
     position: Count
     received_at: Moment
     epoch: Count
     discarded: Count = 0
+    record: Count | None = None
+    pending: Count = 0
+    attached: tuple[Name, ...] | None = None
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest record, as receipts count."""
+        return self.position if self.record is None else self.record
 
 
 class Discarded(_Printed):
@@ -110,14 +121,27 @@ async def demote(world: World, system: str, site: str, epoch: int, timeout_s: fl
     checked(await run(world, host, argv, timeout_s, say), host, argv)
 
 
-async def follow(world: World, system: str, site: str, timeout_s: float, say: Say) -> int:
+async def follow(world: World, system: str, site: str, epoch: int, timeout_s: float, say: Say) -> int:
     """Make ``site`` follow the other site; return how many records it threw away. Raises as ``status``."""
-    host, argv = (
-        world.database_host(system, site),
-        filled(commands(world, system).follow, peer=world.peer(system, site)),
-    )
+    host = world.database_host(system, site)
+    argv = filled(commands(world, system).follow, peer=world.peer(system, site), epoch=epoch)
     result = checked(await run(world, host, argv, timeout_s, say), host, argv)
     return read(Discarded, result, host, argv).discarded
+
+
+async def attach(world: World, system: str, site: str, epoch: int, timeout_s: float, say: Say) -> None:
+    """Have the primary at the other site wait for ``site`` again, where the kind can. Raises as ``status``."""
+    command, peer = commands(world, system).attach, world.peer(system, site)
+    if command is not None:
+        host, argv = world.database_host(system, peer), filled(command, peer=site, epoch=epoch)
+        checked(await run(world, host, argv, timeout_s, say), host, argv)
+
+
+async def attached(world: World, system: str, site: str, timeout_s: float) -> bool:
+    """Tell whether the primary at the other site waits for ``site``; True where the kind cannot. Raises as status."""
+    if commands(world, system).attach is None:
+        return True
+    return site in ((await status(world, system, world.peer(system, site), timeout_s)).attached or ())
 
 
 async def backup(world: World, system: str, site: str, name: str, timeout_s: float, say: Say) -> Manifest:

@@ -91,9 +91,12 @@ async def answers(world: World, system: str, timeout_s: float) -> list[Answer]:
 
 
 def _front_at(world: World, system: str, address: str) -> Front:
-    for deployment in world.system(system).sites.values():
+    entry = world.system(system)
+    for deployment in entry.sites.values():
         if deployment.front.address == address:
             return deployment.front
+    if entry.vip is not None and entry.vip.address == address:
+        return entry.sites[entry.protected_site].front
     fqdn = world.system(system).service.fqdn
     raise Refused(f"{fqdn} points to {address}, which is the front of none of its sites")
 

@@ -22,6 +22,7 @@ _PLACEHOLDERS: dict[str, tuple[set[str], set[str]]] = {
     "promote": ({"epoch"}, {"peer"}),
     "demote": ({"epoch"}, {"peer"}),
     "follow": ({"peer"}, {"epoch"}),
+    "attach": ({"peer"}, {"epoch"}),
     "backup": ({"backup"}, set()),
     "check": ({"backup"}, set()),
     "restore": ({"backup", "scratch"}, set()),
@@ -35,6 +36,7 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
     for key, system in inventory.systems.items():
         yield from _sites(("systems", key), system, document)
         yield from _service(("systems", key), system, document)
+        yield from _vip(("systems", key), system, inventory, document)
         for site, deployment in system.sites.items():
             yield from _deployment(("systems", key, "sites", site), site, deployment, inventory, document)
     yield from _shared(inventory, document)
@@ -58,6 +60,18 @@ def _service(path: Path, system: System, document: Document) -> Iterator[Problem
     if not name.endswith(f".{zone}"):
         message = f"'{system.service.fqdn}' is not in the zone '{system.service.zone}'"
         yield document.problem((*path, "service", "fqdn"), message)
+
+
+def _vip(path: Path, system: System, inventory: Inventory, document: Document) -> Iterator[Problem]:
+    if system.vip is None:
+        return
+    for site in sorted({system.protected_site, system.recovery_site} - system.vip.sites.keys()):
+        yield document.problem((*path, "vip", "sites"), f"'{site}' is missing", f"add '{site}: …'", "key")
+    for site, place in system.vip.sites.items():
+        host = inventory.hosts.get(place.host)
+        if host is not None and host.site != site and host.site in inventory.sites:
+            where = (*path, "vip", "sites", site, "host")
+            yield document.problem(where, f"the host '{place.host}' is at {host.site}, not at {site}")
 
 
 def _deployment(
@@ -130,7 +144,10 @@ def _commands(inventory: Inventory, document: Document) -> Iterator[Problem]:
         for command, (needed, allowed) in _PLACEHOLDERS.items():
             path = ("database_kinds", key, "commands", command)
             found: set[str] = set()
-            for index, argument in enumerate(getattr(kind.commands, command)):
+            argv = getattr(kind.commands, command)
+            if argv is None:
+                continue
+            for index, argument in enumerate(argv):
                 names = set(re.findall(r"\{([^{}]*)\}", argument))
                 found |= names
                 for name in sorted(names - needed - allowed):

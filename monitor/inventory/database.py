@@ -14,6 +14,9 @@ class DatabaseCommands(Model):
 
     ``status`` prints one JSON object: ``{"role": "primary"|"standby"|"stopped", "position": int, "received_at": float,
     "epoch": int}``; position is a replication position that only grows, received_at the Unix time of its newest record.
+    Where positions are not numbers of records: also ``"record": int``, the number of the newest record, as receipts
+    count. ``"seen"``: the highest fencing token that came to the host, where ``epoch`` is that of the newest promotion.
+    ``"pending"``: how much has been received and is not applied yet; ``"attached"``: the sites that follow.
     ``{epoch}``, ``{peer}``, ``{backup}`` and ``{scratch}`` are filled in. Every command may be repeated safely.
     """
 
@@ -23,6 +26,9 @@ class DatabaseCommands(Model):
     )
     demote: tuple[Text, ...] = Field(min_length=1, description="primary stops writing and becomes a standby of {peer}")
     follow: tuple[Text, ...] = Field(min_length=1, description="throw away what {peer} does not have and follow it")
+    attach: tuple[Text, ...] | None = Field(
+        None, min_length=1, description="on the primary, when {peer} follows it: wait for it, and commit with it again"
+    )
     backup: tuple[Text, ...] = Field(min_length=1, description="write backup {backup}; prints its manifest as JSON")
     check: tuple[Text, ...] = Field(min_length=1, description="read all of {backup}, print its manifest as found")
     restore: tuple[Text, ...] = Field(min_length=1, description="restore {backup} into scratch place {scratch}")

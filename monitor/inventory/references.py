@@ -105,6 +105,9 @@ def _named_by_system(path: Path, system: System) -> Iterator[tuple[Path, str, st
         yield (*path, "depends_on", index), other, "systems"
     for index, server in enumerate(system.service.dns):
         yield (*path, "service", "dns", index), server, "dns_servers"
+    for site, place in system.vip.sites.items() if system.vip is not None else ():
+        yield (*path, "vip", "sites", site), site, "sites"
+        yield (*path, "vip", "sites", site, "host"), place.host, "hosts"
     for site, deployment in system.sites.items():
         yield (*path, "sites", site), site, "sites"
         yield (*path, "sites", site, "vcenter"), deployment.vcenter, "vcenters"

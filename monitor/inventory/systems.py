@@ -57,6 +57,21 @@ class Service(Model):
     ttl_s: Annotated[Whole, Field(ge=1, le=86400)] = 30
 
 
+class VipPlace(Model):
+    """Who takes the system's own address at a site, and on what."""
+
+    host: Key = Field(description="SSH host with karaula-vip (docs/targets.md)")
+    interface: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$")]
+
+
+class Vip(Model):
+    """An address that stands at the active site; the action ``vip`` moves it. IPv4."""
+
+    address: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")]
+    prefix: Annotated[Whole, Field(ge=1, le=32)] = 32
+    sites: dict[Key, VipPlace]
+
+
 class Receipts(Model):
     """An independent record of what clients were told is accepted (a message gateway's log), outside both sites.
 
@@ -80,6 +95,7 @@ class System(Model):
     rto_s: Seconds
     rpo_s: Seconds
     service: Service
+    vip: Vip | None = None
     sites: dict[Key, Deployment]
     database: Database
     receipts: Receipts | None = None

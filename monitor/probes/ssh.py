@@ -117,12 +117,17 @@ SurveyParams = DiskParams | UnitParams | CertificateParams | ClockParams
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStatus:
-    """What a database says of itself; ``received_at`` (Unix seconds) is None when it never received anything."""
+    """What a database says of itself; ``received_at`` (Unix seconds) is None when it never received anything.
+
+    ``epoch`` is the highest fencing token that it or its host has seen. ``record`` is the number of its newest record,
+    None where positions are such numbers themselves.
+    """
 
     role: str
     position: int
     epoch: int
     received_at: float | None
+    record: int | None = None
 
 
 class SshProbe:
@@ -203,6 +208,8 @@ class SshProbe:
         values |= {"position": float(status.position), "epoch": float(status.epoch)}
         if status.received_at is not None:
             values["received_at"] = status.received_at
+        if status.record is not None:
+            values["record"] = float(status.record)
         stopped = status.role == "stopped"
         return Observation(
             target.subject,
@@ -309,8 +316,9 @@ def read_status(text: str) -> DatabaseStatus:
     return DatabaseStatus(
         role=str(role),
         position=_count(found, "position"),
-        epoch=_count(found, "epoch"),
+        epoch=max(_count(found, "epoch"), _count(found, "seen") if "seen" in found else 0),
         received_at=None if received_at is None else float(received_at),
+        record=_count(found, "record") if found.get("record") is not None else None,
     )
 
 

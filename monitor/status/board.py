@@ -52,7 +52,7 @@ class Recorded:
 class Sighting:
     """The newest moment at which a site was seen to be active, or its database to be primary.
 
-    ``at`` is Unix seconds; ``position`` the replication position, ``received_at`` the Unix time of the newest record.
+    ``at`` is Unix seconds; ``position`` counts records, ``received_at`` the Unix time of the newest record.
     """
 
     site: str
@@ -357,7 +357,11 @@ class Board:
         if (kind, role) not in (("front", "active"), ("database", "primary")):
             return
         sighting = Sighting(
-            site, observation.at, values.get("position"), values.get("received_at"), values.get("epoch")
+            site,
+            observation.at,
+            values.get("record", values.get("position")),
+            values.get("received_at"),
+            values.get("epoch"),
         )
         before = self._evidence.get(system, Evidence())
         changed = replace(before, active=sighting) if kind == "front" else replace(before, primary=sighting)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
-import subprocess
 import time
 
 import pytest
+from bind9_kit import NAMED, Bind
 from real_kit import free_port, need
 
 from monitor.clients.dns import DnsReply, query_a, question, replace_a, soa_serial
@@ -26,17 +25,6 @@ NCTS = "ncts.customs.example"
 KEY = Secret(base64.b64encode(b"0123456789abcdef0123456789abcdef").decode())
 WRONG = Secret(base64.b64encode(b"another key of thirty-two bytes!").decode())
 
-NAMED = """
-options {{
-  directory "{folder}"; pid-file "{folder}/named.pid"; session-keyfile "{folder}/session.key";
-  listen-on port {port} {{ {host}; }}; listen-on-v6 {{ none; }};
-  recursion no; dnssec-validation no; allow-transfer {{ none; }}; managed-keys-directory "{folder}";
-}};
-controls {{ }};
-key "karaula" {{ algorithm hmac-sha256; secret "{key}"; }};
-zone "customs.example" {{ type primary; file "{folder}/zone"; update-policy {{ grant karaula zonesub A; }}; }};
-zone "lost.example" {{ type secondary; file "{folder}/lost"; primaries {{ {host} port 1; }}; }};
-"""
 RECORDS = """$TTL 60
 @ IN SOA ns.customs.example. hostmaster.customs.example. 100 3600 600 86400 30
 @ IN NS ns
@@ -45,32 +33,6 @@ ncts IN A 127.80.1.12
 alias IN CNAME ncts
 text IN TXT "no address"
 """
-
-
-class Bind:
-    def __init__(self, binary, folder, port):
-        self.binary, self.folder, self.port, self.process = binary, folder, port, None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [self.binary, "-g", "-4", "-n", "1", "-c", self.folder / "named.conf"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={"PATH": os.environ["PATH"]},
-        )
-        lines = []
-        for line in self.process.stderr:
-            lines.append(line)
-            if line.rstrip().endswith("running"):
-                return
-        pytest.fail("named did not start:\n" + "".join(lines))
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stderr.close()
 
 
 @pytest.fixture(scope="module")
