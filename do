@@ -79,6 +79,8 @@ TEST_PACKAGES = (
     "nftables",
     "poppler-utils",
     "openssl",
+    "python3",  # what is shipped for hosts runs by the system's own
+    "util-linux",
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from console.files import Files
 from dr.backups.catalog import Backup, newest_kept
-from dr.world import World
+from dr.world import Marker, World
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
 from monitor.clients.ssh import SshPool
@@ -68,12 +68,14 @@ class Clients:
         *,
         backups: Callable[[str], Sequence[Backup]],
         isolated: Callable[[], str] = str,
+        newest_marker: Callable[[str], Marker | None] = lambda _system: None,
     ) -> None:
-        """Begin with none; ``backups`` and ``isolated`` are what a World has of these names."""
+        """Begin with none; the functions are what a World has of these names."""
         self._credentials = credentials
         self._clock = clock
         self._backups = backups
         self._isolated = isolated
+        self._newest_marker = newest_marker
         self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
         self._retired: list[Closing] = []
 
@@ -123,6 +125,7 @@ class Clients:
             newest_backup=lambda system: newest_kept(self._backups(system)),
             backups=self._backups,
             isolated=self._isolated,
+            newest_marker=self._newest_marker,
         )
         return Made(world, notices, parts)
 

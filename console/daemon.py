@@ -47,6 +47,7 @@ from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.guards.shard import only_on_the_first
 from dr.journal.fold import ACTIVE
 from dr.journal.sqlite import SqliteJournal
+from dr.markers import Markers
 from dr.schedule import DueRun, Scheduler
 from dr.trigger import AlarmNote, Trigger
 from monitor.alarms.patience import hold_s
@@ -74,6 +75,7 @@ EVIDENCE_TICK_S = 2
 ANCHOR_ALARM = ("evidence-not-anchored", "karaula/evidence")
 JOURNAL_ALARM = ("journal-failing", "karaula/journal")
 RETIRED_TICK_S = 2
+MARKERS_TICK_S = 1
 
 
 class Daemon:
@@ -87,11 +89,13 @@ class Daemon:
         self.files = read_files(options, self.credentials)
         self.loaded_at = self.clock.now()
         self.refused: Refused | None = None
+        self.markers = Markers(options.state, lambda: self.orchestrator.world, lambda k: self.watch.evidence(k).primary)
         self.clients = Clients(
             self.credentials,
             self.clock,
             backups=lambda system: catalog(self.orchestrator.runs(), system),
             isolated=lambda: self.watch.isolated,
+            newest_marker=self.markers.newest,
         )
         self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)
@@ -371,6 +375,7 @@ class Daemon:
             ("tick/calendar", "calendar", self.scheduler.tick, CALENDAR_TICK_S),
             ("tick/morning", "morning's message", lambda: self.morning.tick(self.inventory), CALENDAR_TICK_S),
             ("tick/evidence", "record's signed head", self._keep_evidence, EVIDENCE_TICK_S),
+            *([("tick/markers", "markers", self.markers.tick, MARKERS_TICK_S)] if self.options.shard.recovers else ()),
             ("tick/retired", "old connections", self._close_retired, RETIRED_TICK_S),
         ):
             self.ticks.add(part, name, tick, every_s)

@@ -18,11 +18,19 @@ from monitor.inventory.systems import Deployment, System
 
 
 @dataclass(frozen=True, slots=True)
+class Marker:
+    """A heartbeat that a primary has acknowledged as committed: its number, and when by that primary's clock."""
+
+    marker: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Handed to every action; the clients are the daemon's own, shared with the probes.
 
     ``newest_backup`` and ``backups`` answer from the journal's catalogue; ``isolated`` says why the monitor takes
-    itself for cut off.
+    itself for cut off; ``newest_marker`` is the last one that the system's primary acknowledged.
     """
 
     inventory: Inventory
@@ -35,6 +43,7 @@ class World:
     newest_backup: Callable[[str], Backup | None]
     isolated: Callable[[], str] = str
     backups: Callable[[str], Sequence[Backup]] = lambda _system: ()
+    newest_marker: Callable[[str], Marker | None] = lambda _system: None
 
     def system(self, key: str) -> System:
         """Return the system of that key. Raises KeyError."""

@@ -6,6 +6,7 @@ them, as an installation does. Processes are ended by the pid of their own postm
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -14,6 +15,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from postgres_kit import binaries
 from real_kit import need
 
 TARGETS = Path(__file__).resolve().parents[1] / "deploy" / "targets"
+EMPTY: list[Path] = []
 TABLE = (
     "CREATE TABLE declaration (n bigint PRIMARY KEY, id text UNIQUE, site text NOT NULL);"
     "GRANT SELECT ON declaration TO karaula;"
@@ -118,16 +122,52 @@ class PgSite:
 
     def create(self) -> None:
         """Make the first primary, with what docs/targets.md says and a table of declarations."""
-        self.run(self.bin / "initdb", "-D", self.data, "-A", "peer", "-U", "postgres", "--no-sync", "-E", "UTF8")
+        self.run("cp", "-a", self._empty(), self.data)
         self.boot()
         self.sql((TARGETS / "karaula_pg.sql").read_text())
         self.sql(TABLE)
+
+    def _empty(self) -> Path:
+        """Return a cluster as initdb leaves it; made once a process."""
+        if not EMPTY:
+            folder = Path(tempfile.mkdtemp(prefix="karaula-pg-empty-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            if os.geteuid() == 0:
+                shutil.chown(folder, "postgres", "postgres")
+            made = folder / "data"
+            self.run(self.bin / "initdb", "-D", made, "-A", "peer", "-U", "postgres", "--no-sync", "-E", "UTF8")
+            EMPTY.append(made)
+        return EMPTY[0]
 
     def boot(self) -> None:
         """Start the server as the host's start-up does, without being asked whether it may."""
         log = self.folder / "server.log"
         options = f"-c config_file={self.folder / 'postgresql.conf'}"
         self.run(self.bin / "pg_ctl", "start", "-D", self.data, "-w", "-t", "60", "-s", "-l", log, "-o", options)
+
+    @contextmanager
+    def copy(self, port: int) -> Iterator[None]:
+        """Run a copy of the cluster beside it, as a primary of its own world, listening on its socket alone."""
+        data = self.folder / "copy"
+        where = ("-h", self.folder, "-p", str(self.port), "-U", "karaula_replica")
+        self.run(self.bin / "pg_basebackup", "-D", data, *where, "-X", "stream", "-c", "fast", "--no-sync")
+        (data / "standby.signal").unlink(missing_ok=True)
+        options = f"-c config_file={self.folder / 'postgresql.conf'} -c data_directory={data} -c port={port}"
+        words = ("-D", data, "-w", "-t", "60", "-s")
+        self.run(
+            self.bin / "pg_ctl",
+            "start",
+            *words,
+            "-l",
+            self.folder / "copy.log",
+            "-o",
+            f"{options} -c listen_addresses=",
+        )
+        try:
+            yield
+        finally:
+            self.run(self.bin / "pg_ctl", "stop", *words, "-m", "immediate")
+            shutil.rmtree(data)
 
     def sql(self, text: str) -> str:
         return self.run(*self._psql(text)).stdout.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -98,7 +99,8 @@ class Sshd:
 
     def signal(self, number: signal.Signals) -> None:
         for pid in self.family():
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # a connection that has just ended
+                os.kill(pid, number)
 
     def stop(self) -> None:
         if self.process is not None:

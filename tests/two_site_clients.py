@@ -22,6 +22,7 @@ import dns.message
 import dns.query
 
 PATIENCE_S = 2.0
+PAUSE_S = 0.12
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Clients:
         while not self._end.is_set():
             if self._declare(f"{number}-{count}"):
                 count += 1
-            self._end.wait(0.03)
+            self._end.wait(PAUSE_S)
 
     def _declare(self, identity: str) -> bool:
         for server in self.servers:

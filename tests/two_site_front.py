@@ -1,6 +1,6 @@
 """A front end of one site as a process: HTTPS, its health page, and POST /declare, which commits in its own PostgreSQL.
 
-    two_site_front.py SYSTEM SITE ADDRESS PORT CERTIFICATE KEY SOCKET_FOLDER
+    two_site_front.py SYSTEM SITE ADDRESS PORT CERTIFICATE KEY SOCKET_FOLDER DATABASE_PORT
 
 A declaration has an identity of the client's: sent again, it gives the number it has. Numbers have no gaps.
 """
@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg
 
-SYSTEM, SITE, ADDRESS, PORT, CERTIFICATE, KEY, SOCKETS = sys.argv[1:]
-PLACE = f"host={SOCKETS} port=5432 user=app dbname=postgres connect_timeout=2"
+SYSTEM, SITE, ADDRESS, PORT, CERTIFICATE, KEY, SOCKETS, DATABASE = sys.argv[1:]
+PLACE = f"host={SOCKETS} port={DATABASE} user=app dbname=postgres connect_timeout=2"
 HEALTH = (
     "SELECT pg_is_in_recovery(), (SELECT coalesce(max(n), 0) FROM declaration),"
     " (SELECT coalesce(max(token), 0) FROM karaula.epoch)"

@@ -101,8 +101,22 @@ class SiteServers:
             self.start_front()
 
     def start_front(self) -> None:
-        words = (FRONT, SYSTEM, self.site, self.host.address, str(FRONT_PORT), *self.certificate, self.pg.folder)
-        self.front = self.estate.net.spawn(self.host, sys.executable, *words, log=self.folder / "front.log")
+        self.front = self._front(FRONT_PORT, PG_PORT)
+
+    def _front(self, port: int, database: int) -> subprocess.Popen[bytes]:
+        place = (self.host.address, str(port), *self.certificate, self.pg.folder, str(database))
+        words = (FRONT, SYSTEM, self.site, *place)
+        return self.estate.net.spawn(self.host, sys.executable, *words, log=self.folder / "front.log")
+
+    @contextmanager
+    def bubble(self) -> Iterator[None]:
+        """Stand in for what the clones of a drill run, which the simulator only names: a copy of database and front."""
+        with ExitStack() as stack, self.estate.net.inside(self.host):
+            stack.enter_context(self.pg.copy(PG_PORT + 1))
+            front = self._front(FRONT_PORT + 1, PG_PORT + 1)
+            stack.callback(front.wait)
+            stack.callback(front.kill)
+            yield
 
     def cut_power(self) -> None:
         """Kill every process of the system here, as its outlets do: server, front, log-ins and what they run."""
@@ -348,17 +362,22 @@ class TwoSites:
 
     def play(self, playbook: str) -> dict[str, Any]:
         """Have one person ask and another approve, by the command line; return the run when it is over."""
-        ask = (playbook, SYSTEM, "--reason", "rehearsal", "--no-wait")
-        self.daemon.karaula(*ask, user="ana", code=None)
-        runs = [run for run in self.daemon.api("/api/runs") if not run["final"]]
-        assert len(runs) == 1, runs
-        run_id = str(runs[0]["id"])
-        if runs[0]["state"] == "WAITING":
-            self.daemon.karaula("run", "approve", run_id, "--yes", "--no-wait", user="bojan")
+        run_id = self.ask(playbook)
         final = ("SUCCEEDED", "SUCCEEDED_WITH_WARNINGS", "FAILED", "CANCELED", "PAUSED")
         run = self.daemon.wait_run(run_id, *final, within_s=240)
         assert run["state"].startswith("SUCCEEDED"), self.daemon.karaula("run", "show", run_id, code=None)
         return run
+
+    def ask(self, playbook: str) -> str:
+        """Have one person ask and another approve; return the run's id."""
+        asked = self.daemon.api(
+            "/api/runs", {"playbook": playbook, "system": SYSTEM, "reason": "rehearsal"}, user="ana"
+        )
+        assert "id" in asked, asked
+        run_id = str(asked["id"])
+        if asked["state"] == "WAITING":
+            self.daemon.karaula("run", "approve", run_id, "--yes", "--no-wait", user="bojan")
+        return run_id
 
 
 @contextmanager

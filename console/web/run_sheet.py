@@ -86,7 +86,8 @@ def expected_loss(run: Run, evidence: Evidence, standby: Observation | None) -> 
     if run.plan.kind != "failover" or run.started_at is not None:
         return ""
     primary = evidence.primary
-    held = None if standby is None else standby.values.get("record", standby.values.get("position"))
+    counted_by = "record" if primary is not None and primary.by_record else "position"
+    held = None if standby is None else standby.values.get(counted_by)
     if primary is None or primary.position is None or primary.site != run.plan.from_site or held is None:
         return "What would be lost is not known: one of the two databases was not seen since Karaula started."
     missing = max(0, int(primary.position) - int(held))

@@ -31,6 +31,7 @@ from karaula_pg_follow import aside, behind, drop_slots, fetch, gone, make_slot,
 
 FAILED, USAGE, STALE, MAY_NOT = 1, 2, 3, 4
 RECEIVE_LIMIT_S = 60.0
+CHECKPOINT_LIMIT_S = 240.0  # one that is not hurried takes minutes
 FIRST_LOOK_S = 5.0
 STATUS = """
 SELECT json_build_object(
@@ -55,7 +56,10 @@ SELECT json_build_object(
 def status(cluster: Cluster, seen: int) -> dict[str, object]:
     """Return what the cluster is. One that does not answer is stopped; how far its log goes can still be read."""
     try:
-        said = json.loads(cluster.ask(STATUS.format(synchronous=cluster.config.synchronous)))
+        first, *rest = cluster.ask(
+            STATUS.format(synchronous=cluster.config.synchronous), "", newest(cluster)
+        ).splitlines()
+        said = json.loads(first)
     except Trouble as trouble:
         if cluster.runs and "does not exist" in str(trouble):
             raise Trouble(f"{trouble}. Was karaula_pg.sql run on the primary?") from trouble
@@ -80,16 +84,20 @@ def status(cluster: Cluster, seen: int) -> dict[str, object]:
         "epoch": said["epoch"],
         "seen": max(said["epoch"], seen),
         "discarded": cluster.discarded,
-        "record": record(cluster),
+        "record": number("".join(rest)),
         "attached": said["attached"],
         "marker": said["marker"] or 0,
         "marker_at": float(said["marker_at"] or 0.0),
     }
 
 
-def record(cluster: Cluster) -> int:
-    """Return the number of the newest record by the configuration's query, 0 when there is none. Raises Trouble."""
-    said = cluster.ask(f"BEGIN READ ONLY; {cluster.config.records}; COMMIT")
+def newest(cluster: Cluster) -> str:
+    """Return the configuration's query for the newest record, as one that writes nothing."""
+    return f"BEGIN READ ONLY; {cluster.config.records}; COMMIT"
+
+
+def number(said: str) -> int:
+    """Return the number that the query says, 0 when there is none. Raises Trouble."""
     if said and not said.isdecimal():
         raise Trouble(f"the configuration's query for records says '{said[:80]}', not a whole number")
     return int(said or 0)
@@ -103,9 +111,9 @@ def epoch(cluster: Cluster, where: str = "") -> int:
 def not_stale(cluster: Cluster, token: int) -> None:
     """Refuse a token below the one that the database itself has, or under which it was fenced off."""
     fenced = int(cluster.fence.read_text(encoding="ascii")) if cluster.fence.exists() else 0
-    newest = max(fenced, epoch(cluster) if cluster.runs else 0)
-    if token < newest:
-        raise Trouble(f"stale fencing token {token}: the database at {cluster.config.site} has seen {newest}", STALE)
+    seen = max(fenced, epoch(cluster) if cluster.runs else 0)
+    if token < seen:
+        raise Trouble(f"stale fencing token {token}: the database at {cluster.config.site} has seen {seen}", STALE)
 
 
 # -- the orders -------------------------------------------------------------------------------------------------------
@@ -122,22 +130,30 @@ def promote(cluster: Cluster, token: int) -> None:
         return
     if cluster.standby:
         wait("what was received to be applied", lambda: status(cluster, 0)["pending"], RECEIVE_LIMIT_S)
-    newest = record(cluster)
+    record = _promised(cluster, token)
     cluster.settings(synchronous_standby_names="")  # nobody follows yet, and a commit must not wait for nobody
     cluster.reload()
     if cluster.standby:
-        say(f"promoting at record {newest}")
+        say(f"promoting at record {record}")
         if cluster.ask(f"SELECT pg_promote(true, {RECEIVE_LIMIT_S:.0f})") != "t":
             raise Trouble(f"the server was told to promote and is still a standby after {RECEIVE_LIMIT_S:g} s")
     site = cluster.config.site.replace("'", "''")
     cluster.ask(
-        f"INSERT INTO karaula.epoch (token, site, record) VALUES ({token}, '{site}', {newest}) ON CONFLICT DO NOTHING"  # noqa: S608 - a number and our own site's name
+        f"INSERT INTO karaula.epoch (token, site, record) VALUES ({token}, '{site}', {record}) ON CONFLICT DO NOTHING"  # noqa: S608 - a number and our own site's name
     )
     cluster.fence.unlink(missing_ok=True)
-    try:
-        cluster.ask("CHECKPOINT")  # until then pg_rewind elsewhere would take the old timeline for the newest
-    except Trouble as trouble:
-        say(f"no checkpoint yet ({trouble}); a standby will wait for the next one")
+    cluster.begin("CHECKPOINT")  # until it is there, pg_rewind elsewhere would take the old timeline for the newest
+
+
+def _promised(cluster: Cluster, token: int) -> int:
+    """Return the newest record before the promotion; where an earlier attempt has promoted, what it wrote down then."""
+    kept = cluster.config.state / "promoting"
+    words = kept.read_text(encoding="ascii").split() if kept.exists() else []
+    if not cluster.standby and words[:1] == [str(token)]:
+        return int(words[1])
+    record = number(cluster.ask(newest(cluster)))
+    write(kept, f"{token} {record}\n")
+    return record
 
 
 def demote(cluster: Cluster, token: int, peer: str) -> None:
@@ -164,9 +180,9 @@ def follow(cluster: Cluster, token: int, peer: str) -> int:
     reader = cluster.at_peer(peer, "karaula_rewind") + f" dbname={cluster.config.database}"
     if cluster.ask("SELECT pg_is_in_recovery()", reader) == "t":
         raise Trouble(f"{peer} is a standby itself; nothing is thrown away to follow a standby")
-    newest = epoch(cluster, reader)
-    if token < newest:
-        raise Trouble(f"stale fencing token {token}: the database at {peer} has seen {newest}", STALE)
+    seen = epoch(cluster, reader)
+    if token < seen:
+        raise Trouble(f"stale fencing token {token}: the database at {peer} has seen {seen}", STALE)
     if cluster.standby and cluster.runs:
         make_slot(cluster, peer)
         cluster.follows(peer)
@@ -175,7 +191,7 @@ def follow(cluster: Cluster, token: int, peer: str) -> int:
             return cluster.discarded
     cluster.stop()
     recover_folder(cluster.config.data)
-    wait(f"{peer} to have made a checkpoint since its promotion", lambda: behind(cluster, reader), RECEIVE_LIMIT_S)
+    wait(f"{peer} to have made a checkpoint since its promotion", lambda: behind(cluster, reader), CHECKPOINT_LIMIT_S)
     there = (cluster.config.data / "PG_VERSION").exists()  # nothing at all is a standby that is to be made
     lost = gone(cluster, peer, reader) if there else 0
     write(cluster.config.state / "discarded", str(lost))

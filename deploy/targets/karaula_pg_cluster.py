@@ -119,12 +119,24 @@ class Cluster:
             raise Trouble(f"{Path(argv[0]).name} ended with {done.returncode}: {said or 'it says nothing'}")
         return done
 
-    def ask(self, text: str, conninfo: str = "") -> str:
-        """Return what a query says, here as role karaula or where ``conninfo`` leads. Raises Trouble."""
+    def begin(self, text: str) -> None:
+        """Send a statement as role karaula, and do not wait for what becomes of it."""
+        quiet = subprocess.DEVNULL
+        argv = [str(self.config.bin / "psql"), "-X", "-q", "-w", "-d", self._here, "-c", text]
+        subprocess.Popen(  # noqa: S603 - a program of the configuration
+            argv, stdin=quiet, stdout=quiet, stderr=quiet, env=self._environment, start_new_session=True
+        )
+
+    @property
+    def _here(self) -> str:
         config = self.config
-        here = f"host={config.socket} port={config.port} user=karaula dbname={config.database}"
-        words = ("-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d", conninfo or here, "-c", text)
-        return self.tool("psql", *words).stdout.strip()
+        return f"host={config.socket} port={config.port} user=karaula dbname={config.database}"
+
+    def ask(self, text: str, conninfo: str = "", *more: str) -> str:
+        """Return what a query says (and ``more``), here as role karaula or where ``conninfo`` leads. Raises Trouble."""
+        words = ("-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d", conninfo or self._here)
+        queries = (word for query in (text, *more) for word in ("-c", query))
+        return self.tool("psql", *words, *queries).stdout.strip()
 
     def at_peer(self, peer: str, user: str) -> str:
         """Return how to reach the database at ``peer`` as ``user``. Raises Trouble."""

@@ -24,7 +24,8 @@ class RecoveryPoint(Reading):
 
     ``lost`` counts acknowledged declarations that the standby does not have, -1 when nobody can say. ``lost_known``:
     ``exact`` by the receipts; ``at-least`` by the old primary's own position, where there are no receipts and it still
-    answers; else ``unknown``. ``rpa_s`` is the time between the newest record that the standby received and the newest
+    answers; ``by-markers`` where only time is known, by the newest marker that was acknowledged and the newest that is
+    here; else ``unknown``. ``rpa_s`` is the time between the newest record that the standby received and the newest
     one acknowledged; the replication's own delay before that is not in it.
     """
 
@@ -56,10 +57,17 @@ class RecoveryPoint(Reading):
             lost = max(0, receipts.newest_position - status.newest)
             context.say(f"clients were told of {acknowledged} declarations, the newest at {receipts.newest_position}")
         else:
-            peer_newest = await _peer_newest(args, context, deadline)
-            if peer_newest is not None:
-                lost, known = max(0, peer_newest - status.newest), "at-least"
+            peer = await _peer(args, context, deadline)
+            if peer is not None and (peer.record is None) == (
+                status.record is None
+            ):  # else they count different things
+                lost, known = max(0, peer.newest - status.newest), "at-least"
         rpa_s = max(0.0, newest_at - status.received_at) if lost > 0 and newest_at else 0.0
+        marker = world.newest_marker(args.system)
+        if lost == UNKNOWN and marker is not None and status.marker_at:
+            known, newest_at = "by-markers", marker.at
+            rpa_s = max(0.0, marker.at - status.marker_at)
+            context.say(f"marker {marker.marker} was acknowledged, {status.marker} is here: {rpa_s:.1f} s apart")
         said = "it is not known what is lost" if lost == UNKNOWN else f"{lost} lost ({known})"
         context.say(f"the standby at {args.site} is at position {status.position}, record {status.newest}: {said}")
         return Done(
@@ -70,7 +78,7 @@ class RecoveryPoint(Reading):
                 "newest_at": newest_at,
                 "lost": lost,
                 "lost_known": known,
-                "rpa_s": rpa_s if lost != UNKNOWN else float(UNKNOWN),
+                "rpa_s": float(UNKNOWN) if known == "unknown" else rpa_s,
             }
         )
 
@@ -79,17 +87,23 @@ async def _applied(args: RecoveryPointArgs, context: Context, deadline: Deadline
     """Ask until what was received is applied: it is not lost. Raises StepFailed, TargetError."""
     return await until(
         lambda: database.status(context.world, args.system, args.site, deadline.left(ASK_LIMIT_S)),
-        lambda status: f"{status.pending} received and not applied yet" if status.pending else "",
+        _unsaid,
         deadline,
         context.say,
     )
 
 
-async def _peer_newest(args: RecoveryPointArgs, context: Context, deadline: Deadline) -> int | None:
+def _unsaid(status: DatabaseStatus) -> str:
+    if status.role == "stopped":
+        return "the database is stopped, and what it has is not known"
+    return f"{status.pending} received and not applied yet" if status.pending else ""
+
+
+async def _peer(args: RecoveryPointArgs, context: Context, deadline: Deadline) -> DatabaseStatus | None:
     peer = context.world.peer(args.system, args.site)
     try:
         status = await database.status(context.world, args.system, peer, deadline.left(PEER_LIMIT_S))
     except (TargetError, StepFailed) as error:
         context.say(f"the old primary at {peer} does not answer: {error}")
         return None
-    return status.newest
+    return status

@@ -20,6 +20,7 @@ class SshRunArgs(StepArgs):
     """``check`` is a command that exits with 0 when, and only when, the effect of ``command`` holds.
 
     It is not optional: after a crash or a time-out there is no other way to tell what became of the command.
+    ``{epoch}`` in either is the run's fencing token, for hosts that refuse an old one (docs/targets.md).
     """
 
     host: str
@@ -46,7 +47,8 @@ class SshRun(Lasting):
         if host is None:
             raise StepFailed(f"the inventory has no host '{args.host}'")
         deadline = Deadline(context.world.clock, context.timeout_s)
-        result = await commands.run(context.world, host, args.command, deadline.left(), context.say)
+        argv = commands.filled(args.command, epoch=context.token)
+        result = await commands.run(context.world, host, argv, deadline.left(), context.say)
         if result.exit_status != args.expect_exit:
             raise StepFailed(f"exit status {result.exit_status}, expected {args.expect_exit}")
         return Done({"exit_status": result.exit_status, "stdout": result.stdout.strip()[:FIRST_CHARS]})
@@ -57,7 +59,8 @@ class SshRun(Lasting):
         if host is None:
             return Seen(Holds.CANNOT_TELL, f"the inventory has no host '{args.host}'")
         try:
-            result = await commands.run(context.world, host, args.check, context.timeout_s)
+            argv = commands.filled(args.check, epoch=context.token)
+            result = await commands.run(context.world, host, argv, context.timeout_s)
         except TargetError as error:
             return Seen(Holds.CANNOT_TELL, str(error))
         evidence = f"'{shlex.join(args.check)}' at {args.host} ends with exit status {result.exit_status}"

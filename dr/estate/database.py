@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dr.errors import StepFailed
 from dr.estate.commands import checked, filled, read, run, silent
-from dr.world import World
+from dr.world import Marker, World
 from monitor.inventory.database import DatabaseCommands
 from monitor.inventory.equipment import SshHost
 
@@ -38,12 +38,21 @@ class DatabaseStatus(_Printed):
     discarded: Count = 0
     record: Count | None = None
     pending: Count = 0
+    marker: Count = 0
+    marker_at: Moment = 0.0
     attached: tuple[Name, ...] | None = None
 
     @property
     def newest(self) -> int:
         """The number of the newest record, as receipts count."""
         return self.position if self.record is None else self.record
+
+
+class Marked(_Printed):
+    """What ``mark`` prints."""
+
+    marker: Count
+    at: Moment
 
 
 class Discarded(_Printed):
@@ -135,6 +144,16 @@ async def attach(world: World, system: str, site: str, epoch: int, timeout_s: fl
     if command is not None:
         host, argv = world.database_host(system, peer), filled(command, peer=site, epoch=epoch)
         checked(await run(world, host, argv, timeout_s, say), host, argv)
+
+
+async def mark(world: World, system: str, site: str, timeout_s: float) -> Marker:
+    """Commit a marker in the primary at ``site``. Raises as ``status``, and StepFailed where the kind has none."""
+    argv = list(commands(world, system).mark or ())
+    if not argv:
+        raise StepFailed(f"the kind of {system}'s database has no command 'mark'")
+    host = world.database_host(system, site)
+    found = read(Marked, checked(await run(world, host, argv, timeout_s), host, argv), host, argv)
+    return Marker(found.marker, found.at)
 
 
 async def attached(world: World, system: str, site: str, timeout_s: float) -> bool:

@@ -202,6 +202,14 @@ def _rpa(run: Run) -> list[Measure]:
 def _rpa_measured(run: Run, point: StepRecord) -> list[Measure]:
     title, time_title, objective = "Lost declarations (RPA)", "Lost time (RPA)", run.plan.rpo_s
     lost, known = _number(point, "lost"), str(point.outputs.get("lost_known", "unknown"))
+    if known == "by-markers":
+        seconds = float(point.outputs.get("rpa_s", 0.0))
+        note = "between the newest marker that the primary acknowledged and the newest that the standby had"
+        met = False if seconds > objective else None
+        return [
+            Measure("rpa_count", title, None, "declarations", note="only time is known, by markers in the database"),
+            Measure("rpa_time", time_title, seconds, "s", objective, met=met, bound="at least", note=note),
+        ]
     if lost == UNKNOWN or known == "unknown":
         note = "no independent record of what clients were told could be read"
         return [

@@ -23,6 +23,7 @@ _PLACEHOLDERS: dict[str, tuple[set[str], set[str]]] = {
     "demote": ({"epoch"}, {"peer"}),
     "follow": ({"peer"}, {"epoch"}),
     "attach": ({"peer"}, {"epoch"}),
+    "mark": (set(), set()),
     "backup": ({"backup"}, set()),
     "check": ({"backup"}, set()),
     "restore": ({"backup", "scratch"}, set()),

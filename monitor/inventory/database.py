@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, PrivateAttr
 
-from monitor.inventory.values import Key, Model, Text
+from monitor.inventory.values import Key, Model, Seconds, Text
 
 
 class DatabaseCommands(Model):
@@ -16,7 +16,8 @@ class DatabaseCommands(Model):
     "epoch": int}``; position is a replication position that only grows, received_at the Unix time of its newest record.
     Where positions are not numbers of records: also ``"record": int``, the number of the newest record, as receipts
     count. ``"seen"``: the highest fencing token that came to the host, where ``epoch`` is that of the newest promotion.
-    ``"pending"``: how much has been received and is not applied yet; ``"attached"``: the sites that follow.
+    ``"marker"``, ``"marker_at"``: the newest marker that is there, and when it was written. ``"pending"``: how much has
+    been received and is not applied yet; ``"attached"``: the sites that follow.
     ``{epoch}``, ``{peer}``, ``{backup}`` and ``{scratch}`` are filled in. Every command may be repeated safely.
     """
 
@@ -28,6 +29,9 @@ class DatabaseCommands(Model):
     follow: tuple[Text, ...] = Field(min_length=1, description="throw away what {peer} does not have and follow it")
     attach: tuple[Text, ...] | None = Field(
         None, min_length=1, description="on the primary, when {peer} follows it: wait for it, and commit with it again"
+    )
+    mark: tuple[Text, ...] | None = Field(
+        None, min_length=1, description='commit a marker on the primary; prints {"marker": int, "at": Unix time}'
     )
     backup: tuple[Text, ...] = Field(min_length=1, description="write backup {backup}; prints its manifest as JSON")
     check: tuple[Text, ...] = Field(min_length=1, description="read all of {backup}, print its manifest as found")
@@ -46,6 +50,7 @@ class Database(Model):
     """The system's replicated database."""
 
     kind: Key = Field(description="one of database_kinds")
+    marker_s: Seconds = Field(10, description="how often a marker is committed, where the kind has 'mark'")
     # Inventory joins the commands of the kind, so that nobody has to look them up.
     _commands: DatabaseCommands | None = PrivateAttr(default=None)
 

@@ -52,7 +52,8 @@ class Recorded:
 class Sighting:
     """The newest moment at which a site was seen to be active, or its database to be primary.
 
-    ``at`` is Unix seconds; ``position`` counts records, ``received_at`` the Unix time of the newest record.
+    ``at`` is Unix seconds; ``position`` the replication position (with ``by_record`` the number of the newest record),
+    ``received_at`` the Unix time of the newest record.
     """
 
     site: str
@@ -60,6 +61,7 @@ class Sighting:
     position: float | None
     received_at: float | None
     epoch: float | None
+    by_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +364,7 @@ class Board:
             values.get("record", values.get("position")),
             values.get("received_at"),
             values.get("epoch"),
+            "record" in values,
         )
         before = self._evidence.get(system, Evidence())
         changed = replace(before, active=sighting) if kind == "front" else replace(before, primary=sighting)

@@ -434,3 +434,12 @@ def test_what_a_monitor_that_is_cut_off_cannot_see_is_counted(daemon: WebDaemon)
 def test_lengths_in_one_unit_never_say_more_than_it_is() -> None:
     said = [brief(value) for value in (-5, 0.9, 59.9, 60, 3599, 3600, 86399, 86400)]
     assert said == ["0 s", "0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "1 d"]
+
+
+def test_records_are_never_compared_with_positions_in_a_log(daemon: WebDaemon) -> None:
+    run = daemon.orchestrator.run(daemon.prepared())
+    evidence = Evidence(primary=Sighting("main", 1.0, 12.0, None, None, by_record=True))
+    stopped = Observation("database/ncts/dr", "ssh", 1.0, Answer.FAILED, values={"position": 50331648.0})
+    assert run_sheet.expected_loss(run, evidence, stopped).startswith("What would be lost is not known")
+    standby = replace(stopped, values={"position": 50331648.0, "record": 10.0})
+    assert run_sheet.expected_loss(run, evidence, standby).startswith("At least 2 declarations would be lost")

@@ -139,6 +139,8 @@ def test_without_an_alarm_time_counts_from_the_fence_and_that_is_said() -> None:
         ({"lost": -1, "lost_known": "unknown", "rpa_s": -1.0}, None, "", None),
         ({"lost": 2, "lost_known": "at-least", "rpa_s": 0.0}, 2, "at least", None),
         ({"lost": 0, "lost_known": "exact", "rpa_s": 0.0}, 0, "", True),
+        ({"lost": -1, "lost_known": "by-markers", "rpa_s": 0.0}, None, "", None),
+        ({"lost": -1, "lost_known": "by-markers", "rpa_s": 1e6}, None, "", False),
     ],
 )
 def test_what_is_not_known_of_the_loss_is_not_claimed(

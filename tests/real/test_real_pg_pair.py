@@ -73,6 +73,18 @@ def test_what_a_lost_primary_had_alone_is_counted_and_thrown_away(pair: tuple[Pg
     assert main.numbers() == [1, 100]
 
 
+def test_a_promotion_that_was_cut_off_goes_on_and_remembers_what_was_there_before(
+    pair: tuple[PgSite, PgSite],
+) -> None:
+    main, dr = pair
+    main.kill()
+    (dr.folder / "state" / "promoting").write_text("5 1\n")  # written down, promoted, and then it died
+    dr.sql("SELECT pg_promote()")
+    dr.declare(2, 3)
+    assert dr.pg("promote", "--epoch", "5")["epoch"] == 5
+    assert dr.sql("SELECT record FROM karaula.epoch WHERE token = 5") == "1"
+
+
 def test_where_rewinding_cannot_be_done_everything_is_fetched(pair: tuple[PgSite, PgSite]) -> None:
     main, dr = pair
     dr.kill()

@@ -22,6 +22,7 @@ from dr.action import Holds
 from dr.errors import StepFailed
 
 log = logging.getLogger(__name__)
+LONG_S = 60.0
 KNOWN_LOST: list[Ack] = []  # what the failover of this story lost, and nobody finds again
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -57,7 +58,7 @@ def no_two_writers(acks: list[Ack]) -> None:
     assert turns == ["main", "dr"] * (len(turns) // 2) + ["main"] * (len(turns) % 2), turns
 
 
-def test_an_address_moves_and_its_neighbours_know(estate: TwoSites) -> None:
+def test_an_address_moves_its_neighbours_know_and_an_old_token_moves_nothing(estate: TwoSites) -> None:
     def neighbour() -> str:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
             asks.sendto(b"", (VIP, 9))
@@ -84,12 +85,37 @@ def test_an_address_moves_and_its_neighbours_know(estate: TwoSites) -> None:
             assert (await desk.probe("vip", "main")).holds is Holds.NO
             await desk.undo("vip", "dr", moved)
             assert (await desk.probe("vip", "main")).holds is Holds.YES
+            place = (f"{VIP}/16", "eth0")
+            words = {
+                "host": "db-main",
+                "command": ("karaula-vip", "remove", *place, "--epoch", "{epoch}"),
+                "check": ("karaula-vip", "status", *place),
+            }
+            assert '"holds": false' in str((await desk.run("ssh_run", "main", **words)).outputs["stdout"])
             desk.token -= 1
+            with pytest.raises(StepFailed, match="exit status 76"):
+                await desk.run("ssh_run", "main", **words)
             with pytest.raises(StepFailed, match="stale fencing token 6"):
                 await desk.run("vip", "dr")
 
     with estate.net.inside(estate.witness):
         asyncio.run(story())
+
+
+def test_a_drill_leaves_no_trace(estate: TwoSites) -> None:
+    run_id = estate.ask("drill")
+
+    def cloned() -> bool:
+        run = estate.daemon.run(run_id)
+        assert not run["final"], estate.daemon.karaula("run", "show", run_id, code=None)
+        return next(step["state"] for step in run["steps"] if step["id"] == "bubble") == "SUCCEEDED"
+
+    estate.daemon.wait("the clones", cloned, LONG_S)
+    with estate.dr.bubble():
+        run = estate.daemon.wait_run(run_id, within_s=LONG_S * 2)
+    assert run["state"] == "SUCCEEDED", estate.daemon.karaula("run", "show", run_id, code=None)
+    assert outputs(run, "answers")["role"] == "active"
+    estate.clients.wait(3, "main")
 
 
 def told_lost(estate: TwoSites, run: dict[str, Any]) -> float:
@@ -137,6 +163,7 @@ def test_an_asynchronous_failover_says_exactly_what_is_lost(estate: TwoSites) ->
     """The link is cut before the kill; main's vCenter and name server are gone with it."""
     estate.net.cut("r-main")
     estate.clients.wait(10, "main")
+    estate.daemon.wait("a marker", lambda: SYSTEM in (estate.daemon.state / "markers.json").read_text())
     run, before, _ = lose_main(estate)
     lost = missing(estate, "dr", before)
     log.info("asynchronous: %d accepted declarations lost", len(lost))
