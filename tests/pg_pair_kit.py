@@ -174,8 +174,12 @@ class PgSite:
 
     def start_sql(self, text: str) -> subprocess.Popen[bytes]:
         """Send it and do not wait."""
+        return self.start(*self._psql(text))
+
+    def start(self, *words: str | Path) -> subprocess.Popen[bytes]:
+        """Start something as the cluster's user, and do not wait."""
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen(self.command(*self._psql(text)), cwd="/", **quiet)
+        return subprocess.Popen(self.command(*words), cwd="/", **quiet)
 
     def _psql(self, text: str) -> tuple[str | Path, ...]:
         where = ("-h", self.folder, "-p", str(self.port), "-U", "postgres", "-d", "postgres")

@@ -279,7 +279,13 @@ def order(words: argparse.Namespace) -> dict[str, object]:
 
 
 def mark(cluster: Cluster) -> dict[str, object]:
-    """Commit a marker, and return it once the commit is acknowledged. Raises Trouble."""
+    """Commit a marker, and return it once the commit is acknowledged. Raises Trouble.
+
+    A commit that waits for the other site goes on waiting when whoever sent it is gone: one such is enough.
+    """
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'karaula' AND wait_event = 'SyncRep'"
+    if cluster.ask(waits) != "0":
+        raise Trouble("the marker before this one still waits for the other site")
     said = cluster.ask(
         "WITH old AS (DELETE FROM karaula.marker WHERE at < clock_timestamp() - interval '1 day') "
         "INSERT INTO karaula.marker DEFAULT VALUES RETURNING json_build_object("

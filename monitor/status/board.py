@@ -358,14 +358,8 @@ class Board:
         role, values = observation.facts.get("role"), observation.values
         if (kind, role) not in (("front", "active"), ("database", "primary")):
             return
-        sighting = Sighting(
-            site,
-            observation.at,
-            values.get("record", values.get("position")),
-            values.get("received_at"),
-            values.get("epoch"),
-            "record" in values,
-        )
+        position, by_record = values.get("record", values.get("position")), "record" in values
+        sighting = Sighting(site, observation.at, position, values.get("received_at"), values.get("epoch"), by_record)
         before = self._evidence.get(system, Evidence())
         changed = replace(before, active=sighting) if kind == "front" else replace(before, primary=sighting)
         self._evidence[system] = changed

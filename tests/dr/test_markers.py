@@ -38,8 +38,8 @@ class Hosts:
     asked: list[str] = field(default_factory=list)
     status: dict[str, object] = field(default_factory=dict)
 
-    async def run(self, host: SshHost, argv: Sequence[str], *, timeout_s: float, on_line: Any) -> SshResult:
-        del timeout_s, on_line
+    async def run(self, host: SshHost, argv: Sequence[str], **how: Any) -> SshResult:
+        del how
         if host.site in self.dead:
             raise Unreachable(f"{host.address}: silent")
         self.asked.append(f"{host.site} {argv[-1]}")

@@ -141,6 +141,12 @@ def test_synchronous_commits_wait_only_while_somebody_follows() -> None:
         waits = main.start_sql("INSERT INTO declaration (n, site) VALUES (3, 'main')")
         while main.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "0":
             assert waits.poll() is None, "it did not wait"
+        marks = main.start(*main.tool, "mark")
+        while main.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") != "2":
+            assert marks.poll() is None, "nor did the marker"
+        marks.kill()
+        marks.wait()
+        assert "still waits" in main.pg("mark", code=NOT_DONE)["said"], "they would fill the server, one by one"
         main.kill()
         assert waits.wait(60) != 0
         dr.boot()
