@@ -9,8 +9,10 @@ from dr.actions.bubble import BubbleCreate, BubbleRemove
 from dr.actions.dns_record import DnsRecord
 from dr.actions.fence import Fence, Unfence
 from dr.actions.http_check import HttpCheck
+from dr.actions.pgbackrest import DatabaseDump, PgbackrestBackup, PgbackrestCheck, PgbackrestRestore
 from dr.actions.production import ProductionState, ProductionUnchanged
 from dr.actions.recovery_point import RecoveryPoint
+from dr.actions.restic import ResticBackup, ResticCheck, ResticRestore
 from dr.actions.restore import Discard, Restore, RestoreCheck, RestoreStart
 from dr.actions.role import Demote, Follow, Promote
 from dr.actions.ssh_run import SshRun
@@ -47,4 +49,11 @@ ACTIONS: dict[str, Action] = {
     "restore_start": RestoreStart(),
     "restore_check": RestoreCheck(),
     "discard": Discard(),
+    "restic_backup": ResticBackup(),
+    "restic_check": ResticCheck(),
+    "restic_restore": ResticRestore(),
+    "pgbackrest_backup": PgbackrestBackup(),
+    "pgbackrest_check": PgbackrestCheck(),
+    "pgbackrest_restore": PgbackrestRestore(),
+    "database_dump": DatabaseDump(),
 }

@@ -11,6 +11,7 @@ from dr.errors import StepFailed
 from dr.estate.backups import method_of
 from dr.estate.copies import second_of
 from dr.estate.database import vault
+from dr.estate.method import Method
 from dr.estate.shell import Shell
 from dr.estate.waiting import Deadline
 from monitor.errors import CredentialError, TargetError
@@ -107,10 +108,10 @@ class BackupExpire(Lasting):
         if why := doubt(backups, world.clock.now(), policy.max_age_s, vault_now):
             raise StepFailed(f"nothing is removed: {why}")
         method, gone = method_of(world, args.system), []
-        for backup in expendable(backups, policy.retention):
-            context.say(f"removing {backup.id}")
-            await method.remove(backup.id, deadline, context.say)
-            gone.append(backup.id)
+        for name in await _removable(expendable(backups, policy.retention), method, deadline):
+            context.say(f"removing {name}")
+            await method.remove(name, deadline, context.say)
+            gone.append(name)
         return Done({"removed": " ".join(gone), "kept": kept - len(gone)})
 
     async def probe(self, args: KeepArgs, context: Context) -> Seen:
@@ -120,15 +121,23 @@ class BackupExpire(Lasting):
         kept = [one.id for one in backups if one.removed_at is None]
         if policy.retention is None:
             return Seen(Holds.YES, "the inventory has no retention", {"removed": "", "kept": len(kept)})
-        too_many = [one.id for one in expendable(backups, policy.retention)]
+        method, deadline = method_of(world, args.system), Deadline(world.clock, context.timeout_s)
         try:
-            there = await method_of(world, args.system).names(Deadline(world.clock, context.timeout_s))
+            too_many = await _removable(expendable(backups, policy.retention), method, deadline)
+            there = await method.names(deadline)
         except (TargetError, CredentialError, StepFailed) as error:
             return Seen(Holds.CANNOT_TELL, str(error))
         if left := [name for name in too_many if name in there]:
             return Seen(Holds.NO, f"the store still has {', '.join(left)}")
         outputs: dict[str, Output] = {"removed": " ".join(too_many), "kept": len(kept) - len(too_many)}
         return Seen(Holds.YES, "the store holds what the retention keeps", outputs)
+
+
+async def _removable(too_many: list[Backup], method: Method, deadline: Deadline) -> list[str]:
+    """Return the names of those that no backup which stays is built on, oldest first."""
+    names = [one.id for one in too_many]
+    needed = await method.needed(frozenset(names), deadline) if names else frozenset()
+    return [name for name in names if name not in needed]
 
 
 def _newest(args: KeepArgs, context: Context) -> Backup:

@@ -29,12 +29,12 @@ def text(proofs: Sequence[Proof], estate: str) -> str:
 def _of(proof: Proof) -> list[str]:
     newest = proof.newest
     proven = "none" if proof.proven_age_s is None else f"{proof.proven_age_s / HOUR_S:.1f} h"
-    nominal = "none" if proof.nominal_age_s is None else f"{proof.nominal_age_s / HOUR_S:.1f} h"
+    nominal = "there is none" if proof.nominal_age_s is None else f"{proof.nominal_age_s / HOUR_S:.1f} h old"
     level = f"{newest.level or 'none'} of {proof.required}" if newest is not None and newest.verify_run else "not tried"
     lines = [
         f"{proof.name} ({proof.system}): {'proven' if proof.well else 'NOT AS IT SHOULD BE'}",
-        f"  proven RPO {proven} of at most {proof.objective_s / HOUR_S:.0f} h, newest backup {nominal} old",
-        f"  newest backup: level {level}; in {_places(proof)}",
+        f"  proven RPO {proven} of at most {proof.objective_s / HOUR_S:.0f} h, newest backup: {nominal}",
+        f"  its level {level}; in {_places(proof)}",
     ]
     if newest is not None and newest.verify_run:
         room = f", restored {_mb(newest.restored_bytes)}, free beside it {_mb(newest.free_bytes)}"

@@ -68,7 +68,7 @@ def proof_of(runs: Iterable[Run], key: str, system: System, now: float) -> Proof
     findings = [
         *_of_proof(newest, proven, proven_age_s, policy),
         *_of_budgets(newest, policy),
-        *_of_places(check, policy),
+        *_of_places(check, newest, policy),
         *(_sentence("retention", expire) if expire is not None else ()),
     ]
     return Proof(
@@ -116,11 +116,15 @@ def _of_budgets(newest: Backup | None, policy: BackupPolicy) -> Iterable[str]:
         yield f"the scratch disk is nearly full: it had {left}"
 
 
-def _of_places(check: StepRecord | None, policy: BackupPolicy) -> Iterable[str]:
+def _of_places(check: StepRecord | None, newest: Backup | None, policy: BackupPolicy) -> Iterable[str]:
     if policy.store is not None and policy.second_place is None:
         yield "its backups are in one place only: the inventory has no second_place"
-    elif policy.second_place is not None and check is not None:
+    if policy.second_place is None or newest is None:
+        return
+    if check is not None:
         yield from _sentence("second place", check)
+    if newest.copied_at is None and (check is None or (check.ended_at or 0.0) < newest.taken_at):
+        yield f"the newest backup {newest.id} has no copy at the second place yet"
 
 
 def _sentence(what: str, record: StepRecord) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class DumpMethod(ScratchMethod):
         part = f"{path}.part"
         await self.shell.must(["mkdir", "-p", "-m", "700", "--", self.store.folder], deadline)
         mark = await Source(self.shell, self.postgresql, site).dump(part, deadline, say)
-        digest, size = await self.sha256(part, deadline), await self.size(part, deadline)
+        digest, size = await self.sha256(part, deadline), await self.shell.size(part, deadline)
         await self.shell.must(["sync", part], deadline)
         await self.shell.must(["mv", "-f", "--", part, path], deadline)
         record = Record(
@@ -62,7 +62,7 @@ class DumpMethod(ScratchMethod):
         record = await self._need(name, deadline)
         path = self._file(name, "dump")
         say(f"reading {path}")
-        size = await self.size(path, deadline)
+        size = await self.shell.size(path, deadline)
         return record.model_copy(update={"sha256": await self.sha256(path, deadline), "bytes": size})
 
     async def restore(self, name: str, scratch: str, deadline: Deadline, say: Say) -> None:

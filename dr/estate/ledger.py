@@ -74,6 +74,11 @@ class LedgerMethod:
         del deadline
         raise StepFailed("the database kind's commands keep no list of backups")
 
+    async def needed(self, gone: frozenset[str], deadline: Deadline) -> frozenset[str]:
+        """Return none: every backup stands by itself."""
+        del gone, deadline
+        return frozenset()
+
     async def remove(self, name: str, deadline: Deadline, say: Say) -> None:
         """Refuse, likewise."""
         del deadline, say

@@ -97,6 +97,10 @@ class Method(Protocol):
         """Return the names of the backups that the store holds."""
         ...
 
+    async def needed(self, gone: frozenset[str], deadline: Deadline) -> frozenset[str]:
+        """Return those of ``gone`` that a backup which is to stay is built on; they must stay as well."""
+        ...
+
     async def remove(self, name: str, deadline: Deadline, say: Say) -> None:
         """Remove the backup from the store."""
         ...

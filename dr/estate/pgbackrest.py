@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dr.errors import StepFailed
+from dr.estate.commands import silent
 from dr.estate.database import Manifest
 from dr.estate.method import Record, unpacked
 from dr.estate.postgresql import Source
 from dr.estate.scratch import ScratchMethod
-from dr.estate.shell import Say, below
+from dr.estate.shell import Say, Shell, below
 from dr.estate.waiting import Deadline
 from monitor.errors import GarbledReply
 from monitor.inventory.backups import PgbackrestStore
@@ -85,114 +86,28 @@ _FILES = TypeAdapter(dict[str, dict[str, object]])
 
 
 @dataclass(frozen=True, slots=True)
-class PgbackrestMethod(ScratchMethod):
-    """See ``Method``."""
+class Stanzas:
+    """One stanza as ``shell`` reaches it; the shell brings the repository's key where the configuration has none."""
 
-    store: PgbackrestStore
-    system: str
-
-    async def take(self, site: str, name: str, deadline: Deadline, say: Say) -> Manifest:
-        """Back up, then record what the database holds at a point of the WAL behind it, once that is archived."""
-        entry = self._named(await self.stanza(deadline), name)
-        if entry is None:
-            words = [f"--type={self.store.kind}", f"--annotation={TAG}={name}", "backup"]
-            await self.shell.must(self.argv(*words), deadline, say, locked=True)
-            entry = self._need_entry(await self.stanza(deadline), name)
-        if RECORD in entry.annotation:
-            return unpacked(entry.annotation[RECORD])
-        point = f"karaula_{hashlib.sha256(f'{name} {deadline.clock.now()}'.encode()).hexdigest()[:16]}"
-        mark = await Source(self.shell, self.postgresql, site).mark(point, deadline, say)
-        await self._archived(entry, mark.wal, deadline)
-        record = Record(
-            backup=name,
-            system=self.system,
-            records=mark.records,
-            position=mark.position,
-            newest_id=mark.newest_id,
-            sha256=await self._digest(entry, deadline),
-            bytes=entry.info.size,
-            taken_at=mark.taken_at,
-            restored_bytes=entry.info.size,
-            target=point,
-            wal=mark.wal,
-            wal_bytes=mark.wal_bytes,
-        )
-        words = [f"--set={entry.label}", f"--annotation={RECORD}={record.packed()}", "annotate"]
-        await self.shell.must(self.argv(*words), deadline, locked=True)
-        return record
-
-    async def find(self, name: str, deadline: Deadline) -> Manifest | None:
-        """Ask for the backup with this annotation; one whose point was never recorded does not count."""
-        entry = self._named(await self.stanza(deadline), name)
-        return unpacked(entry.annotation[RECORD]) if entry is not None and RECORD in entry.annotation else None
-
-    async def check(self, name: str, deadline: Deadline, say: Say) -> Manifest:
-        """Let pgBackRest read every file of the repository, and count the WAL from the backup to its point."""
-        stanza = await self.stanza(deadline)
-        entry, record = self._need(stanza, name)
-        words = ["--log-level-console=info", "verify"]
-        result = await self.shell.run(self.argv(*words), deadline, say, locked=True)
-        wrong = damage(result.stdout + "\n" + result.stderr, {entry.label, *(entry.reference or ())})
-        if result.exit_status and not wrong:
-            wrong = [f"it ended with exit status {result.exit_status}: {result.stderr.strip()[:200]}"]
-        if wrong:
-            raise StepFailed(f"'pgbackrest verify' finds stanza {self.store.stanza} damaged: {'; '.join(wrong)[:400]}")
-        there = await self._segments(stanza, entry, deadline)
-        missing = [one for one in segments(entry.archive.start or "", record.wal, record.wal_bytes) if one not in there]
-        if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise StepFailed(
-                f"WAL segment {missing[0]}{more} is missing from the archive of stanza {self.store.stanza}"
-            )
-        return record.model_copy(update={"sha256": await self._digest(entry, deadline), "bytes": entry.info.size})
-
-    async def restore(self, name: str, scratch: str, deadline: Deadline, say: Say) -> None:
-        """Restore the cluster's files; the WAL is fetched when the server starts."""
-        entry, record = self._need(await self.stanza(deadline), name)
-        place = await self.make_place(scratch, record.restored_bytes, deadline)
-        words = [
-            f"--set={entry.label}",
-            f"--pg1-path={below(place, 'data')}",
-            "--reset-pg1-host",
-            "--type=name",
-            f"--target={record.target}",
-            "--target-action=promote",
-            "--tablespace-map-all=" + below(place, "tablespaces"),
-            "restore",
-        ]
-        await self.shell.must(self.argv(*words), deadline, say, locked=True)
-        await self.filled(place, deadline)
-
-    async def start(self, name: str, scratch: str, deadline: Deadline, say: Say) -> None:
-        """Start PostgreSQL on the restored files; it is up when its WAL has brought it to the recorded point."""
-        del name
-        await self.throwaway(scratch).start(deadline, say)
-
-    async def names(self, deadline: Deadline) -> frozenset[str]:
-        """List the annotated backups."""
-        return frozenset(
-            entry.annotation[TAG] for entry in (await self.stanza(deadline)).backup if TAG in entry.annotation
-        )
-
-    async def remove(self, name: str, deadline: Deadline, say: Say) -> None:
-        """Expire it, and with it what is built on it: pgBackRest refuses to keep a diff without its full one."""
-        entry = self._named(await self.stanza(deadline), name)
-        if entry is not None:
-            await self.shell.must(self.argv(f"--set={entry.label}", "expire"), deadline, say, locked=True)
-
-    # -- inside --------------------------------------------------------------------------------------------------------
+    shell: Shell
+    name: str
+    config: str
+    repository: int
 
     def argv(self, *words: str) -> list[str]:
         """Return pgBackRest's command line; it tells no progress but what is asked for."""
-        store = self.store
         quiet = () if any(word.startswith("--log-level-console") for word in words) else ("--log-level-console=warn",)
-        return ["pgbackrest", f"--config={store.config}", f"--stanza={store.stanza}", *quiet,
-                *((f"--repo={store.repository}",) if words[-1] != "annotate" else ()), *words]  # fmt: skip
+        only = () if words[-1] == "annotate" else (f"--repo={self.repository}",)
+        return ["pgbackrest", f"--config={self.config}", f"--stanza={self.name}", *quiet, *only, *words]
+
+    async def must(self, words: Sequence[str], deadline: Deadline, say: Say = silent, *, locked: bool = True) -> str:
+        """Run what must end well; return what it printed. Raises TargetError, StepFailed."""
+        return await self.shell.must(self.argv(*words), deadline, say, locked=locked)
 
     async def stanza(self, deadline: Deadline) -> Stanza:
         """Return what the repository holds. Raises StepFailed when it cannot be opened: a wrong key, a lost disk."""
-        printed = await self.shell.must(self.argv("--output=json", "info"), deadline)
-        closed = f"the repository of stanza {self.store.stanza} cannot be opened: is its key right, is its disk there?"
+        printed = await self.must(["--output=json", "info"], deadline, locked=False)
+        closed = f"the repository of stanza {self.name} cannot be opened: is its key right, is its disk there?"
         try:
             found = _STANZAS.validate_json(printed)[0]
         except (ValidationError, IndexError) as error:
@@ -203,32 +118,39 @@ class PgbackrestMethod(ScratchMethod):
             raise StepFailed(f"{closed} pgbackrest says '{found.status.message}'")
         return found
 
-    def _named(self, stanza: Stanza, name: str) -> Entry | None:
-        return next((entry for entry in stanza.backup if entry.annotation.get(TAG) == name), None)
+    async def named(self, name: str, deadline: Deadline) -> Entry | None:
+        """Return the backup that is annotated with ``name``. Raises as ``stanza``."""
+        found = await self.stanza(deadline)
+        return next((entry for entry in found.backup if entry.annotation.get(TAG) == name), None)
 
-    def _need_entry(self, stanza: Stanza, name: str) -> Entry:
-        entry = self._named(stanza, name)
+    async def back_up(self, name: str, kind: str, deadline: Deadline, say: Say) -> Entry:
+        """Take a backup and return it. Raises TargetError, StepFailed."""
+        await self.must([f"--type={kind}", f"--annotation={TAG}={name}", "backup"], deadline, say)
+        entry = await self.named(name, deadline)
         if entry is None:
-            raise StepFailed(f"there is no backup {name} in stanza {self.store.stanza}")
+            raise StepFailed(f"pgbackrest ended well, but stanza {self.name} has no backup {name}")
         return entry
 
-    def _need(self, stanza: Stanza, name: str) -> tuple[Entry, Record]:
-        entry = self._need_entry(stanza, name)
-        if RECORD not in entry.annotation:
-            raise StepFailed(f"backup {name} has no record: it was never finished")
-        return entry, unpacked(entry.annotation[RECORD])
+    async def verify(self, labels: set[str], deadline: Deadline, say: Say) -> None:
+        """Read every file of the repository. Raises StepFailed with what is wrong with ``labels`` or the archive."""
+        result = await self.shell.run(self.argv("--log-level-console=info", "verify"), deadline, say, locked=True)
+        wrong = damage(result.stdout + "\n" + result.stderr, labels)
+        if result.exit_status and not wrong:
+            wrong = [f"it ended with exit status {result.exit_status}: {result.stderr.strip()[:200]}"]
+        if wrong:
+            raise StepFailed(f"'pgbackrest verify' finds stanza {self.name} damaged: {'; '.join(wrong)[:400]}")
 
-    async def _digest(self, entry: Entry, deadline: Deadline) -> str:
-        """Return the hash of pgBackRest's manifest, which itself has the checksum of every file."""
-        path = f"backup/{self.store.stanza}/{entry.label}/backup.manifest"
-        script = 'set -o pipefail; "$@" | sha256sum'
-        printed = await self.shell.must(["bash", "-c", script, "bash", *self.argv("repo-get", path)], deadline)
-        return printed.split()[0]
+    async def restore(self, label: str, data: str, until: Sequence[str], deadline: Deadline, say: Say) -> None:
+        """Restore a backup's files into ``data``; ``until`` says how far its WAL is to bring it. Raises likewise."""
+        place = [f"--pg1-path={data}", "--reset-pg1-host", f"--tablespace-map-all={data}.tablespaces"]
+        await self.must([f"--set={label}", *place, *until, "restore"], deadline, say)
 
-    async def _segments(self, stanza: Stanza, entry: Entry, deadline: Deadline) -> frozenset[str]:
-        archive = next((one.id for one in stanza.archive if one.database.id == entry.database.id), "")
-        path = f"archive/{self.store.stanza}/{archive}"
-        printed = await self.shell.must(self.argv("--recurse", "--output=json", "repo-ls", path), deadline)
+    async def segments(self, entry: Entry, deadline: Deadline) -> frozenset[str]:
+        """Return the names of the WAL segments in the archive of the backup's cluster. Raises likewise."""
+        archives = (await self.stanza(deadline)).archive
+        archive = next((one.id for one in archives if one.database.id == entry.database.id), "")
+        words = ["--recurse", "--output=json", "repo-ls", f"archive/{self.name}/{archive}"]
+        printed = await self.must(words, deadline, locked=False)
         try:
             files = _FILES.validate_json(printed)
         except ValidationError as error:
@@ -236,11 +158,112 @@ class PgbackrestMethod(ScratchMethod):
         names = (path.rpartition("/")[2] for path in files)
         return frozenset(name[:24] for name in names if SEGMENT.match(name) and name[24:25] == "-")
 
-    async def _archived(self, entry: Entry, wal: str, deadline: Deadline) -> None:
-        while wal not in await self._segments(await self.stanza(deadline), entry, deadline):
+    async def digest(self, entry: Entry, deadline: Deadline) -> str:
+        """Return the hash of pgBackRest's manifest, which itself has the checksum of every file. Raises likewise."""
+        path = f"backup/{self.name}/{entry.label}/backup.manifest"
+        script = 'set -o pipefail; "$@" | sha256sum'
+        printed = await self.shell.must(["bash", "-c", script, "bash", *self.argv("repo-get", path)], deadline)
+        return printed.split()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PgbackrestMethod(ScratchMethod):
+    """See ``Method``."""
+
+    store: PgbackrestStore
+    system: str
+
+    @property
+    def stanzas(self) -> Stanzas:
+        """The store's stanza."""
+        return Stanzas(self.shell, self.store.stanza, self.store.config, self.store.repository)
+
+    async def take(self, site: str, name: str, deadline: Deadline, say: Say) -> Manifest:
+        """Back up, then record what the database holds at a point of the WAL behind it, once that is archived."""
+        stanzas = self.stanzas
+        entry = await stanzas.named(name, deadline) or await stanzas.back_up(name, self.store.kind, deadline, say)
+        if RECORD in entry.annotation:
+            return unpacked(entry.annotation[RECORD])
+        point = f"karaula_{hashlib.sha256(f'{name} {deadline.clock.now()}'.encode()).hexdigest()[:16]}"
+        mark = await Source(self.shell, self.postgresql, site).mark(point, deadline, say)
+        while mark.wal not in await stanzas.segments(entry, deadline):
             if deadline.over:
-                raise StepFailed(f"WAL segment {wal} was not archived in time: does archive_command work?")
+                raise StepFailed(f"WAL segment {mark.wal} was not archived in time: does archive_command work?")
             await deadline.clock.sleep(ARCHIVED_EVERY_S)
+        record = Record(
+            backup=name,
+            system=self.system,
+            records=mark.records,
+            position=mark.position,
+            newest_id=mark.newest_id,
+            sha256=await stanzas.digest(entry, deadline),
+            bytes=entry.info.size,
+            taken_at=mark.taken_at,
+            restored_bytes=entry.info.size,
+            target=point,
+            wal=mark.wal,
+            wal_bytes=mark.wal_bytes,
+        )
+        words = [f"--set={entry.label}", f"--annotation={RECORD}={record.packed()}", "annotate"]
+        await stanzas.must(words, deadline)
+        return record
+
+    async def find(self, name: str, deadline: Deadline) -> Manifest | None:
+        """Ask for the backup with this annotation; one whose point was never recorded does not count."""
+        entry = await self.stanzas.named(name, deadline)
+        return unpacked(entry.annotation[RECORD]) if entry is not None and RECORD in entry.annotation else None
+
+    async def check(self, name: str, deadline: Deadline, say: Say) -> Manifest:
+        """Let pgBackRest read every file of the repository, and count the WAL from the backup to its point."""
+        entry, record = await self._need(name, deadline)
+        await self.stanzas.verify({entry.label, *(entry.reference or ())}, deadline, say)
+        there = await self.stanzas.segments(entry, deadline)
+        missing = [one for one in segments(entry.archive.start or "", record.wal, record.wal_bytes) if one not in there]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            where = f"the archive of stanza {self.store.stanza}"
+            raise StepFailed(f"WAL segment {missing[0]}{more} is missing from {where}")
+        return record.model_copy(
+            update={"sha256": await self.stanzas.digest(entry, deadline), "bytes": entry.info.size}
+        )
+
+    async def restore(self, name: str, scratch: str, deadline: Deadline, say: Say) -> None:
+        """Restore the cluster's files; the WAL is fetched when the server starts."""
+        entry, record = await self._need(name, deadline)
+        place = await self.make_place(scratch, record.restored_bytes, deadline)
+        until = ("--type=name", f"--target={record.target}", "--target-action=promote")
+        await self.stanzas.restore(entry.label, below(place, "data"), until, deadline, say)
+        await self.filled(place, deadline)
+
+    async def start(self, name: str, scratch: str, deadline: Deadline, say: Say) -> None:
+        """Start PostgreSQL on the restored files; it is up when its WAL has brought it to the recorded point."""
+        del name
+        await self.throwaway(scratch).start(deadline, say)
+
+    async def names(self, deadline: Deadline) -> frozenset[str]:
+        """List the annotated backups."""
+        found = await self.stanzas.stanza(deadline)
+        return frozenset(entry.annotation[TAG] for entry in found.backup if TAG in entry.annotation)
+
+    async def needed(self, gone: frozenset[str], deadline: Deadline) -> frozenset[str]:
+        """Return those of ``gone`` that another backup is built on: pgBackRest would remove that one as well."""
+        found = (await self.stanzas.stanza(deadline)).backup
+        stay = {one for entry in found if entry.annotation.get(TAG) not in gone for one in entry.reference or ()}
+        return frozenset(entry.annotation[TAG] for entry in found if TAG in entry.annotation and entry.label in stay)
+
+    async def remove(self, name: str, deadline: Deadline, say: Say) -> None:
+        """Expire it; with a full one go those that are built on it."""
+        entry = await self.stanzas.named(name, deadline)
+        if entry is not None:
+            await self.stanzas.must([f"--set={entry.label}", "expire"], deadline, say)
+
+    async def _need(self, name: str, deadline: Deadline) -> tuple[Entry, Record]:
+        entry = await self.stanzas.named(name, deadline)
+        if entry is None:
+            raise StepFailed(f"there is no backup {name} in stanza {self.store.stanza}")
+        if RECORD not in entry.annotation:
+            raise StepFailed(f"backup {name} has no record: it was never finished")
+        return entry, unpacked(entry.annotation[RECORD])
 
 
 def damage(said: str, labels: set[str]) -> list[str]:

@@ -145,8 +145,14 @@ class ResticMethod(ScratchMethod):
         kept = await self.find(name, deadline)
         if kept is not None:
             return kept
-        staging = await self.make_place(f"taking-{name}", 0, deadline)
-        path = below(staging, DUMP)
+        staging = f"taking-{name}"
+        try:
+            return await self._take(site, name, await self.make_place(staging, 0, deadline), deadline, say)
+        finally:  # a dump of production is left nowhere
+            await self.discard(staging, deadline, say)
+
+    async def _take(self, site: str, name: str, place: str, deadline: Deadline, say: Say) -> Record:
+        path = below(place, DUMP)
         mark = await Source(self.shell, self.postgresql, site).dump(path, deadline, say)
         record = Record(
             backup=name,
@@ -155,13 +161,12 @@ class ResticMethod(ScratchMethod):
             position=mark.position,
             newest_id=mark.newest_id,
             sha256=await self.sha256(path, deadline),
-            bytes=await self.size(path, deadline),
+            bytes=await self.shell.size(path, deadline),
             taken_at=mark.taken_at,
             restored_bytes=mark.size,
         )
         tags = [f"{TAG}{name}", f"{RECORD}{record.packed()}"]
         await self.repository.back_up([path], tags, deadline, say)
-        await self.discard(f"taking-{name}", deadline, say)
         return record
 
     async def find(self, name: str, deadline: Deadline) -> Manifest | None:
@@ -182,7 +187,7 @@ class ResticMethod(ScratchMethod):
         files = below(place, "files")
         await self.repository.restore(snapshot.id, files, deadline, say)
         await self.shell.must(["mv", "--", files + snapshot.paths[0], below(place, DUMP)], deadline)
-        found = await self.size(below(place, DUMP), deadline)
+        found = await self.shell.size(below(place, DUMP), deadline)
         if found != record.bytes:
             raise StepFailed(f"the restored file has {found} bytes, recorded were {record.bytes}")
         await self.filled(place, deadline)

@@ -51,6 +51,11 @@ class ScratchMethod:
         """Stop the server and remove the folder."""
         await self.throwaway(scratch).remove(deadline, say)
 
+    async def needed(self, gone: frozenset[str], deadline: Deadline) -> frozenset[str]:
+        """Return none: every backup stands by itself."""
+        del gone, deadline
+        return frozenset()
+
     # -- for the methods -----------------------------------------------------------------------------------------------
 
     def place(self, scratch: str) -> str:
@@ -90,13 +95,6 @@ class ScratchMethod:
         if not printed:
             raise StepFailed(f"the SHA-256 of {path} at {self.shell.host.address} could not be computed")
         return printed[0].lstrip("\\")
-
-    async def size(self, path: str, deadline: Deadline) -> int:
-        """Return the size of a file in bytes. Raises TargetError, StepFailed."""
-        printed = (await self.shell.must(["stat", "-c", "%s", "--", path], deadline)).strip()
-        if not printed.isdecimal():
-            raise StepFailed(f"'stat' at {self.shell.host.address} does not say how large {path} is")
-        return int(printed)
 
     async def same(self, path: str, sha256: str, deadline: Deadline) -> None:
         """Read a restored file whole. Raises StepFailed when it is not what was written."""

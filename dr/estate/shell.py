@@ -76,6 +76,13 @@ class Shell:
             raise StepFailed(f"it cannot be told whether {path} is at {self.host.address}")
         return found.exit_status == 0
 
+    async def size(self, path: str, deadline: Deadline) -> int:
+        """Return the size of a file in bytes. Raises as ``must``."""
+        printed = (await self.must(["stat", "-c", "%s", "--", path], deadline)).strip()
+        if not printed.isdecimal():
+            raise StepFailed(f"'stat' at {self.host.address} does not say how large {path} is")
+        return int(printed)
+
     async def free_bytes(self, folder: str, deadline: Deadline) -> int:
         """Return what an ordinary user may still write below ``folder``. Raises as ``must``."""
         printed = (await self.must(["df", "-B1", "--output=avail", folder], deadline)).split()
@@ -87,6 +94,14 @@ class Shell:
         """Return what ``folder`` takes on its disk. Raises as ``must``."""
         printed = (await self.must(["du", "-s", "-B1", folder], deadline)).split()
         return int(printed[0]) if printed and printed[0].isdecimal() else 0
+
+
+def host_of(world: World, key: str) -> SshHost:
+    """Return the host of that key. Raises StepFailed when the inventory has none."""
+    host = world.inventory.hosts.get(key)
+    if host is None:
+        raise StepFailed(f"the inventory has no host '{key}'")
+    return host
 
 
 def below(folder: str, name: str) -> str:

@@ -244,7 +244,7 @@ def test_backups_are_listed_and_a_failed_proof_is_explained(
     )
     message = daemon.karaula("backups", "morning").stdout
     assert message.startswith("Backups: 1 of 4 proven as young as they must be; look at ")
-    assert "NCTS (ncts): NOT AS IT SHOULD BE\n  proven RPO 2.0 h of at most 26 h, newest backup 0.0 h old\n" in message
+    assert "NCTS (ncts): NOT AS IT SHOULD BE\n  proven RPO 2.0 h of at most 26 h, newest backup: 0.0 h old\n" in message
     assert "level L0 of L4" in message
     assert set(daemon.json("backups", "morning")) == {"schema_version", "at", "subject", "text"}
 

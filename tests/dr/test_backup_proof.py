@@ -88,6 +88,11 @@ def test_one_place_only_is_a_finding_and_so_is_a_second_that_cannot_be_trusted()
     runs = [backup(), climbed_to(5, "L4")]
     assert "in one place only" in said(runs, store=store).findings[0]
     second = SecondPlace(repository="rclone:x", password="p")
+    assert said(runs, store=store, second_place=second).findings == (
+        "the newest backup ncts-1 has no copy at the second place yet",
+    )
+    runs.append(kept("backup_copy", copied="ncts-1"))
+    assert said(runs, store=store, second_place=second).well
     bad = ran("k", 500.0, plan(step("keep", action="x"), step("check", "keep", action="copy_check"), kind="verify"), {},
               StepStarted(501.0, "check", 1, "k", 1),
               StepFailed(502.0, "check", 1, "it is not append-only", False, False, ""),
@@ -106,7 +111,7 @@ def test_the_message_says_the_worst_first_and_every_figure() -> None:
     assert morning.subject(found).startswith("Backups: 1 of 2 proven as young as they must be; look at ")
     text = morning.text(found, "Customs")
     assert "  ! no backup was ever taken\n" in text
-    assert "proven RPO 0.1 h of at most 26 h, newest backup 0.1 h old" in text
+    assert "proven RPO 0.1 h of at most 26 h, newest backup: 0.1 h old" in text
     assert "verification took 10 s of at most 14400 s" in text
     well = proofs([backup(), climbed_to(5, "L4")], {"ncts": system()}, 400.0)
     assert morning.subject(well) == "Backups: 1 of 1 proven as young as they must be"
