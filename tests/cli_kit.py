@@ -269,6 +269,15 @@ class DeskDaemon:
             assert time.monotonic() < end, f"never came: {what}"
             time.sleep(0.01)
 
+    def hear(self, run_id: str, step: str, line: str) -> None:
+        """Have a step under way print a line."""
+        self.loop.call_soon_threadsafe(self.orchestrator._listeners.heard, run_id, step, 1, line)
+
+    def onlookers(self) -> int:
+        """Return how many look on at runs, or at the lines of their steps."""
+        listeners = self.orchestrator._listeners
+        return len(listeners._changes) + len(listeners._lines)
+
     def when(self, state: str, act: Callable[[str], None]) -> None:
         """Call ``act(run id)`` in a thread of its own, once, when a run first comes to ``state``."""
         told: list[str] = []

@@ -48,6 +48,7 @@ def rest(line: socket.socket) -> str:
 
 def test_the_stream_tells_lines_and_ends_with_the_run(daemon: WebDaemon) -> None:
     daemon.script.words["copy"] = ["hold"]
+    before = daemon.onlookers()
     run_id = daemon.prepared("drill")
     with listen(daemon, run_id) as line:
         assert daemon.app.state.streams.open == 1
@@ -56,8 +57,7 @@ def test_the_stream_tells_lines_and_ends_with_the_run(daemon: WebDaemon) -> None
     assert '"line": "ask on its way"' in told
     assert '"state": "SUCCEEDED"' in told.rpartition("event: run")[2]
     daemon.until("the stream to be let go", lambda: daemon.app.state.streams.open == 0)
-    assert not daemon.orchestrator._listeners
-    assert not daemon.orchestrator._line_listeners
+    assert daemon.onlookers() == before
 
 
 def test_the_stream_of_a_run_that_is_over_is_one_state(daemon: WebDaemon) -> None:
@@ -70,22 +70,24 @@ def test_the_stream_of_a_run_that_is_over_is_one_state(daemon: WebDaemon) -> Non
 
 
 def test_a_reader_that_leaves_is_forgotten(daemon: WebDaemon) -> None:
+    before = daemon.onlookers()
     run_id = daemon.prepared()
     lines = [listen(daemon, run_id) for _ in range(5)]
     assert daemon.app.state.streams.open == 5
     for line in lines:
         line.close()
     daemon.until("five readers to be forgotten", lambda: daemon.app.state.streams.open == 0)
-    assert not daemon.orchestrator._listeners
+    assert daemon.onlookers() == before
 
 
 def test_closing_the_doors_ends_open_streams(daemon: WebDaemon) -> None:
+    before = daemon.onlookers()
     run_id = daemon.prepared()
     with listen(daemon, run_id) as line, daemon.knock() as idle:
         idle.sendall(b"GET / HTTP/1.1\r\nHost: ")
         daemon.call(daemon.doors.close())
         assert rest(line).endswith("0\r\n\r\n"), "the stream was cut off in the middle"
-    assert not daemon.orchestrator._listeners
+    assert daemon.onlookers() == before
 
 
 class Source:

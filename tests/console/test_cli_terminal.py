@@ -109,7 +109,7 @@ def test_a_drill_is_watched_live_and_stays_on_the_screen(daemon: DeskDaemon, ter
     terminal.until("Ctrl-C stops watching; the run goes on.")
     run = daemon.json("runs")["runs"][0]["id"]
     daemon.until("the run to be watched", lambda: daemon.app.state.streams.open == 1)
-    daemon.loop.call_soon_threadsafe(daemon.orchestrator._heard, run, "ask", 1, "the copy thinks")
+    daemon.hear(run, "ask", "the copy thinks")
     terminal.until("the copy thinks")
     daemon.script.released.set()
     code, text = terminal.end()
@@ -157,7 +157,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(daemon: DeskDaemon, terminal_of
     terminal.until_step("ask", "in progress")
     terminal.process.send_signal(signal.SIGINT)
     code, text = terminal.end()
-    assert code == 130
+    assert code == 130, text
     run = daemon.json("runs")["runs"][0]
     assert f"not watched any more; run {run['id']} goes on: karaula run watch {run['id']}" in text
     assert run["state"] == "IN_PROGRESS"

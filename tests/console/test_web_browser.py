@@ -190,7 +190,7 @@ def test_lines_are_shown_while_a_step_prints_them(browser: Browser, daemon: WebD
     expect(seen.page.locator("#step-copy .badge")).to_have_text("in progress")
     seen.page.wait_for_function("stream && stream.readyState === EventSource.OPEN")
     for line in ("<b>bold</b>", "second"):
-        daemon.loop.call_soon_threadsafe(daemon.orchestrator._heard, run_id, "copy", 1, line)
+        daemon.hear(run_id, "copy", line)
     expect(seen.page.locator("#step-copy pre")).to_have_text("<b>bold</b>\nsecond\n")
     renewed(seen, 1)
     expect(seen.page.locator("#step-copy pre")).to_have_text("<b>bold</b>\nsecond\n")
