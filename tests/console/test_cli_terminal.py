@@ -58,7 +58,8 @@ class Terminal:
         variables = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "KARAULA_AS"}}
         variables |= {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "KARAULA_AS": "bojan"}
         variables |= {"KARAULA_SOCKET": str(daemon.socket), "PYTHONPATH": str(ROOT), **environment}
-        command = [sys.executable, "-m", "console.main", *typed]
+        # Whoever runs the tests in the background ignores SIGINT, and so would the command.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "console.main", *typed]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
         os.close(theirs)
         self.text = ""
