@@ -43,7 +43,8 @@ INDEX = "{index}"
 class Guard:
     """An object that must hold one of ``allowed`` (numbers, text) for the value beside it to be believed.
 
-    ``words`` say what other numbers mean. ``version_from`` asks for a version (as text) of at least that instead.
+    ``words`` say what other numbers mean. ``version_from`` asks for a version (as text) of at least that instead,
+    ``filled`` for any text but none, and gives the reason when there is none.
     """
 
     oid: str
@@ -51,6 +52,7 @@ class Guard:
     allowed: tuple[int | str, ...] = ()
     words: Mapping[int, str] = field(default_factory=dict, hash=False)
     version_from: tuple[int, ...] = ()
+    filled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ _APC = "1.3.6.1.4.1.318.1.1"
 _COMMS = {1: "no sensor is installed", 3: "the device has lost touch with the sensor"}
 _UIO = Guard(f"{_APC}.25.1.2.1.10.{INDEX}", "its communication", (2,), _COMMS)
 _RPDU2 = Guard(f"{_APC}.26.10.2.2.1.6.{INDEX}", "its communication", (2,), _COMMS)
+_LOST: Mapping[float, str] = {-2147483647: "the device has no reading of the sensor"}  # seen on a NetBotz 250
+_WIRELESS_UNIT = Guard(f"{_APC}.10.4.2.1.0", "its unit", (1,), {2: "it is set to Fahrenheit"})
 _IEM = Guard(f"{_APC}.10.2.3.2.1.3.{INDEX}", "the probe", (2,), {1: "the probe is disconnected"})
 _IEM_UNIT = Guard(f"{_APC}.10.2.3.2.1.5.{INDEX}", "its unit", (1,), {2: "it is set to Fahrenheit"})
 _APC_OUTPUT = {  # upsBasicOutputStatus; 1 is unknown
@@ -167,6 +171,10 @@ _POWERNET: Mapping[str, Point] = {
         "temperature", f"{_APC}.10.2.3.2.1.4.{INDEX}", ROOM, sentinels=NO_PROBE, guards=(_IEM, _IEM_UNIT)
     ),
     "iem-humidity": Point("humidity", f"{_APC}.10.2.3.2.1.6.{INDEX}", PERCENT, sentinels=NO_HYGROMETER, guards=(_IEM,)),
+    "wireless-temperature": Point(
+        "temperature", f"{_APC}.10.5.1.1.1.5.{INDEX}", ROOM, 0.1, sentinels=_LOST, guards=(_WIRELESS_UNIT,)
+    ),
+    "wireless-humidity": Point("humidity", f"{_APC}.10.5.1.1.1.8.{INDEX}", PERCENT, sentinels=NO_HYGROMETER),
     "rpdu-temperature": Point(
         "temperature", f"{_APC}.26.10.2.2.1.8.{INDEX}", ROOM, 0.1, sentinels=NO_PROBE, guards=(_RPDU2,)
     ),
@@ -175,6 +183,7 @@ _POWERNET: Mapping[str, Point] = {
     ),
 }
 _BOTZ = "1.3.6.1.4.1.5528.100.4"
+_UNPLUGGED = "no sensor is plugged in"  # its value is 0 then, and its value as text empty (seen on a NetBotz 450)
 _FAILURE = {5: "the device calls it a failure"}  # ErrorStatus; the others are its own thresholds' words
 _SOUND = (0, 1, 2, 3, 4)
 _NETBOTZ: Mapping[str, Point] = {
@@ -183,7 +192,10 @@ _NETBOTZ: Mapping[str, Point] = {
         f"{_BOTZ}.1.1.1.2.{INDEX}",
         ROOM,
         0.1,
-        guards=(Guard(f"{_BOTZ}.1.1.1.3.{INDEX}", "its error status", _SOUND, _FAILURE),),
+        guards=(
+            Guard(f"{_BOTZ}.1.1.1.7.{INDEX}", "its value as text", filled=_UNPLUGGED),
+            Guard(f"{_BOTZ}.1.1.1.3.{INDEX}", "its error status", _SOUND, _FAILURE),
+        ),
     ),
     "humidity": Point(
         "humidity",
@@ -191,7 +203,10 @@ _NETBOTZ: Mapping[str, Point] = {
         PERCENT,
         0.1,
         sentinels=NO_HYGROMETER,
-        guards=(Guard(f"{_BOTZ}.1.2.1.3.{INDEX}", "its error status", _SOUND, _FAILURE),),
+        guards=(
+            Guard(f"{_BOTZ}.1.2.1.7.{INDEX}", "its value as text", filled=_UNPLUGGED),
+            Guard(f"{_BOTZ}.1.2.1.3.{INDEX}", "its error status", _SOUND, _FAILURE),
+        ),
     ),
     "door": Point(
         "door",
@@ -221,7 +236,13 @@ _GEIST_V3: Mapping[str, Point] = {
     "climate-temperature": Point(
         "temperature", f"{_GEIST}.2.2.1.5.{INDEX}", ROOM, guards=(_there(f"{_GEIST}.2.2.1.4"),)
     ),
-    "climate-humidity": Point("humidity", f"{_GEIST}.2.2.1.7.{INDEX}", PERCENT, guards=(_there(f"{_GEIST}.2.2.1.4"),)),
+    "climate-humidity": Point(
+        "humidity",
+        f"{_GEIST}.2.2.1.7.{INDEX}",
+        PERCENT,
+        sentinels={0: "the device measures no humidity"},  # seen on an RSMINI163
+        guards=(_there(f"{_GEIST}.2.2.1.4"),),
+    ),
     "temperature": Point("temperature", f"{_GEIST}.2.4.1.5.{INDEX}", ROOM, guards=(_there(f"{_GEIST}.2.4.1.4"),)),
 }
 _GEIST_V4: Mapping[str, Point] = {

@@ -139,7 +139,10 @@ def _believe(guard: Guard, oid: str, found: Values) -> None:
     held = found[oid]
     if held is None:
         raise NotFound(f"the agent has no object {oid} ({guard.what}), so the profile may not fit")
-    if guard.version_from:
+    if guard.filled:
+        if not _text(held):
+            raise NotFound(guard.filled)
+    elif guard.version_from:
         if _version(held) < guard.version_from:
             wanted = ".".join(map(str, guard.version_from))
             raise NotFound(f"{guard.what} is {_text(held)}; the profile fits from {wanted} on")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.clients.redfish_sensors import Reading, fetch, page, reading
+from monitor.clients.redfish_sensors import Reading, Resource, fetch, page, reading
 from monitor.credential import Secret
 from monitor.errors import GarbledReply, NotFound, Refused, TargetError, Unreachable
 from monitor.probes.redfish import _check
@@ -133,3 +134,43 @@ JSON = st.recursive(
 def test_any_json_is_a_reading_or_told(found: dict[str, object], resource) -> None:
     with contextlib.suppress(TargetError):
         assert reading(found, resource, "0").value is not None
+
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "redfish"
+
+
+@pytest.mark.parametrize(
+    ("device", "resource", "member", "said"),
+    [
+        ("dell-idrac-2.41-thermal", "thermal", "iDRAC.Embedded.1#SystemBoardInletTemp", 17),
+        ("dell-idrac-2.41-thermal", "thermal", "CPU1 Temp", 47),  # far over the range that its device gives it
+        ("dell-idrac-7.10-thermal", "thermal", "System Board Inlet Temp", 24),
+        ("dell-idrac-7.10-power", "power", "System Power Control", 288),
+        ("hp-ilo4-thermal", "thermal", "01-Inlet Ambient", 18),
+        ("hp-ilo4-thermal", "thermal", "05-P1 DIMM 5-8", "the sensor's state is Absent"),  # and its reading is 0
+        ("hp-ilo4-power", "power", "0", 73),  # an entry that has no name
+        ("hp-ilo4-power", "power", "1", "no entry has the MemberId or Name '1'"),
+        ("cisco-c240-m5-thermal", "thermal", "TEMP_SENS_FRONT", 24),
+        (
+            "cisco-c240-m5-thermal",
+            "thermal",
+            "0",
+            "no entry has the MemberId or Name '0'",
+        ),  # its own numbers begin at 1
+    ],
+)
+def test_what_real_services_said(device: str, resource: Resource, member: str, said: float | str) -> None:
+    found = json.loads((RECORDED / f"{device}.json").read_text())
+    if isinstance(said, str):
+        with pytest.raises(NotFound, match=said):
+            reading(found, resource, member)
+        return
+    read = reading(found, resource, member)
+    _check(read, "watts" if resource == "power" else "celsius")
+    assert read.value == said
+
+
+def test_a_range_that_a_device_does_not_gainsay_holds() -> None:
+    sensor = {"Name": "Inlet", "ReadingCelsius": 61, "MaxReadingRangeTemp": 60, "UpperThresholdCritical": 45}
+    with pytest.raises(NotFound, match="above the device's own range"):
+        _check(reading({"Temperatures": [sensor]}, "thermal", "Inlet"), "celsius")

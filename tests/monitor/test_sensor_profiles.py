@@ -33,7 +33,7 @@ def test_a_point_is_sound(profile: str, name: str, point: Point) -> None:
     oids = asked(point, index)
     assert all(re.fullmatch(OID, oid) for oid in oids)
     assert point.valid[0] < point.valid[1] or point.quantity == "ups-state"
-    assert all(guard.allowed or guard.version_from for guard in point.guards)
+    assert all(guard.allowed or guard.version_from or guard.filled for guard in point.guards)
     with pytest.raises(NotFound):
         read(point, index, oids, dict.fromkeys(oids))
 
@@ -126,7 +126,8 @@ def test_sentinels_and_guards_of_the_vendors() -> None:
         ("apc-powernet", "uio-humidity", (45, 3), "lost touch"),
         ("apc-powernet", "iem-temperature", (23, 2, 2), "Fahrenheit"),
         ("apc-netbotz", "door", (-1,), "does not know whether the door is open"),
-        ("apc-netbotz", "temperature", (213, 5), "calls it a failure"),
+        ("apc-netbotz", "temperature", (213, b"21.300000", 5), "calls it a failure"),
+        ("apc-netbotz", "temperature", (0, b"", 0), "no sensor is plugged in"),
         (
             "geist-v4",
             "internal-temperature",
