@@ -18,6 +18,7 @@ from cli_kit import PATIENCE_S, DeskDaemon, FakeWatch, estate
 
 from console.api.app import make_app
 from console.serving import Doors
+from dr.engine.joint_course import stands_still
 from dr.engine.orchestrator import Request
 from monitor.status.board import Board, Evidence
 from monitor.status.state import Health, Status
@@ -106,6 +107,22 @@ class WebDaemon(DeskDaemon):
     def wait_state(self, run_id: str, *states: str) -> None:
         """Wait until the run is in one of ``states``."""
         self.call(self._until(run_id, states))
+
+    def wait_joint(self, joint_id: str, state: str, still: str = "") -> None:
+        """Wait until the joint run is in ``state`` and (where ``still`` is given) stands still because of that."""
+        self.call(self._until_joint(joint_id, state, still))
+
+    async def _until_joint(self, joint_id: str, state: str, still: str) -> None:
+        changed = asyncio.Event()
+        leave = self.joints.subscribe(lambda _joint: changed.set())
+        try:
+            while (joint := self.joints.joint(joint_id)).state != state or still not in stands_still(
+                joint, self.joints.runs(joint)
+            ):
+                await asyncio.wait_for(changed.wait(), PATIENCE_S)
+                changed.clear()
+        finally:
+            leave()
 
     async def _until(self, run_id: str, states: tuple[str, ...]) -> None:
         changed = asyncio.Event()

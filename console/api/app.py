@@ -10,6 +10,7 @@ from console.api.gate import Gate
 from console.api.replies import add_error_replies
 from console.api.streams import Streams
 from console.web import backups as backups_page
+from console.web import joint as joint_page
 from console.web import pages
 from console.web import sla as sla_page
 from console.web.render import make_environment
@@ -37,6 +38,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         pages.router,
         sla_page.router,
         backups_page.router,
+        joint_page.router,
     ):
         app.include_router(routes)
     app.mount("/static", pages.static)

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "resume": ("console.cli.run_decide:resume", "Let a paused run go on from where it stopped."),
         "retry": ("console.cli.run_decide:retry", "Do one failed or unknown step again and go on."),
         "ignore": ("console.cli.run_decide:ignore", "Pass over one failed or unknown step and go on."),
+        "go-on": ("console.cli.run_decide:go_on", "Let begin what waits for a system whose run did not succeed."),
         "cancel": ("console.cli.run_decide:cancel", "End a run; its final steps are still done."),
         "report": ("console.cli.run_report:report", "Show or save what a run did and what was measured."),
     }
@@ -29,7 +30,7 @@ def run() -> None:
     """Look at one run and decide about it.
 
     RUN is a run's id as 'karaula runs' shows it, or the beginning of one, such as the system; where it may be left
-    out, the newest.
+    out, the newest. A joint run (of several systems) is meant where it begins with 'joint-'.
 
     \b
     Example:

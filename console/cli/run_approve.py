@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from console.cli import joint
 from console.cli.run_show import found_run
 from console.cli.session import Session, complete_run, talks
 from console.cli.watching import no_wait_option, watched
@@ -31,6 +32,9 @@ def approve(session: Session, run: str, reason: str, yes: bool, no_wait: bool) -
     from console.terminal.changes import headline
     from console.terminal.run_view import plan_view
 
+    if joint.meant(run):
+        joint.approve(session, run, reason, yes=yes, no_wait=no_wait)
+        return
     found = found_run(session, run, frozenset({"WAITING"}))
     screen = session.screen
     if found["state"] == "WAITING":  # else the daemon says why not

@@ -1,20 +1,25 @@
-"""`karaula run deny|resume|retry|ignore|cancel`: a person's decision about a run, then its course."""
+"""`karaula run deny|resume|retry|ignore|cancel|go-on`: a person's decision about a run, then its course."""
 
 from __future__ import annotations
 
 import click
 
+from console.cli import joint
 from console.cli.run_show import UNDER_WAY, found_run
-from console.cli.session import Session, complete_run, complete_step, talks
+from console.cli.session import Session, complete_run, complete_step, complete_system, talks
 from console.cli.watching import no_wait_option, watched
 
 PAUSED, WAITING = frozenset({"PAUSED"}), frozenset({"WAITING"})
 MEANT = {"deny": WAITING, "resume": PAUSED, "retry": PAUSED, "ignore": PAUSED, "cancel": UNDER_WAY}
 CANCELED = frozenset({"CANCELED"})
+JOINTLY = frozenset({"deny", "cancel"})
 
 
 def _decide(session: Session, run: str, decision: str, *, reason: str = "", step: str = "", no_wait: bool) -> None:
     """Send the decision and watch what comes of it. Raises ClientError."""
+    if joint.meant(run) and decision in JOINTLY:
+        joint.decide(session, run, decision, reason=reason, no_wait=no_wait)
+        return
     found = found_run(session, run, MEANT[decision])
     answer = session.post(f"/api/runs/{found['id']}/{decision}", {"reason": reason, "step": step})
     watched(session, answer, no_wait=no_wait, good=CANCELED if decision in {"deny", "cancel"} else frozenset())
@@ -99,3 +104,22 @@ def cancel(session: Session, run: str, reason: str, no_wait: bool) -> None:
       karaula run cancel cdeps-drill-20261124-013000 --reason "vCenter upgrade"
     """  # noqa: D301 - click's mark
     _decide(session, run, "cancel", reason=reason, no_wait=no_wait)
+
+
+@click.command("go-on")
+@click.argument("joint_run", metavar="JOINT_RUN")
+@click.argument("system", shell_complete=complete_system)
+@click.option("--reason", required=True, help="Why they may begin without it; it is journaled.")
+@no_wait_option
+@talks
+def go_on(session: Session, joint_run: str, system: str, reason: str, no_wait: bool) -> None:
+    """Let begin what waits for a system whose run did not succeed.
+
+    Of a joint run only: what depends on SYSTEM is held until its run has succeeded, or a person says this.
+
+    \b
+    Example:
+      karaula run go-on joint-failover-20261124-013000 ite \\
+          --reason "the tariff is at hand on paper"
+    """  # noqa: D301 - click's mark
+    joint.decide(session, joint_run, "go-on", reason=reason, system=system, no_wait=no_wait)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from console.cli import joint
 from console.cli.run_show import found_run
 from console.cli.session import Session, complete_run, talks
 
@@ -29,6 +30,11 @@ def report(session: Session, run: str | None, html: Path | None, pdf: Path | Non
     from console.terminal.report_view import report_view
 
     session.screen.as_json = session.screen.as_json or as_json
+    if run is not None and joint.meant(run):
+        if html is not None:
+            raise click.UsageError("a joint run is shown as text or JSON; each of its runs has a page to keep")
+        joint.report(session, run)
+        return
     found = found_run(session, run)
     answer = session.get(f"/api/runs/{found['id']}/report.json")
     session.screen.document({"report": answer})

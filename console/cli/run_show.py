@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.cli import joint
 from console.cli.session import Mistyped, Session, complete_run, talks
 from console.cli.watching import watched
 
@@ -54,6 +55,9 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
     """  # noqa: D301 - click's mark
     from console.terminal.run_view import guards, head, next_commands, steps_table
 
+    if run is not None and joint.meant(run):
+        joint.show(session, run)
+        return
     found = found_run(session, run)
     entries: list[Entry] = session.get(f"/api/runs/{found['id']}/journal") if journal else []
     outputs: list[Output] = session.get(f"/api/runs/{found['id']}/outputs") if log else []
@@ -85,6 +89,9 @@ def watch(session: Session, run: str | None) -> None:
       karaula run watch
       karaula run watch ncts-failover-20261124-013000
     """  # noqa: D301 - click's mark
+    if run is not None and joint.meant(run):
+        joint.watched(session, joint.found(session, run))
+        return
     watched(session, found_run(session, run, UNDER_WAY))
 
 

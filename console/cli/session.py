@@ -166,7 +166,8 @@ def complete_subject(ctx: click.Context, _parameter: click.Parameter, typed: str
 
 def complete_run(ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
     """Complete a run's id, the newest first."""
-    return [run["id"] for run in _asked(ctx, "/api/runs") or [] if run["id"].startswith(typed)]
+    found = [*(_asked(ctx, "/api/runs") or []), *(_asked(ctx, "/api/joint-runs") or [])]
+    return [run["id"] for run in found if run["id"].startswith(typed)]
 
 
 def complete_step(ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from console.cli import joint
 from console.cli.plan import show_plan
 from console.cli.session import Session, complete_system, talks
 from console.cli.watching import no_wait_option, watched
@@ -19,16 +20,19 @@ def run_command(playbook: str) -> Callable[[C], click.Command]:
 
     def made(described: C) -> click.Command:
         @click.command(playbook, help=described.__doc__)
-        @click.argument("system", shell_complete=complete_system)
+        @click.argument("systems", nargs=-1, required=True, metavar="SYSTEM...|all", shell_complete=complete_system)
         @click.option("--reason", default="", help="Why; it is journaled and shown to who approves.")
         @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (as 'karaula plan').")
         @no_wait_option
         @talks
-        def command(session: Session, system: str, reason: str, dry_run: bool, no_wait: bool) -> None:
+        def command(session: Session, systems: tuple[str, ...], reason: str, dry_run: bool, no_wait: bool) -> None:
             if dry_run:
-                show_plan(session, playbook, system)
+                show_plan(session, playbook, systems)
                 return
-            ask = {"playbook": playbook, "system": system, "reason": reason}
+            if joint.several(systems):
+                joint.ask(session, playbook, systems, reason, no_wait=no_wait)
+                return
+            ask = {"playbook": playbook, "system": systems[0], "reason": reason}
             watched(session, session.post("/api/runs", ask), no_wait=no_wait)
 
         return command
@@ -41,12 +45,14 @@ def failover() -> None:
     """Move a system whose site is lost to the other site.
 
     The lost side is fenced off first, the standby promoted, the service's name led there. It waits for the approval
-    of a second person. What had not arrived at the other site is lost; the report says how much that was.
+    of a second person. What had not arrived at the other site is lost; the report says how much that was. Several
+    systems, or all, become one joint run with one approval, in the order of what they depend on and of priorities.
 
     \b
     Example:
       karaula failover ncts --dry-run
       karaula failover ncts --reason "main site without power"
+      karaula failover all --reason "main site without power"
     """  # noqa: D301 - click's mark
 
 
@@ -86,6 +92,7 @@ def failback() -> None:
     \b
     Example:
       karaula failback ncts --reason "main site is repaired"
+      karaula failback ncts cdeps ite --reason "main site is repaired"
     """  # noqa: D301 - click's mark
 
 

@@ -18,6 +18,7 @@ from console.web import overview, run_sheet
 from console.web.render import page
 from console.web.rest import rest
 from dr.backups.catalog import proven_at
+from dr.engine.joint_course import stands_still
 from dr.errors import RunRefused
 from dr.evidence.render import expectation
 from dr.journal.override import FENCING
@@ -28,6 +29,7 @@ router = APIRouter(include_in_schema=False)
 static = StaticFiles(directory=Path(__file__).parent / "static")
 LATEST_RUNS = 5
 LISTED_RUNS = 100
+LISTED_JOINTS = 10
 NEXT_SLOTS = 6
 Line = Annotated[str, Form(max_length=500)]
 
@@ -48,11 +50,14 @@ async def estate(request: Request) -> HTMLResponse:
         if f"sensor/{key}" in causes and statuses[f"sensor/{key}"].health is Health.UNKNOWN
     }
     waiting = overview.waiting_first(runs, desk.clock.now())
+    joints = [(one, stands_still(one, desk.joints.runs(one))) for one in desk.joints.joints() if not one.final]
     return page(
         request,
         "estate.html",
         headline=overview.headline([statuses[f"system/{key}"] for key in inventory.systems]),
         waiting=waiting,
+        joint_waiting=[(joint, why) for joint, why in joints if why],
+        joint_active=[joint for joint, why in joints if not why],
         active=[run for run in runs if not run.state.final and run not in waiting],
         latest=[run for run in runs if run.state.final][:LATEST_RUNS],
         pauses=desk.orchestrator.pauses(),
@@ -81,7 +86,10 @@ async def estate(request: Request) -> HTMLResponse:
 @router.get("/runs", response_class=HTMLResponse)
 async def run_list(request: Request) -> HTMLResponse:
     """Show the newest runs."""
-    return page(request, "runs.html", runs=desk_of(request).orchestrator.runs()[:LISTED_RUNS])
+    desk = desk_of(request)
+    return page(
+        request, "runs.html", runs=desk.orchestrator.runs()[:LISTED_RUNS], joints=desk.joints.joints()[:LISTED_JOINTS]
+    )
 
 
 @router.get("/runs/{run_id}", response_class=HTMLResponse)
@@ -129,6 +137,7 @@ async def _run_page(
         "run.html",
         status,
         run=run,
+        joint=run.origin_ref if run.origin_ref in desk.orchestrator.joint_ids else "",
         system=desk.inventory.systems.get(run.system),
         error=error,
         typed_name=name,

@@ -146,9 +146,8 @@ def stands_still(joint: Joint, runs: Mapping[str, Run]) -> str:
     if joint.state == WAITING:
         return "it waits for an approval"
     stand = standings(joint, runs)
-    if joint.final or any(one.run is not None and _moves(one.run) for one in stand):
-        return ""
-    if any(one.run is None and not one.waits for one in stand):
+    goes_on = any(not one.waits if one.run is None else _moves(one.run) for one in stand)
+    if joint.state != IN_PROGRESS or goes_on:
         return ""
     for one in stand:
         if one.run is not None and one.run.state in STANDS_STILL:

@@ -16,11 +16,11 @@ from console.api import backups as backups_api
 from console.api import configuration as configuration_api
 from console.api import downtimes as downtimes_api
 from console.api import estate as estate_api
+from console.api import joint_views, views
 from console.api import overrides as overrides_api
-from console.api import views
 from console.cli.lazy import LazyGroup
 from console.main import COMMANDS, EPILOG, karaula
-from console.terminal import exits, shapes
+from console.terminal import exits, joint_shapes, shapes
 from console.terminal.reference import every_command, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +119,10 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.BackupsAnswer, backups_api.BackupsReply),
         (shapes.CalendarAnswer, estate_api.CalendarReply),
         (shapes.Reloaded, configuration_api.ReloadReply),
+        (joint_shapes.Joint, joint_views.JointView),
+        (joint_shapes.JointMember, joint_views.JointMemberView),
+        (joint_shapes.JointPlan, joint_views.JointPlanView),
+        (joint_shapes.JointPlace, joint_views.JointPlaceView),
     ],
 )
 def test_both_ends_of_the_socket_know_the_same_shapes(shape: type, view: type[views.View]) -> None:

@@ -58,6 +58,7 @@ function listen() {
   if (stream || !from || document.hidden) return;
   stream = new EventSource(from);
   stream.addEventListener("run", refresh);
+  stream.addEventListener("joint", refresh);
   stream.addEventListener("line", (event) => {
     const said = JSON.parse(event.data);
     const place = document.querySelector('[data-lines="' + CSS.escape(said.step) + '"]');
