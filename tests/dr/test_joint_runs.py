@@ -258,6 +258,7 @@ async def died(folder: Path, at: int, *, after: bool) -> bool:
         await asyncio.wait({finished, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         finished.cancel()
+        await asyncio.gather(finished, return_exceptions=True)
         if not dead.is_set():
             return False
     async with hall(folder, noting([]), clock=clock) as here:
