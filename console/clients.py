@@ -69,6 +69,7 @@ class Clients:
         backups: Callable[[str], Sequence[Backup]],
         isolated: Callable[[], str] = str,
         newest_marker: Callable[[str], Marker | None] = lambda _system: None,
+        health: Callable[[str], str] = lambda _subject: "unknown",
     ) -> None:
         """Begin with none; the functions are what a World has of these names."""
         self._credentials = credentials
@@ -76,6 +77,7 @@ class Clients:
         self._backups = backups
         self._isolated = isolated
         self._newest_marker = newest_marker
+        self._health = health
         self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
         self._retired: list[Closing] = []
 
@@ -126,6 +128,7 @@ class Clients:
             backups=self._backups,
             isolated=self._isolated,
             newest_marker=self._newest_marker,
+            health=self._health,
         )
         return Made(world, notices, parts)
 

@@ -30,6 +30,7 @@ from console.reload import (
 )
 from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
+from console.telling import RunTeller, health_of
 from console.ticks import Ticks
 from console.version import VERSION
 from console.withheld import withheld
@@ -96,6 +97,7 @@ class Daemon:
             backups=lambda system: catalog(self.orchestrator.runs(), system),
             isolated=lambda: self.watch.isolated,
             newest_marker=self.markers.newest,
+            health=lambda subject: health_of(self.watch, subject),
         )
         self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)
@@ -369,9 +371,11 @@ class Daemon:
     # -- time --------------------------------------------------------------------------------------------------------
 
     def _start_ticks(self) -> None:
+        teller = RunTeller(self.watch, self.orchestrator, self.clock)
         for part, name, tick, every_s in (
             ("tick/journal", "journal's health", self._watch_journal, JOURNAL_TICK_S),
             ("tick/responses", "alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
+            ("tick/telling", "runs' messages", teller.tick, JOURNAL_TICK_S),
             ("tick/calendar", "calendar", self.scheduler.tick, CALENDAR_TICK_S),
             ("tick/morning", "morning's message", lambda: self.morning.tick(self.inventory), CALENDAR_TICK_S),
             ("tick/evidence", "record's signed head", self._keep_evidence, EVIDENCE_TICK_S),

@@ -30,7 +30,8 @@ class World:
     """Handed to every action; the clients are the daemon's own, shared with the probes.
 
     ``newest_backup`` and ``backups`` answer from the journal's catalogue; ``isolated`` says why the monitor takes
-    itself for cut off; ``newest_marker`` is the last one that the system's primary acknowledged.
+    itself for cut off; ``newest_marker`` is the last one that the system's primary acknowledged; ``health`` is what is
+    held true of a subject (``ok``, ``degraded``, ``down``, ``unknown``).
     """
 
     inventory: Inventory
@@ -44,6 +45,7 @@ class World:
     isolated: Callable[[], str] = str
     backups: Callable[[str], Sequence[Backup]] = lambda _system: ()
     newest_marker: Callable[[str], Marker | None] = lambda _system: None
+    health: Callable[[str], str] = lambda _subject: "unknown"
 
     def system(self, key: str) -> System:
         """Return the system of that key. Raises KeyError."""

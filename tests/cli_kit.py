@@ -28,6 +28,7 @@ from console.main import karaula
 from console.reload import Reloaded
 from console.serving import Doors
 from dr.action import Context, Done, Effect, Holds, Lasting, Reading, Seen, StepArgs
+from dr.actions.ask import Ask
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.errors import StepFailed
@@ -73,6 +74,13 @@ steps:
   - {id: ask, action: look, timeout_s: 600, needs: [copy], description: Ask the copy}
 finally:
   - {id: clean, action: look, timeout_s: 600, description: Take the copy away}
+""",
+    "asking": """
+kind: verify
+summary: Ask first
+steps:
+  - {id: ready, action: ask, timeout_s: 600, args: {question: "Is ${system.key} quiet?", choices: ["yes", "no"]}}
+  - {id: take, action: look, timeout_s: 5, needs: [ready]}
 """,
     "backup": "kind: backup\nsummary: Back up\nsteps:\n  - {id: take, action: look, timeout_s: 600}\n",
 }
@@ -165,7 +173,7 @@ def actions(script: Script) -> dict[str, Any]:
     changes = {"fence": ("fence", "on"), "promote": ("role", "primary"), "change": ("bubble", "up")}
     made: list[Any] = [Look("look", script), Check("http_check", script)]
     made += [Change(name, effect, script) for name, effect in changes.items()]
-    return {action.name: action for action in made}
+    return {"ask": Ask(), **{action.name: action for action in made}}
 
 
 class FakeDowntimes:

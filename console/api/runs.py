@@ -12,16 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.actor import Actor, actor_of
 from console.api.desk import desk_of
+from console.api.journal_views import EventView, OutputView, event_views, output_view
 from console.api.streams import Streams
 from console.api.views import (
-    EventView,
     ForecastView,
-    OutputView,
     RunDetailView,
     RunView,
-    event_views,
     forecast_view,
-    output_view,
     run_detail_view,
     run_view,
 )
@@ -49,12 +46,13 @@ class RunAsk(BaseModel):
 
 
 class Decision(BaseModel):
-    """A person's word on a run: ``step`` for retry and ignore, ``plan_hash`` for approve (what was looked at)."""
+    """A person's word on a run: ``step`` for retry, ignore and answer; ``plan_hash`` for approve (what was seen)."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: Text = ""
     step: Annotated[str, Field(max_length=63)] = ""
+    answer: Annotated[str, Field(max_length=200)] = ""
     plan_hash: Annotated[str, Field(max_length=64)] = ""
 
 
@@ -123,7 +121,7 @@ async def report_pdf(request: Request, run_id: str) -> Response:
 
 @router.post("/{run_id}/{decision}")
 async def decide(request: Request, run_id: str, decision: str, word: Decision) -> RunDetailView:
-    """Approve, deny, resume, retry, ignore or cancel. 409 with a sentence when that cannot be done now."""
+    """Approve, deny, pause, answer, resume, retry, ignore, undo or cancel. 409 with a sentence when it cannot be."""
     orchestrator = desk_of(request).orchestrator
     made = decision_command(decision, word, actor_of(request), orchestrator.standing)
     return run_detail_view(await orchestrator.command(run_id, made))
@@ -138,6 +136,9 @@ def decision_command(
     made: dict[str, Callable[[Run, float], Sequence[Event]]] = {
         "approve": lambda run, now: commands.approve(run, by, said, word.plan_hash, now),
         "deny": lambda run, now: commands.deny(run, by, said, now),
+        "pause": lambda run, now: commands.pause(run, by, said, now),
+        "answer": lambda run, now: commands.answer(run, word.step, by, word.answer, said, now),
+        "undo": lambda run, now: commands.undo(run, by, said, now),
         "resume": lambda run, now: commands.resume(run, by, said, now),
         "retry": lambda run, now: commands.retry(run, word.step, by, said, now),
         "ignore": lambda run, now: commands.ignore(

@@ -5,18 +5,18 @@ They are made here from the product's own types and from nothing else, so that w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from dr.engine.telling import expires_at, question, questions
 from dr.evidence.render import expectation
 from dr.forecast import ENOUGH, Forecast
 from dr.guard import Verdict
-from dr.journal.event import Event, encode
 from dr.journal.pause import Pause
 from dr.journal.run import Run, StepRecord
-from dr.journal.sqlite import Slot, StepOutput
+from dr.journal.sqlite import Slot
 from dr.playbook.model import Plan, PlannedStep
 from monitor.status.state import Flip, Status
 
@@ -136,8 +136,18 @@ class RunView(View):
     now_doing: list[str]
 
 
+class QuestionView(View):
+    """A question that waits for a person's answer; ``on_timeout`` is what counts then (empty: it is refused)."""
+
+    step: str
+    question: str
+    choices: list[str]
+    on_timeout: str
+    expires_at: float
+
+
 class RunDetailView(RunView):
-    """A run with its steps and guards."""
+    """A run with its steps, guards and questions."""
 
     summary: str
     rto_s: float
@@ -147,6 +157,8 @@ class RunDetailView(RunView):
     token: int
     steps: list[StepView]
     guards: list[VerdictView]
+    questions: list[QuestionView]
+    undo_refused: str
 
 
 class ForecastView(View):
@@ -198,24 +210,6 @@ class SlotView(View):
     state: str
     run_id: str
     reason: str
-
-
-class EventView(View):
-    """One journal entry."""
-
-    seq: int
-    word: str
-    at: float
-    body: dict[str, Any]
-
-
-class OutputView(View):
-    """What one attempt of a step printed."""
-
-    step: str
-    attempt: int
-    text: str
-    sha256: str
 
 
 def subject_view(status: Status, *, flapping: bool, downtime: str) -> SubjectView:
@@ -271,6 +265,17 @@ def run_detail_view(run: Run) -> RunDetailView:
             )
             for note in run.guards
         ],
+        questions=[
+            QuestionView(
+                step=record.plan.id,
+                question=question(run, record),
+                choices=[str(choice) for choice in record.plan.args.get("choices", ())],
+                on_timeout=str(record.plan.args.get("on_timeout", "")),
+                expires_at=expires_at(record),
+            )
+            for record in questions(run)
+        ],
+        undo_refused=run.undo_refused,
     )
 
 
@@ -322,20 +327,6 @@ def pause_view(pause: Pause) -> PauseView:
 def slot_view(slot: Slot) -> SlotView:
     """Return the view of a slot."""
     return SlotView(**{name: getattr(slot, name) for name in SlotView.model_fields})
-
-
-def event_views(events: Iterable[Event]) -> list[EventView]:
-    """Return a journal, numbered."""
-    views = []
-    for seq, event in enumerate(events):
-        body = {name: getattr(event, name) for name in type(event).__dataclass_fields__ if name != "at"}
-        views.append(EventView(seq=seq, word=encode(event)[0], at=event.at, body=body))
-    return views
-
-
-def output_view(output: StepOutput) -> OutputView:
-    """Return the view of a step's output."""
-    return OutputView(step=output.step, attempt=output.attempt, text=output.text, sha256=output.sha256)
 
 
 def _run_fields(run: Run) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`karaula run deny|resume|retry|ignore|cancel|go-on`: a person's decision about a run, then its course."""
+"""`karaula run deny|pause|answer|resume|retry|ignore|undo|cancel|go-on`: a decision about a run, then its course."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from console.cli.session import Session, complete_run, complete_step, complete_s
 from console.cli.watching import no_wait_option, watched
 
 PAUSED, WAITING = frozenset({"PAUSED"}), frozenset({"WAITING"})
-MEANT = {"deny": WAITING, "resume": PAUSED, "retry": PAUSED, "ignore": PAUSED, "cancel": UNDER_WAY}
+MEANT = {"deny": WAITING, "resume": PAUSED, "retry": PAUSED, "ignore": PAUSED}  # the others: whatever is not over
 CANCELED = frozenset({"CANCELED"})
+ENDING = frozenset({"deny", "cancel", "undo"})
 JOINTLY = frozenset({"deny", "cancel"})
 
 
-def _decide(session: Session, run: str, decision: str, *, reason: str = "", step: str = "", no_wait: bool) -> None:
+def _decide(
+    session: Session, run: str, decision: str, *, reason: str = "", step: str = "", answer: str = "", no_wait: bool
+) -> None:
     """Send the decision and watch what comes of it. Raises ClientError."""
     if joint.meant(run) and decision in JOINTLY:
         joint.decide(session, run, decision, reason=reason, no_wait=no_wait)
         return
-    found = found_run(session, run, MEANT[decision])
-    answer = session.post(f"/api/runs/{found['id']}/{decision}", {"reason": reason, "step": step})
-    watched(session, answer, no_wait=no_wait, good=CANCELED if decision in {"deny", "cancel"} else frozenset())
+    found = found_run(session, run, MEANT.get(decision, UNDER_WAY))
+    moved = session.post(f"/api/runs/{found['id']}/{decision}", {"reason": reason, "step": step, "answer": answer})
+    watched(session, moved, no_wait=no_wait, good=CANCELED if decision in ENDING else frozenset())
 
 
 @click.command()
@@ -123,3 +126,53 @@ def go_on(session: Session, joint_run: str, system: str, reason: str, no_wait: b
           --reason "the tariff is at hand on paper"
     """  # noqa: D301 - click's mark
     joint.decide(session, joint_run, "go-on", reason=reason, system=system, no_wait=no_wait)
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.option("--reason", default="", help="Why; it is journaled.")
+@talks
+def pause(session: Session, run: str, reason: str) -> None:
+    """Let no new step of a run begin. What is under way is let end; 'run resume' goes on.
+
+    \b
+    Example:
+      karaula run pause ncts-switchover-20261124-013000 --reason "wait for customs"
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "pause", reason=reason, no_wait=True)
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.argument("answer")
+@click.option("--step", default="", help="Which question, where a run asks several.", shell_complete=complete_step)
+@click.option("--reason", default="", help="Why; it is journaled.")
+@no_wait_option
+@talks
+def answer(session: Session, run: str, answer: str, step: str, reason: str, no_wait: bool) -> None:
+    """Answer the question that a run asks.
+
+    \b
+    Example:
+      karaula run answer ncts-switchover-20261124-013000 yes --as ana
+      karaula run answer ncts-switchover-20261124-013000 no --step ready --as ana
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "answer", reason=reason, step=step, answer=answer, no_wait=no_wait)
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@click.option("--reason", default="", help="Why; it is journaled.")
+@no_wait_option
+@talks
+def undo(session: Session, run: str, reason: str, no_wait: bool) -> None:
+    """End a run and take back what it did, as far as its actions can.
+
+    The last is undone first, then the run's final steps are done. Nothing is taken back once a side may have been
+    promoted: what stands on it would fall.
+
+    \b
+    Example:
+      karaula run undo ncts-switchover-20261124-013000 --reason "not tonight"
+    """  # noqa: D301 - click's mark
+    _decide(session, run, "undo", reason=reason, no_wait=no_wait)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from console.terminal.next_steps import choices
 from console.terminal.screen import Screen
-from console.terminal.shapes import Run, Step
+from console.terminal.shapes import Question, Run, Step
 from console.terminal.words import span, state_word
 
 SHORT = 40
@@ -29,8 +29,19 @@ def changes(old: Run | None, new: Run, screen: Screen) -> Iterator[str]:
         said = _step(before.get(step["id"]), step)
         if said:
             yield said
+    fresh = list(_questions(old, new, screen))
+    yield from fresh
     if old is None or old["state"] != new["state"]:
         yield from _state(new, screen)
+    elif fresh:
+        yield from (f"  {choice.command}   ({choice.effect})" for choice in choices(new))
+
+
+def asked(question: Question, now: float) -> str:
+    """Return a question with its answers, the time left, and what counts then."""
+    left = span(question["expires_at"] - now)
+    then = f"'{question['on_timeout']}' is taken" if question["on_timeout"] else "it is refused"
+    return f"{question['question']} ({' or '.join(question['choices'])}; {left} left, then {then})"
 
 
 def headline(run: Run) -> str:
@@ -72,6 +83,13 @@ def results(step: Step) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _questions(old: Run | None, new: Run, screen: Screen) -> Iterator[str]:
+    known = {one["step"] for one in old["questions"]} if old else set()
+    for one in new["questions"]:
+        if one["step"] not in known:
+            yield f"run asks: {asked(one, screen.now)}"
 
 
 def _step(old: Step | None, new: Step) -> str:

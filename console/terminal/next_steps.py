@@ -26,8 +26,15 @@ def choices(run: Run) -> list[Choice]:
             Choice(f"karaula run approve {run['id']} --as NAME", f"{who_may_approve(run)} may; shows the plan first"),
             Choice(f"karaula run deny {run['id']} --reason …", "end it, nothing is done"),
         ]
+    asked = [
+        Choice(f"karaula run answer {run['id']} {shlex.quote(choice)} --step {one['step']}", one["question"])
+        for one in run["questions"]
+        for choice in one["choices"]
+    ]
     if run["state"] == "PAUSED":
-        return _paused(run)
+        return [*asked, *_paused(run)]
+    if asked:
+        return asked
     if run["final"]:
         return [Choice(f"karaula run report {run['id']}", "what happened, with the times that were measured")]
     return []
@@ -56,6 +63,8 @@ def _paused(run: Run) -> list[Choice]:
         found.append(Choice(f"karaula run ignore {run['id']} {shlex.quote(step['id'])} --reason …", over))
     if len(bad) != 1 or bad[0]["state"] == "UNKNOWN":
         found.insert(0, Choice(f"karaula run resume {run['id']}", "go on: failed steps again, unknown ones looked at"))
+    if not run["undo_refused"]:
+        found.append(Choice(f"karaula run undo {run['id']} --reason …", "end it and take back what was done"))
     found.append(Choice(f"karaula run cancel {run['id']} --reason …", "end it"))
     return found
 

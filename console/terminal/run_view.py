@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from console.terminal.changes import headline, outcome, step_text, step_time
+from console.terminal.changes import asked, headline, outcome, step_text, step_time
 from console.terminal.next_steps import choices
 from console.terminal.screen import Screen, cell, state, table
 from console.terminal.shapes import Forecast, Plan, Run, Step, Verdict
@@ -35,6 +35,7 @@ def head(run: Run, screen: Screen) -> Group:
         lines.append(cell(f"waits for an approval, {left} left; then it is refused", CALL))
     if run["state"] == "PAUSED":
         lines.append(cell(f"waits for a person: {run['pause_reason']}", CALL))
+    lines += [cell(f"asks: {asked(one, screen.now)}", CALL) for one in run["questions"]]
     if run["final"]:
         lines.append(cell(outcome(run), style))
     return Group(*lines)

@@ -125,8 +125,18 @@ class RunLine(TypedDict):
     now_doing: list[str]
 
 
+class Question(TypedDict):
+    """A question that waits for a person's answer."""
+
+    step: str
+    question: str
+    choices: list[str]
+    on_timeout: str
+    expires_at: float
+
+
 class Run(RunLine):
-    """A run with its steps and guards."""
+    """A run with its steps, guards and questions."""
 
     summary: str
     rto_s: float
@@ -136,6 +146,8 @@ class Run(RunLine):
     token: int
     steps: list[Step]
     guards: list[Verdict]
+    questions: list[Question]
+    undo_refused: str
 
 
 class Forecast(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dr.engine.telling import questions
 from dr.journal.run import Run, RunState
 from monitor.inventory.crossings import Crossing
 from monitor.inventory.equipment import Site
@@ -30,7 +31,7 @@ class AlarmGroup:
 
 def waiting_first(runs: Iterable[Run], now: float) -> list[Run]:
     """Return the runs that wait for a person, the one with the least time left to its objective first."""
-    found = [run for run in runs if run.state in {RunState.WAITING, RunState.PAUSED}]
+    found = [run for run in runs if run.state in {RunState.WAITING, RunState.PAUSED} or questions(run)]
     return sorted(found, key=lambda run: (time_left_s(run, now), run.accepted_at, run.id))
 
 

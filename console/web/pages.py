@@ -19,6 +19,7 @@ from console.web.render import page
 from console.web.rest import rest
 from dr.backups.catalog import proven_at
 from dr.engine.joint_course import stands_still
+from dr.engine.telling import expires_at, question, questions
 from dr.errors import RunRefused
 from dr.evidence.render import expectation
 from dr.journal.override import FENCING
@@ -108,10 +109,11 @@ async def reloaded(run_id: str) -> Response:
 async def decide(
     request: Request, run_id: str, decision: Line, name: Line = "", reason: Line = "", plan_hash: Line = ""
 ) -> Response:
-    """Take a person's decision from the page's form; ``decision`` is a word, for a step ``retry:STEP``."""
+    """Take a person's decision from the page's form: a word, for a step ``retry:STEP``, ``answer:STEP:ANSWER``."""
     desk = desk_of(request)
     word, _, step = decision.partition(":")
-    said = Decision.model_construct(reason=reason.strip(), step=step, plan_hash=plan_hash)
+    step, _, answer = step.partition(":")
+    said = Decision.model_construct(reason=reason.strip(), step=step, answer=answer, plan_hash=plan_hash)
     try:
         made = decision_command(word, said, actor_of(request, name.strip()), desk.orchestrator.standing)
         await desk.orchestrator.command(run_id, made)
@@ -148,6 +150,7 @@ async def _run_page(
         loss=run_sheet.expected_loss(run, desk.watch.evidence(run.system), standby),
         expected=expectation(desk.past.forecast(run.plan, before=run.accepted_at)),
         troubled=[(record, run_sheet.step_choices(record, unfenced=unfenced)) for record in run_sheet.troubled(run)],
+        questions=[(record.plan, question(run, record), expires_at(record)) for record in questions(run)],
         results=run_sheet.results,
         resumable=run_sheet.resumable(run),
         done=sum(record.state.settled for record in run.steps.values()),

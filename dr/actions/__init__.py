@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dr.action import Action
+from dr.actions.ask import Ask
 from dr.actions.backup import BackupCheck, BackupSelect, TakeBackup
 from dr.actions.backup_keep import BackupCopy, BackupExpire, CopyCheck
 from dr.actions.bubble import BubbleCreate, BubbleRemove
@@ -10,6 +11,7 @@ from dr.actions.dns_record import DnsRecord
 from dr.actions.fence import Fence, Unfence
 from dr.actions.http_check import HttpCheck
 from dr.actions.pgbackrest import DatabaseDump, PgbackrestBackup, PgbackrestCheck, PgbackrestRestore
+from dr.actions.notify import Notify
 from dr.actions.production import ProductionState, ProductionUnchanged
 from dr.actions.recovery_point import RecoveryPoint
 from dr.actions.restic import ResticBackup, ResticCheck, ResticRestore
@@ -19,6 +21,7 @@ from dr.actions.ssh_run import SshRun
 from dr.actions.vip import MoveAddress
 from dr.actions.vm_power import VmPower
 from dr.actions.wait import CheckRole, WaitDatabase, WaitReplica
+from dr.actions.wait_for import WaitFor
 
 ACTIONS: dict[str, Action] = {
     "vm_power": VmPower(),
@@ -33,6 +36,9 @@ ACTIONS: dict[str, Action] = {
     "follow": Follow(),
     "wait_database": WaitDatabase(),
     "wait_replica": WaitReplica(),
+    "wait_for": WaitFor(),
+    "ask": Ask(),
+    "notify": Notify(),
     "check_role": CheckRole(),
     "recovery_point": RecoveryPoint(),
     "production_state": ProductionState(),

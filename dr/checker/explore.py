@@ -175,14 +175,21 @@ def key_of(node: Node) -> bytes:
     fences = [(each.started_seq, name) for name, each in run.steps.items() if each.attempt and each.plan.touches_fence]
     late = run.approval_expires_at is not None and node.now >= run.approval_expires_at
     about = (
-        *(run.state, run.before_interruption, bool(run.approved_by), run.started_at is not None, bool(run.cancel_by)),
+        *(
+            run.state,
+            run.before_interruption,
+            bool(run.approved_by),
+            run.started_at is not None,
+            bool(run.cancel_by),
+            run.undo_asked,
+        ),
         *(late, node.left, sorted(node.cut), sorted(node.forced), [name for _, name in sorted(fences)]),
     )
     steps = [_step_key(each, node.now) for each in run.steps.values()]
     return blake2b(repr((about, steps, node.world.key)).encode(), digest_size=16).digest()
 
 
-def _step_key(record: StepRecord, now: float) -> int:
+def _step_key(record: StepRecord, now: float) -> int | tuple[int, str]:
     """Return, packed, what tells this step's state from others."""
     waits = record.state is StepState.QUEUED and record.ended_at is not None
     flags = (
@@ -191,9 +198,12 @@ def _step_key(record: StepRecord, now: float) -> int:
         record.crashed,
         record.undoing,
         bool(record.outputs),
+        bool(record.answered_by),
+        record.plan.asks and record.started_at is not None and now >= record.started_at + record.plan.timeout_s,
         waits and now < (record.ended_at or 0.0) + record.plan.retry_wait_s,
     )
     packed = STATES[record.state]
     for flag in flags:
         packed = packed << 1 | flag
-    return packed << 4 | record.retries_left
+    packed = packed << 4 | record.retries_left
+    return (packed, record.answer) if record.answer else packed

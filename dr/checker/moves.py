@@ -107,7 +107,7 @@ def moves(node: Node, engine: Engine) -> Iterator[Move]:
     for record in run.steps.values():
         if record.undoing:
             yield from _undone(node, engine, record)
-        elif record.state is StepState.IN_PROGRESS:
+        elif record.state is StepState.IN_PROGRESS and not record.plan.asks:
             yield from _outcomes(node, engine, record)
     yield from _people(node, engine)
     if node.left and run.state in ACTIVE:
@@ -115,6 +115,8 @@ def moves(node: Node, engine: Engine) -> Iterator[Move]:
         if run.state is RunState.IN_PROGRESS:
             asked = CancelAsked(node.now, PERSON, "changed her mind")
             yield _then(node, engine, f"{PERSON} cancels the run in the middle", [asked], cost=1)
+            stopped = partial(commands.pause, run, PERSON, "wait", node.now)
+            yield from _said(node, engine, f"{PERSON} pauses the run", stopped, cost=1)
 
 
 def after(node: Node, engine: Engine, events: Iterable[Event], *, cost: int = 0) -> Node:
@@ -155,7 +157,7 @@ def _engine(node: Node, engine: Engine) -> Iterator[Move]:
                 return
             case WakeAt(at):
                 wakes.append(at)
-    if wakes and not any(record.state is StepState.IN_PROGRESS for record in run.steps.values()):
+    if wakes and not _busy(run):
         words = "nobody answers in time" if run.state is RunState.WAITING else "time passes"
         yield Move(words, replace(node, now=min(wakes)))
 
@@ -307,12 +309,14 @@ def _people(node: Node, engine: Engine) -> Iterator[Move]:
             node, engine, f"{PERSON} approves", lambda: commands.approve(run, PERSON, "", run.plan_hash, now)
         )
         yield from _said(node, engine, f"{PERSON} says no", lambda: commands.deny(run, PERSON, "no", now))
-    if run.state is not RunState.PAUSED or any(record.state is StepState.IN_PROGRESS for record in run.steps.values()):
+    yield from _answers(node, engine)
+    if run.state is not RunState.PAUSED or _busy(run):
         return
     if node.cut:
         yield Move(f"{' and '.join(sorted(node.cut))} can be reached again", replace(node, cut=frozenset()))
     yield from _said(node, engine, f"{PERSON} resumes", lambda: commands.resume(run, PERSON, "", now))
     yield from _said(node, engine, f"{PERSON} cancels", lambda: commands.cancel(run, PERSON, "enough", now))
+    yield from _said(node, engine, f"{PERSON} takes it back", lambda: commands.undo(run, PERSON, "enough", now))
     for step, record in run.steps.items():
         if not (record.state.failed or record.stuck):
             continue
@@ -325,9 +329,26 @@ def _people(node: Node, engine: Engine) -> Iterator[Move]:
             yield from _said(node, engine, f"{PERSON} passes over '{step}'", ignore)
 
 
-def _said(node: Node, engine: Engine, words: str, command: Callable[[], Sequence[Event]]) -> Iterator[Move]:
+def _answers(node: Node, engine: Engine) -> Iterator[Move]:
+    """Yield every answer to every question that is asked; that nobody answers is the passing of time."""
+    for step, record in node.run.steps.items():
+        if not record.plan.asks or record.state is not StepState.IN_PROGRESS or record.answered_by:
+            continue
+        for choice in record.plan.args.get("choices", ()):
+            answered = partial(commands.answer, node.run, step, PERSON, str(choice), "", node.now)
+            yield from _said(node, engine, f"{PERSON} answers '{choice}' to '{step}'", answered)
+
+
+def _busy(run: Run) -> bool:
+    """Tell whether an action is under way; a question is none."""
+    return any(each.state is StepState.IN_PROGRESS and not each.plan.asks for each in run.steps.values())
+
+
+def _said(
+    node: Node, engine: Engine, words: str, command: Callable[[], Sequence[Event]], *, cost: int = 0
+) -> Iterator[Move]:
     try:
         events = command()
     except RunRefused:
         return
-    yield _then(node, engine, words, events)
+    yield _then(node, engine, words, events, cost=cost)

@@ -8,15 +8,18 @@ from dr.journal.event import (
     Denied,
     Event,
     Paused,
+    QuestionAnswered,
     Recovered,
     RunEnded,
+    StepFailed,
     StepIgnored,
     StepProbed,
     StepSkipped,
+    StepSucceeded,
 )
 
 
-def told(event: Event) -> str:
+def told(event: Event) -> str:  # noqa: C901 - a table: one case for each word
     """Return what the engine writes down by itself, as a sentence."""
     match event:
         case RunEnded(state=state, reason=reason):
@@ -29,6 +32,12 @@ def told(event: Event) -> str:
             said = f"step '{step}' is passed over: {reason}"
         case StepProbed(step=step, evidence=evidence):
             said = f"step '{step}' may be run again: {evidence}"
+        case QuestionAnswered(step=step, by=by, answer=answer):
+            said = f"'{answer}' is taken as the answer to '{step}' ({by})"
+        case StepSucceeded(step=step, evidence=evidence):
+            said = f"step '{step}' succeeds: {evidence}"
+        case StepFailed(step=step, reason=reason):
+            said = f"step '{step}' fails: {reason}"
         case Denied(reason=reason):
             said = f"the run is refused: {reason}"
         case Recovered():

@@ -16,9 +16,12 @@ from dr.journal.event import (
     Denied,
     Event,
     GuardRuled,
+    Paused,
+    QuestionAnswered,
     Resumed,
     RetryAsked,
     StepIgnored,
+    UndoAsked,
 )
 from dr.journal.override import Override
 from dr.journal.run import Run, RunState, StepRecord, StepState
@@ -46,6 +49,42 @@ def deny(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
     _waiting(run)
     person(by)
     return (Denied(now, by, reason or "no reason given"),)
+
+
+def pause(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
+    """Let no new step begin; what is under way is let end."""
+    person(by)
+    if run.state is not RunState.IN_PROGRESS:
+        raise RunRefused("state", f"run {run.id} is {run.state}; only one under way can be paused")
+    return (Paused(now, by, reason or "no reason given"),)
+
+
+def answer(run: Run, step: str, by: str, said: str, comment: str, now: float) -> Sequence[Event]:
+    """Answer the question that a step asks; ``step`` may be empty when there is only one."""
+    person(by)
+    asking = [record for record in run.steps.values() if record.plan.asks and record.state is StepState.IN_PROGRESS]
+    if not asking:
+        raise RunRefused("state", f"run {run.id} is {run.state} and asks nothing now")
+    found = [record for record in asking if record.plan.id == step or (not step and len(asking) == 1)]
+    if not found:
+        known = ", ".join(record.plan.id for record in asking)
+        raise RunRefused("step", f"say which question is meant; run {run.id} asks: {known}")
+    record = found[0]
+    choices = [str(choice) for choice in record.plan.args.get("choices", ())]
+    if said not in choices:
+        raise RunRefused("answer", f"'{said}' is no answer to '{record.plan.id}'; answer one of: {', '.join(choices)}")
+    return (QuestionAnswered(now, record.plan.id, record.attempt, by, said, comment),)
+
+
+def undo(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
+    """End the run and take back what was done and can be; never beneath a promotion."""
+    person(by)
+    if run.state not in {RunState.IN_PROGRESS, RunState.PAUSED}:
+        raise RunRefused("state", f"run {run.id} is {run.state}; there is nothing to take back")
+    if run.undo_refused:
+        why = f"run {run.id} is {run.state} and cannot be undone: {run.undo_refused}; cancelled, it ends as it stands"
+        raise RunRefused("undo", why)
+    return (UndoAsked(now, by, reason or "no reason given"),)
 
 
 def resume(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:

@@ -180,6 +180,8 @@ class Runner:
             return True
         started = StepStarted(now, step, attempt, f"{self.run.id}/{step}", self.run.token)
         await self._write((*gate(self.run, verdicts, step, now), started))
+        if self.run.steps[step].plan.asks:
+            return True  # nothing to perform: a person answers, or the time runs out
         self._spawn(
             step,
             self.performing.run,

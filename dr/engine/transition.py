@@ -22,12 +22,16 @@ from dr.journal.event import (
     Event,
     GuardRuled,
     Paused,
+    QuestionAnswered,
     Recovered,
     RunEnded,
     RunStarted,
+    Scalar,
+    StepFailed,
     StepIgnored,
     StepProbed,
     StepSkipped,
+    StepSucceeded,
 )
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import PlannedStep, ancestors
@@ -91,7 +95,7 @@ def decide(run: Run, now: float) -> tuple[Intent, ...]:
         case RunState.INTERRUPTED:
             return (Record(Recovered(now)),)
         case RunState.PAUSED:
-            return tuple(_probes(run, now))
+            return (*_questions(run, now), *_probes(run, now))
         case RunState.IN_PROGRESS | RunState.CANCELING:
             return _moving(run, now)
     return ()
@@ -176,13 +180,19 @@ def _waiting(run: Run, now: float) -> tuple[Intent, ...]:
 
 def _moving(run: Run, now: float) -> tuple[Intent, ...]:
     """Decide for a run whose steps may begin (or, canceling, whose final steps may)."""
+    questions = tuple(_questions(run, now))
+    settled = tuple(each for each in questions if isinstance(each, Record))
+    return settled or (*_moving_on(run, now), *questions)
+
+
+def _moving_on(run: Run, now: float) -> tuple[Intent, ...]:
     probes = tuple(_probes(run, now))
     ignored = tuple(_continue_past_failures(run, now))
     if probes or ignored:
         return (*probes, *ignored)
     main = [run.steps[step.id] for step in run.plan.steps if not step.final]
     broken = [record for record in main if record.state.failed or record.stuck]
-    under_way = any(_busy(record) for record in main)
+    under_way = any(_busy(record) and not record.plan.asks for record in main)  # a question waits in a pause, too
     if run.state is RunState.IN_PROGRESS and broken and run.plan.attended and not _undo_wanted(run, broken):
         return () if under_way else (Record(Paused(now, DAEMON, _what_broke(broken))),)
     if broken or run.state is RunState.CANCELING:
@@ -208,6 +218,35 @@ def _probes(run: Run, now: float) -> Iterator[Intent]:
             yield Probe(record.plan.id, record.attempt)
 
 
+def _questions(run: Run, now: float) -> Iterator[Intent]:
+    """Yield what becomes of questions: answered ones settle, overdue ones get the declared default or are refused."""
+    for record in run.steps.values():
+        if record.state is not StepState.IN_PROGRESS or not record.plan.asks:
+            continue
+        step, attempt, args = record.plan.id, record.attempt, record.plan.args
+        due = (now if record.started_at is None else record.started_at) + record.plan.timeout_s
+        if record.answered_by and record.answer in args.get("go_on", ()):
+            outputs: dict[str, Scalar] = {"answer": record.answer, "answered_by": record.answered_by}
+            said = f"{record.answered_by} answered '{record.answer}'"
+            yield Record(StepSucceeded(now, step, attempt, outputs, said, ""))
+        elif record.answered_by:
+            yield Record(_refusal(record, f"{record.answered_by} answered '{record.answer}'", now))
+        elif run.state is RunState.CANCELING and not record.plan.final:
+            yield Record(_refusal(record, "the run was canceled before anybody answered", now))
+        elif now < due:
+            yield WakeAt(due)
+        elif args.get("on_timeout"):
+            why = "nobody answered in time; the playbook says so then"
+            yield Record(QuestionAnswered(now, step, attempt, DAEMON, str(args["on_timeout"]), why))
+        else:
+            why = f"nobody answered within {record.plan.timeout_s:g} s; a time-out is a refusal"
+            yield Record(_refusal(record, why, now, timed_out=True))
+
+
+def _refusal(record: StepRecord, why: str, now: float, *, timed_out: bool = False) -> StepFailed:
+    return StepFailed(now, record.plan.id, record.attempt, why, timed_out, retry_helps=False, output_sha256="")
+
+
 def _continue_past_failures(run: Run, now: float) -> Iterator[Intent]:
     for record in run.steps.values():
         if (record.state.failed or record.stuck) and record.plan.on_failure == "continue":
@@ -215,9 +254,9 @@ def _continue_past_failures(run: Run, now: float) -> Iterator[Intent]:
 
 
 def _undo_wanted(run: Run, broken: Sequence[StepRecord]) -> bool:
-    """Tell whether the playbook wants what was done taken back; never once a promotion may have taken effect."""
+    """Tell whether the playbook or a person wants what was done taken back; never once a promotion may stand."""
     promoted = any(record.plan.promotes and record.attempt for record in run.steps.values())
-    return not promoted and any(record.plan.on_failure == "undo" for record in broken)
+    return not promoted and (run.undo_asked or any(record.plan.on_failure == "undo" for record in broken))
 
 
 def _to_undo(main: Sequence[StepRecord]) -> StepRecord | None:
@@ -311,7 +350,8 @@ def _end(run: Run, now: float) -> Record:
     if bad:
         return Record(RunEnded(now, RunState.FAILED.value, _why_failed(bad)))
     if run.cancel_by:
-        return Record(RunEnded(now, RunState.CANCELED.value, f"canceled by {run.cancel_by}: {run.cancel_reason}"))
+        what = "undone" if run.undo_asked else "canceled"
+        return Record(RunEnded(now, RunState.CANCELED.value, f"{what} by {run.cancel_by}: {run.cancel_reason}"))
     if dropped:
         return Record(RunEnded(now, RunState.FAILED.value, f"step '{dropped[0].plan.id}' was left out"))
     ignored = [record.plan.id for record in records if record.state is StepState.FAILED_IGNORED]

@@ -19,6 +19,7 @@ from dr.journal.event import (
     Denied,
     Event,
     Paused,
+    QuestionAnswered,
     Resumed,
     RetryAsked,
     Scalar,
@@ -28,6 +29,7 @@ from dr.journal.event import (
     StepStarted,
     StepSucceeded,
     StepUnknown,
+    UndoAsked,
 )
 from dr.journal.run import GuardNote, Run, StepRecord
 from monitor.inventory.model import Inventory
@@ -240,7 +242,7 @@ def _attempt(started: StepStarted, events: Sequence[Event], outputs: Mapping[tup
     return Attempt(started.attempt, started.at, ended_at, result, reason, probe, output, sha256, intact)
 
 
-def _acts(events: Sequence[Event]) -> list[PersonsAct]:
+def _acts(events: Sequence[Event]) -> list[PersonsAct]:  # noqa: C901 - a table: one case for each word
     acts = []
     for event in events:
         match event:
@@ -256,6 +258,10 @@ def _acts(events: Sequence[Event]) -> list[PersonsAct]:
                 acts.append(PersonsAct(at, by, "paused the run", reason))
             case Resumed(at, by, reason):
                 acts.append(PersonsAct(at, by, "let the run go on", reason))
+            case QuestionAnswered(at, step, _, by, answer, comment):
+                acts.append(PersonsAct(at, by, f"answered '{answer}' to the question of step '{step}'", comment))
+            case UndoAsked(at, by, reason):
+                acts.append(PersonsAct(at, by, "took back what was done", reason))
             case CancelAsked(at, by, reason):
                 acts.append(PersonsAct(at, by, "canceled the run", reason))
             case _:

@@ -14,6 +14,7 @@ from dr.journal.event import (
     OverrideConfirmed,
     OverrideEnded,
     Paused,
+    QuestionAnswered,
     Recovered,
     Resumed,
     RetryAsked,
@@ -27,6 +28,7 @@ from dr.journal.event import (
     StepStarted,
     StepSucceeded,
     StepUnknown,
+    UndoAsked,
     UndoFailed,
     UndoStarted,
     UndoSucceeded,
@@ -61,6 +63,8 @@ def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one
             return f"paused by {by}: {reason}"
         case Resumed(by=by, reason=reason):
             return f"resumed by {by}: {reason}"
+        case UndoAsked(by=by, reason=reason):
+            return f"what was done is to be taken back, said {by}: {reason}"
         case CancelAsked(by=by, reason=reason):
             return f"canceled by {by}: {reason}"
         case Interrupted():
@@ -73,7 +77,7 @@ def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one
             return ""
 
 
-def _of_step(event: Event) -> str:  # noqa: C901, PLR0911 - likewise
+def _of_step(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - likewise
     match event:
         case StepStarted(step=step, attempt=attempt):
             return f"{step}: begun" + (f", attempt {attempt}" if attempt > 1 else "")
@@ -91,6 +95,8 @@ def _of_step(event: Event) -> str:  # noqa: C901, PLR0911 - likewise
             return f"{step}: passed over by {by}: {reason}"
         case RetryAsked(step=step, by=by, reason=reason):
             return f"{step}: to be run again, says {by}: {reason}"
+        case QuestionAnswered(step=step, by=by, answer=answer, comment=comment):
+            return f"{step}: '{answer}', answers {by}" + (f": {comment}" if comment else "")
         case UndoStarted(step=step):
             return f"{step}: being taken back"
         case UndoSucceeded(step=step):

@@ -219,6 +219,27 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class UndoAsked:
+    """A person ends the run and wants taken back what was done and can be taken back."""
+
+    at: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAnswered:
+    """A person (or ``karaula``, when nobody answered in time) answered the question that a step asks."""
+
+    at: float
+    step: str
+    attempt: int
+    by: str
+    answer: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """A person (or the alarm that cleared) ends the run; what runs is let end, ``finally`` steps are run."""
 
@@ -300,6 +321,8 @@ Event = (
     | UndoFailed
     | Paused
     | Resumed
+    | UndoAsked
+    | QuestionAnswered
     | CancelAsked
     | Interrupted
     | Recovered

@@ -21,6 +21,7 @@ from dr.journal.event import (
     GuardRuled,
     Interrupted,
     Paused,
+    QuestionAnswered,
     Recovered,
     Resumed,
     RetryAsked,
@@ -34,10 +35,12 @@ from dr.journal.event import (
     StepStarted,
     StepSucceeded,
     StepUnknown,
+    UndoAsked,
     UndoFailed,
     UndoStarted,
     UndoSucceeded,
 )
+from dr.journal.fold_parts import require, step_of, with_step
 from dr.journal.run import GuardNote, Run, RunState, StepRecord, StepState
 from dr.playbook.model import plan_from_json
 
@@ -94,70 +97,47 @@ def fold_all(run_id: str, events: Iterable[Event]) -> Run:
     return run
 
 
-def _require(run: Run, event: object, states: Iterable[RunState]) -> None:
-    if run.state not in states:
-        raise IllegalEvent(f"run {run.id} is {run.state}; {type(event).__name__} cannot follow")
-
-
-def _step(run: Run, event: Any, states: Iterable[StepState]) -> StepRecord:
-    """Return the record that ``event`` is about, which must be in one of ``states``."""
-    record = run.steps.get(event.step)
-    if record is None:
-        raise IllegalEvent(f"run {run.id} has no step '{event.step}' ({type(event).__name__})")
-    if record.state not in states:
-        raise IllegalEvent(f"run {run.id}: step '{event.step}' is {record.state}; {type(event).__name__} cannot follow")
-    attempt = getattr(event, "attempt", None)
-    if attempt is not None and not isinstance(event, StepStarted) and attempt != record.attempt:
-        raise IllegalEvent(f"run {run.id}: step '{event.step}' is at attempt {record.attempt}, not {attempt}")
-    return record
-
-
-def _with(run: Run, record: StepRecord, **changes: Any) -> Run:
-    steps: Mapping[str, StepRecord] = {**run.steps, record.plan.id: replace(record, **changes)}
-    return replace(run, steps=MappingProxyType(dict(steps)))
-
-
 def _guard_ruled(run: Run, event: GuardRuled) -> Run:
     note = GuardNote(event.at, event.guard, event.ruling, event.reason, event.sentence, event.step)
     return replace(run, guards=(*run.guards, note))
 
 
 def _approval_asked(run: Run, event: ApprovalAsked) -> Run:
-    _require(run, event, {RunState.ACCEPTED})
+    require(run, event, {RunState.ACCEPTED})
     if event.plan_hash != run.plan_hash:
         raise IllegalEvent(f"run {run.id}: approval asked for another plan")
     return replace(run, state=RunState.WAITING, approval_expires_at=event.expires_at)
 
 
 def _approved(run: Run, event: Approved) -> Run:
-    _require(run, event, {RunState.WAITING})
+    require(run, event, {RunState.WAITING})
     if run.approved_by or event.plan_hash != run.plan_hash:
         raise IllegalEvent(f"run {run.id}: an approval that is used up or for another plan")
     return replace(run, state=RunState.ACCEPTED, approved_by=event.by, approved_at=event.at)
 
 
 def _denied(run: Run, event: Denied) -> Run:
-    _require(run, event, {RunState.WAITING})
+    require(run, event, {RunState.WAITING})
     return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
 
 
 def _run_started(run: Run, event: RunStarted) -> Run:
-    _require(run, event, {RunState.ACCEPTED})
+    require(run, event, {RunState.ACCEPTED})
     if run.plan.attended and not run.approved_by:
         raise IllegalEvent(f"run {run.id} starts without an approval")
     return replace(run, state=RunState.IN_PROGRESS, started_at=event.at, token=event.token)
 
 
 def _step_started(run: Run, event: StepStarted) -> Run:
-    _require(run, event, MOVING)
-    record = _step(run, event, {StepState.QUEUED})
+    require(run, event, MOVING)
+    record = step_of(run, event, {StepState.QUEUED})
     if event.attempt != record.attempt + 1 or event.token != run.token:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts with a wrong attempt or token")
     if not record.plan.final and run.state is RunState.CANCELING:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts while the run is being canceled")
     if any(not run.steps[need].over for need in record.plan.needs):
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts before what it needs")
-    return _with(
+    return with_step(
         run,
         record,
         state=StepState.IN_PROGRESS,
@@ -167,13 +147,17 @@ def _step_started(run: Run, event: StepStarted) -> Run:
         ended_at=None,
         reason="",
         evidence="",
+        answer="",
+        answered_by="",
         crashed=False,
     )
 
 
 def _step_succeeded(run: Run, event: StepSucceeded) -> Run:
-    record = _step(run, event, {StepState.IN_PROGRESS})
-    return _with(
+    record = step_of(run, event, {StepState.IN_PROGRESS})
+    if record.plan.asks and not record.answered_by:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' succeeds without an answer")
+    return with_step(
         run,
         record,
         state=StepState.SUCCEEDED,
@@ -189,7 +173,7 @@ def _failure(run: Run, record: StepRecord, *, at: float, reason: str, retry_help
     canceled = run.state is RunState.CANCELING and not record.plan.final
     again = not canceled and (record.crashed or (retry_helps and record.retries_left > 0))
     state = StepState.QUEUED if again else StepState.TIMED_OUT if timed_out else StepState.FAILED
-    return _with(
+    return with_step(
         run,
         record,
         state=state,
@@ -202,7 +186,7 @@ def _failure(run: Run, record: StepRecord, *, at: float, reason: str, retry_help
 
 
 def _step_failed(run: Run, event: StepFailed) -> Run:
-    record = _step(run, event, {StepState.IN_PROGRESS})
+    record = step_of(run, event, {StepState.IN_PROGRESS})
     failed = _failure(
         run,
         record,
@@ -211,12 +195,12 @@ def _step_failed(run: Run, event: StepFailed) -> Run:
         retry_helps=event.retry_helps,
         timed_out=event.timed_out,
     )
-    return _with(failed, failed.steps[event.step], output_sha256=event.output_sha256)
+    return with_step(failed, failed.steps[event.step], output_sha256=event.output_sha256)
 
 
 def _step_unknown(run: Run, event: StepUnknown) -> Run:
-    record = _step(run, event, {StepState.IN_PROGRESS})
-    return _with(
+    record = step_of(run, event, {StepState.IN_PROGRESS})
+    return with_step(
         run,
         record,
         state=StepState.UNKNOWN,
@@ -228,9 +212,9 @@ def _step_unknown(run: Run, event: StepUnknown) -> Run:
 
 
 def _step_probed(run: Run, event: StepProbed) -> Run:
-    record = _step(run, event, {StepState.UNKNOWN})
+    record = step_of(run, event, {StepState.UNKNOWN})
     if event.holds == "yes":
-        return _with(
+        return with_step(
             run,
             record,
             state=StepState.SUCCEEDED,
@@ -242,29 +226,29 @@ def _step_probed(run: Run, event: StepProbed) -> Run:
         reason = f"{record.reason}; then the probe found that it did not happen: {event.evidence}"
         return _failure(run, record, at=event.at, reason=reason, retry_helps=True, timed_out=False)
     if event.holds == "cannot-tell":
-        return _with(run, record, cannot_tell=True, evidence=event.evidence)
+        return with_step(run, record, cannot_tell=True, evidence=event.evidence)
     raise IllegalEvent(f"run {run.id}: a probe answered '{event.holds}'")
 
 
 def _step_skipped(run: Run, event: StepSkipped) -> Run:
-    _require(run, event, MOVING)
-    record = _step(run, event, {StepState.QUEUED})
+    require(run, event, MOVING)
+    record = step_of(run, event, {StepState.QUEUED})
     state = StepState.CANCELED if run.state is RunState.CANCELING else StepState.SKIPPED
-    return _with(run, record, state=state, ended_at=event.at, reason=event.reason)
+    return with_step(run, record, state=state, ended_at=event.at, reason=event.reason)
 
 
 def _troubled(run: Run, event: StepIgnored | RetryAsked) -> StepRecord:
     """Return the record of a step that failed, or of which the world was asked and could not tell."""
-    record = _step(run, event, {StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
+    record = step_of(run, event, {StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
     if record.state is StepState.UNKNOWN and not record.cannot_tell:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' is not probed yet; {type(event).__name__} cannot follow")
     return record
 
 
 def _step_ignored(run: Run, event: StepIgnored) -> Run:
-    _require(run, event, ACTIVE)
+    require(run, event, ACTIVE)
     record = _troubled(run, event)
-    return _with(
+    return with_step(
         run,
         record,
         state=StepState.FAILED_IGNORED,
@@ -275,61 +259,75 @@ def _step_ignored(run: Run, event: StepIgnored) -> Run:
 
 
 def _retry_asked(run: Run, event: RetryAsked) -> Run:
-    _require(run, event, {RunState.PAUSED})
+    require(run, event, {RunState.PAUSED})
     record = _troubled(run, event)
-    return _with(run, record, state=StepState.QUEUED, cannot_tell=False, ended_at=None)
+    return with_step(run, record, state=StepState.QUEUED, cannot_tell=False, ended_at=None)
 
 
 def _undo_started(run: Run, event: UndoStarted) -> Run:
-    _require(run, event, MOVING)
-    record = _step(run, event, {StepState.SUCCEEDED})
+    require(run, event, MOVING)
+    record = step_of(run, event, {StepState.SUCCEEDED})
     if not record.plan.undoable or record.undoing:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' cannot be undone (again)")
-    return _with(run, record, undoing=True)
+    return with_step(run, record, undoing=True)
 
 
 def _undo_succeeded(run: Run, event: UndoSucceeded) -> Run:
     record = _undoing(run, event)
-    return _with(run, record, state=StepState.UNDONE, undoing=False, ended_at=event.at)
+    return with_step(run, record, state=StepState.UNDONE, undoing=False, ended_at=event.at)
 
 
 def _undo_failed(run: Run, event: UndoFailed) -> Run:
     record = _undoing(run, event)
-    return _with(run, record, state=StepState.UNDO_FAILED, undoing=False, reason=event.reason)
+    return with_step(run, record, state=StepState.UNDO_FAILED, undoing=False, reason=event.reason)
 
 
 def _undoing(run: Run, event: UndoSucceeded | UndoFailed) -> StepRecord:
-    record = _step(run, event, {StepState.SUCCEEDED})
+    record = step_of(run, event, {StepState.SUCCEEDED})
     if not record.undoing:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' is not being undone")
     return record
 
 
 def _paused(run: Run, event: Paused) -> Run:
-    _require(run, event, {RunState.IN_PROGRESS})
+    require(run, event, {RunState.IN_PROGRESS})
     return replace(run, state=RunState.PAUSED, pause_reason=event.reason, paused_by=event.by)
 
 
 def _resumed(run: Run, event: Resumed) -> Run:
     """Go on; what could not be told before is asked of the world again."""
-    _require(run, event, {RunState.PAUSED})
+    require(run, event, {RunState.PAUSED})
     steps = {key: replace(record, cannot_tell=False) for key, record in run.steps.items()}
     return replace(run, state=RunState.IN_PROGRESS, pause_reason="", paused_by="", steps=MappingProxyType(steps))
 
 
 def _cancel_asked(run: Run, event: CancelAsked) -> Run:
-    _require(run, event, {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED})
+    require(run, event, {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED})
     return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
 
 
+def _undo_asked(run: Run, event: UndoAsked) -> Run:
+    require(run, event, {RunState.IN_PROGRESS, RunState.PAUSED})
+    if run.undo_refused:
+        raise IllegalEvent(f"run {run.id} cannot be undone: {run.undo_refused}")
+    return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason, undo_asked=True)
+
+
+def _question_answered(run: Run, event: QuestionAnswered) -> Run:
+    record = step_of(run, event, {StepState.IN_PROGRESS})
+    if not record.plan.asks or record.answered_by:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' asks nothing (any more)")
+    return with_step(run, record, answered_by=event.by, answer=event.answer)
+
+
 def _interrupted(run: Run, event: Interrupted) -> Run:
-    """Whatever was under way is UNKNOWN now: it is probed, never blindly repeated."""
-    _require(run, event, ACTIVE)
+    """Whatever was under way is UNKNOWN now: it is probed, never blindly repeated. A question still waits."""
+    require(run, event, ACTIVE)
     steps = {
         key: replace(
             record, state=StepState.UNKNOWN, cannot_tell=False, crashed=True, reason="the daemon died while it ran"
         )
-        if record.state is StepState.IN_PROGRESS
+        if record.state is StepState.IN_PROGRESS and not record.plan.asks
         else replace(record, undoing=False)
         if record.undoing
         else record
@@ -345,7 +343,7 @@ def _interrupted(run: Run, event: Interrupted) -> Run:
 
 
 def _recovered(run: Run, event: Recovered) -> Run:
-    _require(run, event, {RunState.INTERRUPTED})
+    require(run, event, {RunState.INTERRUPTED})
     return replace(run, state=run.before_interruption or RunState.IN_PROGRESS, before_interruption=None)
 
 
@@ -389,6 +387,8 @@ _HANDLERS: Mapping[type, Callable[[Run, Any], Run]] = MappingProxyType(
         Paused: _paused,
         Resumed: _resumed,
         CancelAsked: _cancel_asked,
+        UndoAsked: _undo_asked,
+        QuestionAnswered: _question_answered,
         Interrupted: _interrupted,
         Recovered: _recovered,
         RunEnded: _run_ended,

@@ -89,6 +89,8 @@ class StepRecord:
     cannot_tell: bool = False
     crashed: bool = False
     ignored_by: str = ""
+    answer: str = ""
+    answered_by: str = ""
     undoing: bool = False
 
     @property
@@ -143,8 +145,18 @@ class Run:
     paused_by: str = ""
     cancel_by: str = ""
     cancel_reason: str = ""
+    undo_asked: bool = False
     interruptions: int = 0
     before_interruption: RunState | None = None
+
+    @property
+    def undo_refused(self) -> str:
+        """Say why nothing of this run can be taken back by a machine; empty when it can."""
+        promoted = [key for key, record in self.steps.items() if record.plan.promotes and record.attempt]
+        if promoted:
+            return f"step '{promoted[0]}' may have promoted a side, and what it stands on is not taken back"
+        undoable = any(each.plan.undoable and each.state is StepState.SUCCEEDED for each in self.steps.values())
+        return "" if undoable else "nothing that was done can be undone by a machine"
 
     @property
     def system(self) -> str:

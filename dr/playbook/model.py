@@ -113,6 +113,11 @@ class PlannedStep:
         return any(field == "fence" for _, field, _ in self.effects)
 
     @property
+    def asks(self) -> bool:
+        """Tell whether the step is a question to a person: the engine asks it, and no action runs."""
+        return self.action == "ask"
+
+    @property
     def proves_service(self) -> bool:
         """Tell whether the step proves that clients reach the active side by the service's name."""
         return (

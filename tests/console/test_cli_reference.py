@@ -16,7 +16,7 @@ from console.api import backups as backups_api
 from console.api import configuration as configuration_api
 from console.api import downtimes as downtimes_api
 from console.api import estate as estate_api
-from console.api import joint_views, views
+from console.api import joint_views, journal_views, views
 from console.api import overrides as overrides_api
 from console.cli.lazy import LazyGroup
 from console.main import COMMANDS, EPILOG, karaula
@@ -103,12 +103,13 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.Verdict, views.VerdictView),
         (shapes.RunLine, views.RunView),
         (shapes.Run, views.RunDetailView),
+        (shapes.Question, views.QuestionView),
         (shapes.Plan, views.PlanView),
         (shapes.Pause, views.PauseView),
         (shapes.Override, overrides_api.OverrideView),
         (shapes.Slot, views.SlotView),
-        (shapes.Entry, views.EventView),
-        (shapes.Output, views.OutputView),
+        (shapes.Entry, journal_views.EventView),
+        (shapes.Output, journal_views.OutputView),
         (shapes.Backup, backups_api.BackupView),
         (shapes.Proof, backups_api.ProofView),
         (shapes.MorningAnswer, backups_api.MorningReply),

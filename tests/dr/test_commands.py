@@ -43,12 +43,15 @@ COMMANDS: dict[str, Command] = {
     "retry": lambda run: commands.retry(run, "fence", "ana", "", 50.0),
     "ignore": lambda run: commands.ignore(run, "power", "ana", "it is on", 50.0),
     "cancel": lambda run: commands.cancel(run, "ana", "", 50.0),
+    "pause": lambda run: commands.pause(run, "ana", "", 50.0),
+    "answer": lambda run: commands.answer(run, "", "ana", "yes", "", 50.0),
+    "undo": lambda run: commands.undo(run, "ana", "", 50.0),
     "withdraw": lambda run: commands.withdraw(run, "karaula", "it cleared", 50.0),
 }
 ALLOWED: dict[RunState, set[str]] = {
     RunState.ACCEPTED: {"cancel"},
     RunState.WAITING: {"approve", "deny", "cancel", "withdraw"},
-    RunState.IN_PROGRESS: {"cancel"},
+    RunState.IN_PROGRESS: {"cancel", "pause"},
     RunState.PAUSED: {"resume", "retry", "ignore", "cancel"},
     RunState.CANCELING: set(),
     RunState.INTERRUPTED: set(),

@@ -27,6 +27,7 @@ from deploy_kit import (
 from console.main import karaula
 from deploy.boards.build import texts
 from dr import metrics as dr_metrics
+from dr.engine.telling import MESSAGE, QUESTION
 from dr.journal.run import RunState
 from monitor.alarms.rules import OF_AGREEMENTS
 from monitor.inventory.values import AlarmName
@@ -120,7 +121,7 @@ def test_each_alarm_has_its_part_of_the_page_of_alarms() -> None:
     """A new alarm: say below ``### its-name`` in docs/runbooks/KaraulaAlarm.md what it means and what to do."""
     page = (RUNBOOKS / "KaraulaAlarm.md").read_text()
     own = {"journal-failing", "history-failing", "isolated", "inventory-refused", "evidence-not-anchored"}
-    wanted = {*get_args(AlarmName), *own, *OF_AGREEMENTS}
+    wanted = {*get_args(AlarmName), *own, *OF_AGREEMENTS, QUESTION, MESSAGE}
     assert sorted(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == sorted(wanted), "each once, and no other"
 
 

@@ -1,0 +1,68 @@
+"""Pause, answer and undo by the command line, and the question on the run's page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from cli_kit import DeskDaemon, desk_daemon, without_times
+from web_kit import WebDaemon, web_daemon
+
+from dr.engine.orchestrator import Request
+from dr.journal.run import Run
+
+
+@pytest.fixture
+def daemon() -> Iterator[DeskDaemon]:
+    with desk_daemon() as running:
+        yield running
+
+
+@pytest.fixture
+def pages() -> Iterator[WebDaemon]:
+    with web_daemon() as running:
+        yield running
+
+
+def asked(daemon: DeskDaemon) -> Run:
+    run: Run = daemon.call(daemon.orchestrator.submit(Request("asking", "ncts", "ana")))
+    return run
+
+
+def test_a_question_is_shown_with_the_commands_that_answer_it(daemon: DeskDaemon) -> None:
+    run = asked(daemon)
+    text = without_times(daemon.karaula("run", "show", run.id).stdout)
+    assert "asks: Is ncts quiet? (yes or no; SPAN left, then it is refused)" in text
+    assert "karaula run answer ncts-asking-ID yes --step ready" in text
+    wrong = daemon.karaula("run", "answer", run.id, "maybe")
+    assert (wrong.exit_code, wrong.stderr) == (2, "'maybe' is no answer to 'ready'; answer one of: yes, no\n")
+    result = daemon.karaula("run", "answer", run.id, "yes", "--reason", "I looked", name="vera")
+    assert result.exit_code == 0, result.output
+    report = daemon.json("run", "report", run.id)["report"]
+    assert [(one["by"], one["what"]) for one in report["people"]] == [
+        ("vera", "answered 'yes' to the question of step 'ready'")
+    ]
+
+
+def test_a_run_is_paused_and_a_hand_over_taken_back(daemon: DeskDaemon) -> None:
+    daemon.script.words["fence"] = ["hold"]
+    run = daemon.json("failover", "ncts", "--no-wait")["run"]["id"]
+    daemon.json("run", "approve", run, "--yes", "--no-wait", name="bojan")
+    assert "run PAUSED: wait [socket" in daemon.karaula("run", "pause", run, "--reason", "wait").stdout
+    daemon.script.released.set()
+    refused = daemon.karaula("run", "undo", run, name="bojan")
+    assert refused.exit_code == 3
+    assert "nothing that was done can be undone by a machine" in refused.stderr
+    assert daemon.karaula("run", "resume", run, name="bojan").exit_code == 0
+
+
+def test_the_page_asks_and_takes_the_answer(pages: WebDaemon) -> None:
+    run = asked(pages)
+    page = pages.ask("GET", f"/runs/{run.id}").text
+    assert "Is ncts quiet?" in page
+    assert 'value="answer:ready:yes"' in page
+    assert "Verify of NCTS asks" in pages.ask("GET", "/").text
+    form = "decision=answer:ready:yes&name=vera&reason="
+    assert pages.ask("POST", f"/runs/{run.id}/decide", form=form).status == 303
+    pages.wait_state(run.id, "SUCCEEDED")
+    assert "<form" not in pages.ask("GET", f"/runs/{run.id}").text
