@@ -10,8 +10,8 @@ from dr.actions.bubble import BubbleCreate, BubbleRemove
 from dr.actions.dns_record import DnsRecord
 from dr.actions.fence import Fence, Unfence
 from dr.actions.http_check import HttpCheck
-from dr.actions.pgbackrest import DatabaseDump, PgbackrestBackup, PgbackrestCheck, PgbackrestRestore
 from dr.actions.notify import Notify
+from dr.actions.pgbackrest import DatabaseDump, PgbackrestBackup, PgbackrestCheck, PgbackrestRestore
 from dr.actions.production import ProductionState, ProductionUnchanged
 from dr.actions.recovery_point import RecoveryPoint
 from dr.actions.restic import ResticBackup, ResticCheck, ResticRestore
