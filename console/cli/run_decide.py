@@ -137,7 +137,7 @@ def pause(session: Session, run: str, reason: str) -> None:
 
     \b
     Example:
-      karaula run pause ncts-switchover-20261124-013000 --reason "wait for customs"
+      karaula run pause ncts-switchover-20261124-013000 --reason "wait"
     """  # noqa: D301 - click's mark
     _decide(session, run, "pause", reason=reason, no_wait=True)
 
@@ -155,7 +155,7 @@ def answer(session: Session, run: str, answer: str, step: str, reason: str, no_w
     \b
     Example:
       karaula run answer ncts-switchover-20261124-013000 yes --as ana
-      karaula run answer ncts-switchover-20261124-013000 no --step ready --as ana
+      karaula run answer ncts-switchover-20261124-013000 no --step ready
     """  # noqa: D301 - click's mark
     _decide(session, run, "answer", reason=reason, step=step, answer=answer, no_wait=no_wait)
 
@@ -168,8 +168,8 @@ def answer(session: Session, run: str, answer: str, step: str, reason: str, no_w
 def undo(session: Session, run: str, reason: str, no_wait: bool) -> None:
     """End a run and take back what it did, as far as its actions can.
 
-    The last is undone first, then the run's final steps are done. Nothing is taken back once a side may have been
-    promoted: what stands on it would fall.
+    The last is undone first, then the run's final steps are done. Nothing is taken back once a step has begun to hand
+    over (a fence, a role, where clients are led): what stands on it would fall.
 
     \b
     Example:

@@ -152,9 +152,9 @@ class Run:
     @property
     def undo_refused(self) -> str:
         """Say why nothing of this run can be taken back by a machine; empty when it can."""
-        promoted = [key for key, record in self.steps.items() if record.plan.promotes and record.attempt]
-        if promoted:
-            return f"step '{promoted[0]}' may have promoted a side, and what it stands on is not taken back"
+        begun = [key for key, record in self.steps.items() if record.attempt and record.plan.hands_over]
+        if begun:
+            return f"step '{begun[0]}' has begun to hand over, and what stands on that is not taken back by a machine"
         undoable = any(each.plan.undoable and each.state is StepState.SUCCEEDED for each in self.steps.values())
         return "" if undoable else "nothing that was done can be undone by a machine"
 

@@ -113,6 +113,11 @@ class PlannedStep:
         return any(field == "fence" for _, field, _ in self.effects)
 
     @property
+    def hands_over(self) -> bool:
+        """Tell whether the step changes who is active: a role, a fence, where clients are led."""
+        return any(field in {"role", "fence", "traffic"} for _, field, _ in self.effects)
+
+    @property
     def asks(self) -> bool:
         """Tell whether the step is a question to a person: the engine asks it, and no action runs."""
         return self.action == "ask"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
-from cli_kit import DeskDaemon, desk_daemon, without_times
+from cli_kit import PATIENCE_S, DeskDaemon, desk_daemon, without_times
 from web_kit import WebDaemon, web_daemon
 
-from dr.engine.orchestrator import Request
+from dr.engine.orchestrator import Orchestrator, Request
+from dr.engine.telling import questions
 from dr.journal.run import Run
 
 
@@ -26,7 +28,17 @@ def pages() -> Iterator[WebDaemon]:
 
 def asked(daemon: DeskDaemon) -> Run:
     run: Run = daemon.call(daemon.orchestrator.submit(Request("asking", "ncts", "ana")))
+    daemon.call(until_asked(daemon.orchestrator, run.id))
     return run
+
+
+async def until_asked(orchestrator: Orchestrator, run_id: str) -> None:
+    changed = asyncio.Event()
+    leave = orchestrator.subscribe(lambda _run, _events: changed.set())
+    while not questions(orchestrator.run(run_id)):
+        await asyncio.wait_for(changed.wait(), PATIENCE_S)
+        changed.clear()
+    leave()
 
 
 def test_a_question_is_shown_with_the_commands_that_answer_it(daemon: DeskDaemon) -> None:
@@ -52,7 +64,7 @@ def test_a_run_is_paused_and_a_hand_over_taken_back(daemon: DeskDaemon) -> None:
     daemon.script.released.set()
     refused = daemon.karaula("run", "undo", run, name="bojan")
     assert refused.exit_code == 3
-    assert "nothing that was done can be undone by a machine" in refused.stderr
+    assert "step 'fence' has begun to hand over" in refused.stderr
     assert daemon.karaula("run", "resume", run, name="bojan").exit_code == 0
 
 

@@ -165,19 +165,25 @@ async def test_a_person_pauses_a_run_and_lets_it_go_on(tmp_path: Path) -> None:
         assert (await here.until(run)).state is RunState.SUCCEEDED
 
 
+CAREFUL = ASKING.replace("needs: [power-up], timeout_s: 600", "needs: [power-up, seen], timeout_s: 600").replace(
+    "  - { id: where", "  - { id: seen, action: look, needs: [power-up], timeout_s: 5 }\n  - { id: where"
+)
+
+
 @in_a_loop
-async def test_a_person_takes_back_what_was_done_but_never_beneath_a_promotion(tmp_path: Path) -> None:
-    async with house(tmp_path, acts(fence=Act("fence", ("fence", "on"), refused, outputs=("proof",)))) as here:
+async def test_a_person_takes_back_what_was_done_but_nothing_beneath_a_hand_over(tmp_path: Path) -> None:
+    async with house(tmp_path, asking(look=Act("look", None, refused)), {"failover": CAREFUL}) as here:
         run = await here.until(await here.approve(await here.submit()), RunState.PAUSED)
         await here.orchestrator.command(run.id, lambda run, now: commands.undo(run, "vera", "not tonight", now))
         run = await here.until(run)
         assert here.actions["power"].calls == ["run 1", "probe", "undo"]
-        assert run.steps["machines"].state is StepState.UNDONE
-        assert (run.state, run.undo_asked) == (RunState.FAILED, True)  # the fence had failed
+        assert run.steps["power-up"].state is StepState.UNDONE
+        assert (run.state, run.undo_asked, run.cancel_by) == (RunState.FAILED, True, "vera")  # the look had failed
     await asyncio.to_thread((tmp_path / "other").mkdir)
-    async with house(tmp_path / "other", acts(promote=Act("promote", ("role", "primary"), refused))) as here:
+    fence = Act("fence", ("fence", "on"), refused, outputs=("proof",))
+    async with house(tmp_path / "other", acts(fence=fence)) as here:
         run = await here.until(await here.approve(await here.submit()), RunState.PAUSED)
-        with pytest.raises(RunRefused, match="'promote' may have promoted a side"):
+        with pytest.raises(RunRefused, match="'fence-old' has begun to hand over"):
             await here.orchestrator.command(run.id, lambda run, now: commands.undo(run, "vera", "", now))
 
 
