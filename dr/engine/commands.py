@@ -140,6 +140,12 @@ def ignore(run: Run, step: str, by: str, reason: str, now: float, unfenced: Over
 def _not_built_upon(run: Run, record: StepRecord) -> None:
     """Refuse to pass over a failed step that later ones take for granted. Raises RunRefused."""
     step = record.plan.id
+    if record.plan.cleans_up:
+        raise RunRefused(
+            "clean-up",
+            f"step '{step}' removes what the run has set up, and did not: retry it, or cancel the run, which then says "
+            "that it is still there",
+        )
     if record.plan.promotes:
         raise RunRefused(
             "promotion",

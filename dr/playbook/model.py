@@ -118,6 +118,11 @@ class PlannedStep:
         return any(field in {"role", "fence", "traffic"} for _, field, _ in self.effects)
 
     @property
+    def cleans_up(self) -> bool:
+        """Tell whether the step removes what a run has set up aside: a bubble, or a scratch place."""
+        return any(field in {"bubble", "scratch"} and value == "absent" for _, field, value in self.effects)
+
+    @property
     def asks(self) -> bool:
         """Tell whether the step is a question to a person: the engine asks it, and no action runs."""
         return self.action == "ask"

@@ -249,3 +249,13 @@ def test_the_checker_knows_questions_their_answers_and_their_silence() -> None:
     never = found(question_before("drain", choices=["no"], go_on=["yes"]), 0, REAL)
     assert never.counterexample is not None
     assert never.counterexample.law == 3  # nobody can say yes: it does not succeed
+
+
+def test_what_a_run_has_set_up_is_not_passed_over_in_a_pause() -> None:
+    """The checker found it: a paused drill whose clean-up was passed over called itself a success."""
+    result = found(replace(shipped("drill"), steps=tuple(_hasty(step) for step in shipped("drill").steps)), 2, REAL)
+    assert result.proved, result.counterexample
+
+
+def _hasty(step: PlannedStep) -> PlannedStep:
+    return replace(step, retries=0)
