@@ -10,6 +10,7 @@ import click
 
 from console.cli.check import FILE, FOLDER
 from console.cli.session import output_option
+from console.cli.simulated.talk import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dr.playbook.model import Plan
 
 MOST_FAULTS = 4
+PLANTED = ("fence-removed", "fence-opened", "names-first", "promotion-ignored", "clones-left")
+LAB_CREDENTIALS = ".karaula/lab/credentials"
 LIMITS = (
     "What is proven holds for the effects that the actions declare, for the engine and guards of this version, and for "
     "at most {faults}; it says nothing of what an action does beyond its declaration."
@@ -32,6 +35,19 @@ LIMITS = (
 @click.option("--most", type=click.IntRange(1), default=5_000_000, show_default=True, help="Moments a plan at most.")
 @click.option("--inventory", type=FILE, default="inventory.yaml", show_default=True, help="The estate.")
 @click.option("--playbooks", type=FOLDER, default="playbooks", show_default=True, help="The folder of playbooks.")
+@click.option("--plant", type=click.Choice(PLANTED), help="Plant this mistake first, to see it found.")
+@click.option("--replay", is_flag=True, help="Play the first counterexample again on the lab, and compare the endings.")
+@click.option(
+    "--lab", "lab_url", envvar="KARAULA_LAB", default=DEFAULT, show_default=True, help="The lab, for --replay."
+)
+@click.option(
+    "--credentials",
+    type=FOLDER,
+    envvar="CREDENTIALS_DIRECTORY",
+    default=LAB_CREDENTIALS,
+    show_default=True,
+    help="The lab's credentials, for --replay.",
+)
 @output_option
 def prove(
     playbook: tuple[str, ...],
@@ -40,6 +56,10 @@ def prove(
     most: int,
     inventory: Path,
     playbooks: Path,
+    plant: str | None,
+    replay: bool,
+    lab_url: str,
+    credentials: Path,
     output: str,
 ) -> None:
     """Explore every course that runs of PLAYBOOK (or of all) can take.
@@ -48,12 +68,17 @@ def prove(
     orchestrator may die at any moment; people may approve, refuse, retry, pass over, resume and cancel: in every
     combination of at most --faults such disturbances. Needs no daemon and changes nothing.
 
-    Exit code 0: proven; 1: a course breaks an invariant, and is shown, or not everything could be explored.
+    With --replay the first counterexample is played again on the lab, which it breaks: on any address that is not on
+    loopback, and on anything but the lab of this inventory, that is refused.
+
+    Exit code 0: proven (with --replay: the lab ended as the model did); 1: a course breaks an invariant, and is
+    shown, or not everything could be explored (with --replay: the lab ended otherwise).
 
     \b
     Example:
       karaula prove
       karaula prove failover --system ncts --faults 3
+      karaula prove --plant names-first --system ncts --replay
     """  # noqa: D301 - click's mark
     from console.terminal import exits
     from console.terminal.screen import Screen, table
@@ -62,6 +87,8 @@ def prove(
 
     screen = Screen(as_json=output == "json")
     plans = _plans(inventory, playbooks, playbook, systems)
+    if plant is not None:
+        plans = _planted(plant, plans)
     began = time.perf_counter()
     found = list(_explored(plans, faults, most, screen))
     took_s = time.perf_counter() - began
@@ -84,7 +111,41 @@ def prove(
     rate = moments / took_s if took_s else 0.0
     screen.line(f"\n{moments} moments in {took_s:.1f} s, {rate:.0f} a second")
     screen.line(LIMITS.format(faults=f"{faults} disturbance{'' if faults == 1 else 's'} a run"))
+    if replay:
+        click.get_current_context().exit(_replayed(found, inventory, playbooks, credentials, lab_url, screen))
     click.get_current_context().exit(exits.FAILED if bad else exits.DONE)
+
+
+def _planted(name: str, plans: list[Plan]) -> list[Plan]:
+    """Return the plan of the planted playbook, spoiled. Raises UsageError when it is not among ``plans``."""
+    from dr.checker.plant import PLANTS
+
+    plant = PLANTS[name]
+    found = [plan for plan in plans if plan.kind == plant.playbook]
+    if not found:
+        raise click.UsageError(f"'{name}' is planted in a {plant.playbook}, which is not among what is to be proven")
+    return [plant.spoil(found[0])]
+
+
+def _replayed(
+    found: list[tuple[str, tuple[str, ...], Result]],
+    inventory: Path,
+    playbooks: Path,
+    credentials: Path,
+    lab_url: str,
+    screen: Screen,
+) -> int:
+    """Play the first counterexample on the lab; return the exit code: the same ending is what was wanted."""
+    from console.cli.prove_replay import play
+    from console.terminal import exits
+
+    for _, _, result in found:
+        if result.counterexample is not None:
+            story = result.counterexample
+            same = play(result.plan, story, inventory, playbooks, credentials, lab_url, screen)
+            return exits.DONE if same else exits.FAILED
+    screen.line("There is no counterexample to play.")
+    return exits.FAILED
 
 
 def _plans(inventory: Path, playbooks: Path, wanted: tuple[str, ...], systems: tuple[str, ...]) -> list[Plan]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from dr.checker.deeds import BY_ITSELF, Deed
 from dr.checker.laws import Broken, moment
 from dr.checker.moves import Engine, Move, Node, moves, outputs_of
 from dr.checker.world import first_world
@@ -36,6 +37,7 @@ class Counterexample:
     law: int
     wrong: str
     course: tuple[str, ...]
+    deeds: tuple[Deed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -78,14 +80,14 @@ class _Search:
         second = RunAccepted(1.0, plan.to_json(), "bojan", "a second run", "person", "", 0.0, 0.0)
         self.newcomer = begin("second", second)
         self.first = Node(begin("proof", accepted), first_world(plan), 0.0, faults, outputs_of(plan))
-        self.came: dict[bytes, tuple[bytes | None, str]] = {}
+        self.came: dict[bytes, tuple[bytes | None, str, Deed]] = {}
         self.leads: dict[bytes, list[bytes]] = {}  # backwards: who leads here
         self.good: list[bytes] = []
         self.unhurt = False
 
     def run(self) -> Result:
         first = key_of(self.first)
-        self.came[first] = (None, "")
+        self.came[first] = (None, "", BY_ITSELF)
         queue = deque([(first, self.first)])
         while queue and self.result.counterexample is None:
             key, node = queue.popleft()
@@ -126,7 +128,7 @@ class _Search:
             after = key_of(move.node)
             self.leads.setdefault(after, []).append(key)
             if after not in self.came:
-                self.came[after] = (key, move.words)
+                self.came[after] = (key, move.words, move.deed)
                 queue.append((after, move.node))
 
     def _second(self, run: Run) -> Iterator[Broken]:
@@ -138,13 +140,15 @@ class _Search:
             yield Broken(8, f"a second run of {run.system} is let in while this one is {run.state}")
 
     def _found(self, key: bytes, broken: Broken, last: Move | None = None) -> None:
-        course = [last.words] if last is not None else []
+        course = [(last.words, last.deed)] if last is not None else []
         at: bytes | None = key
         while at is not None:
-            at, words = self.came[at]
+            at, words, deed = self.came[at]
             if words:
-                course.append(words)
-        self.result.counterexample = Counterexample(broken.law, broken.words, tuple(reversed(course)))
+                course.append((words, deed))
+        course.reverse()
+        told, deeds = tuple(words for words, _ in course), tuple(deed for _, deed in course)
+        self.result.counterexample = Counterexample(broken.law, broken.words, told, deeds)
 
     def _ways_out(self) -> None:
         """Walk back from every end; a moment that is not reached has no way out (law 4)."""

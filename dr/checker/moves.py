@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
+from dr.checker.deeds import BY_ITSELF, Deed, Kind
 from dr.checker.laws import Broken, effect
 from dr.checker.looks import possible
 from dr.checker.story import told
@@ -91,11 +92,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A way from one moment to the next, in words, and the laws it breaks."""
+    """A way from one moment to the next, in words, the laws it breaks, and the deed by which it can be played again."""
 
     words: str
     node: Node
     broken: tuple[Broken, ...] = ()
+    deed: Deed = BY_ITSELF
 
 
 def moves(node: Node, engine: Engine) -> Iterator[Move]:
@@ -114,9 +116,10 @@ def moves(node: Node, engine: Engine) -> Iterator[Move]:
         yield from _crash(node, engine)
         if run.state is RunState.IN_PROGRESS:
             asked = CancelAsked(node.now, PERSON, "changed her mind")
-            yield _then(node, engine, f"{PERSON} cancels the run in the middle", [asked], cost=1)
+            deed = Deed(Kind.PERSON, "", "cancel")
+            yield _then(node, engine, f"{PERSON} cancels the run in the middle", [asked], cost=1, deed=deed)
             stopped = partial(commands.pause, run, PERSON, "wait", node.now)
-            yield from _said(node, engine, f"{PERSON} pauses the run", stopped, cost=1)
+            yield from _said(node, engine, f"{PERSON} pauses the run", stopped, "pause", cost=1)
 
 
 def after(node: Node, engine: Engine, events: Iterable[Event], *, cost: int = 0) -> Node:
@@ -127,8 +130,10 @@ def after(node: Node, engine: Engine, events: Iterable[Event], *, cost: int = 0)
     return replace(node, run=run, left=node.left - cost)
 
 
-def _then(node: Node, engine: Engine, words: str, events: Sequence[Event], *, cost: int = 0) -> Move:
-    return Move(words, after(node, engine, events, cost=cost))
+def _then(
+    node: Node, engine: Engine, words: str, events: Sequence[Event], *, cost: int = 0, deed: Deed = BY_ITSELF
+) -> Move:
+    return Move(words, after(node, engine, events, cost=cost), (), deed)
 
 
 # -- the engine ----------------------------------------------------------------------------------------------------
@@ -159,7 +164,7 @@ def _engine(node: Node, engine: Engine) -> Iterator[Move]:
                 wakes.append(at)
     if wakes and not _busy(run):
         words = "nobody answers in time" if run.state is RunState.WAITING else "time passes"
-        yield Move(words, replace(node, now=min(wakes)))
+        yield Move(words, replace(node, now=min(wakes)), (), Deed(Kind.TIME))
 
 
 def _begun(node: Node, engine: Engine, step: str, attempt: int) -> Move:
@@ -191,31 +196,39 @@ def _outcomes(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
     unreached = _unreachable(node, step)
     if unreached or not possible(node.world, node.run.plan, step):
         why = f"{step.site} cannot be reached" if unreached else "the world is not so"
-        yield _then(node, engine, f"{name} fails: {why}", [failed])
+        kind = Kind.FAILS if unreached else Kind.ACTS
+        yield _then(node, engine, f"{name} fails: {why}", [failed], deed=Deed(kind, step.id))
         if node.left and unreached and not step.reads_only:
-            yield _then(node, engine, f"{name} gets no answer: {why}", [lost], cost=1)
+            silent = Deed(Kind.SILENT, step.id)
+            yield _then(node, engine, f"{name} gets no answer: {why}", [lost], cost=1, deed=silent)
         return
     succeeded = StepSucceeded(now, step.id, attempt, node.outputs[step.id], "", "")
-    yield _happened(node, engine, f"{name} succeeds", record, succeeded)
+    yield _happened(node, engine, f"{name} succeeds", record, succeeded, kind=Kind.ACTS)
     if not node.left:
         return
-    yield _then(node, engine, f"{name} fails", [failed], cost=1)
+    yield _then(node, engine, f"{name} fails", [failed], cost=1, deed=Deed(Kind.FAILS, step.id))
     if step.reads_only:
         return
-    yield _then(node, engine, f"{name} gets no answer; it did not happen", [lost], cost=1)
-    yield _happened(node, engine, f"{name} gets no answer; it did happen", record, lost, cost=1)
+    silent = Deed(Kind.SILENT, step.id)
+    yield _then(node, engine, f"{name} gets no answer; it did not happen", [lost], cost=1, deed=silent)
+    yield _happened(node, engine, f"{name} gets no answer; it did happen", record, lost, cost=1, kind=Kind.REPLY_LOST)
     if _by_network(step):
         gone = replace(node, cut=node.cut | {step.site})
-        yield _then(gone, engine, f"{step.site} is cut off; {name} fails", [failed], cost=1)
-        yield _happened(gone, engine, f"{step.site} is cut off just after {name} happened", record, lost, cost=1)
+        fails = Deed(Kind.FAILS, step.id)
+        yield _then(gone, engine, f"{step.site} is cut off; {name} fails", [failed], cost=1, deed=fails)
+        words = f"{step.site} is cut off just after {name} happened"
+        yield _happened(gone, engine, words, record, lost, cost=1, kind=Kind.REPLY_LOST)
 
 
-def _happened(node: Node, engine: Engine, words: str, record: StepRecord, event: Event, *, cost: int = 0) -> Move:
+def _happened(
+    node: Node, engine: Engine, words: str, record: StepRecord, event: Event, *, cost: int = 0, kind: Kind
+) -> Move:
     """Let the effect come about; ``event`` is what the journal learns of it."""
     step = record.plan
     broken = tuple(effect(node.run, step, node.world, forced=step.id in node.forced)) if step.effects else ()
     world = node.world.apply(step) if step.effects else node.world
-    return Move(words, after(replace(node, world=world), engine, [event], cost=cost), broken)
+    moved = after(replace(node, world=world), engine, [event], cost=cost)
+    return Move(words, moved, broken, Deed(kind, step.id))
 
 
 def _probed(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
@@ -225,7 +238,8 @@ def _probed(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
         holds = node.world.holds(step)
         outputs = node.outputs[step.id] if holds else {}
         said = StepProbed(now, step.id, record.attempt, "yes" if holds else "no", "looked", outputs)
-        yield _then(node, engine, f"a look shows that '{step.id}' {'did' if holds else 'did not'} happen", [said])
+        words = f"a look shows that '{step.id}' {'did' if holds else 'did not'} happen"
+        yield _then(node, engine, words, [said], deed=Deed(Kind.LOOKS, step.id))
         if node.left:
             yield _blind(node, engine, record, 1)
     else:
@@ -234,16 +248,18 @@ def _probed(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
 
 def _blind(node: Node, engine: Engine, record: StepRecord, cost: int) -> Move:
     said = StepProbed(node.now, record.plan.id, record.attempt, "cannot-tell", "no answer", {})
-    return _then(node, engine, f"a look cannot tell whether '{record.plan.id}' happened", [said], cost=cost)
+    words = f"a look cannot tell whether '{record.plan.id}' happened"
+    return _then(node, engine, words, [said], cost=cost, deed=Deed(Kind.BLIND, record.plan.id))
 
 
 def _undone(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
     step, now = record.plan, node.now
     back = replace(node, world=node.world.undo(step))
-    yield _then(back, engine, f"'{step.id}' is undone", [UndoSucceeded(now, step.id)])
+    yield _then(back, engine, f"'{step.id}' is undone", [UndoSucceeded(now, step.id)], deed=Deed(Kind.UNDOES, step.id))
     if node.left:
         failed = [UndoFailed(now, step.id, "it failed")]
-        yield _then(node, engine, f"'{step.id}' cannot be undone", failed, cost=1)
+        stays = Deed(Kind.UNDO_FAILS, step.id)
+        yield _then(node, engine, f"'{step.id}' cannot be undone", failed, cost=1, deed=stays)
 
 
 def _crash(node: Node, engine: Engine) -> Iterator[Move]:
@@ -265,7 +281,8 @@ def _crash(node: Node, engine: Engine) -> Iterator[Move]:
             words.append(f"'{step.id}' {'did' if yes else 'did not'} happen")
         told = "the orchestrator dies and is started again" + (f"; {', '.join(words)}" if words else "")
         moved = after(replace(node, world=world), engine, [Interrupted(node.now)], cost=1)
-        yield Move(told, moved, tuple(broken))
+        happened = " ".join(record.plan.id for record, yes in zip(able, came, strict=True) if yes)
+        yield Move(told, moved, tuple(broken), Deed(Kind.DIES, "", happened))
 
 
 def _unreachable(node: Node, step: PlannedStep) -> bool:
@@ -305,28 +322,28 @@ def _people(node: Node, engine: Engine) -> Iterator[Move]:
     """Yield what a person who is asked may answer; refused commands change nothing."""
     run, now = node.run, node.now
     if run.state is RunState.WAITING:
-        yield from _said(
-            node, engine, f"{PERSON} approves", lambda: commands.approve(run, PERSON, "", run.plan_hash, now)
-        )
-        yield from _said(node, engine, f"{PERSON} says no", lambda: commands.deny(run, PERSON, "no", now))
+        approve = partial(commands.approve, run, PERSON, "", run.plan_hash, now)
+        yield from _said(node, engine, f"{PERSON} approves", approve, "approve")
+        yield from _said(node, engine, f"{PERSON} says no", lambda: commands.deny(run, PERSON, "no", now), "deny")
     yield from _answers(node, engine)
     if run.state is not RunState.PAUSED or _busy(run):
         return
     if node.cut:
         yield Move(f"{' and '.join(sorted(node.cut))} can be reached again", replace(node, cut=frozenset()))
-    yield from _said(node, engine, f"{PERSON} resumes", lambda: commands.resume(run, PERSON, "", now))
-    yield from _said(node, engine, f"{PERSON} cancels", lambda: commands.cancel(run, PERSON, "enough", now))
-    yield from _said(node, engine, f"{PERSON} takes it back", lambda: commands.undo(run, PERSON, "enough", now))
+    yield from _said(node, engine, f"{PERSON} resumes", lambda: commands.resume(run, PERSON, "", now), "resume")
+    cancel, undo = (partial(each, run, PERSON, "enough", now) for each in (commands.cancel, commands.undo))
+    yield from _said(node, engine, f"{PERSON} cancels", cancel, "cancel")
+    yield from _said(node, engine, f"{PERSON} takes it back", undo, "undo")
     for step, record in run.steps.items():
         if not (record.state.failed or record.stuck):
             continue
         forcing = replace(node, forced=node.forced | {step}) if record.stuck else node
         retry = partial(commands.retry, run, step, PERSON, "I looked", now)
-        yield from _said(forcing, engine, f"{PERSON} retries '{step}'", retry)
+        yield from _said(forcing, engine, f"{PERSON} retries '{step}'", retry, "retry", step)
         if not record.stuck or node.world.holds(record.plan):  # she looks first, as the sentence asks her to
             unfenced = passes(engine.overrides, FENCING, run, now)
             ignore = partial(commands.ignore, run, step, PERSON, "I looked", now, unfenced)
-            yield from _said(node, engine, f"{PERSON} passes over '{step}'", ignore)
+            yield from _said(node, engine, f"{PERSON} passes over '{step}'", ignore, "ignore", step)
 
 
 def _answers(node: Node, engine: Engine) -> Iterator[Move]:
@@ -336,7 +353,7 @@ def _answers(node: Node, engine: Engine) -> Iterator[Move]:
             continue
         for choice in record.plan.args.get("choices", ()):
             answered = partial(commands.answer, node.run, step, PERSON, str(choice), "", node.now)
-            yield from _said(node, engine, f"{PERSON} answers '{choice}' to '{step}'", answered)
+            yield from _said(node, engine, f"{PERSON} answers '{choice}' to '{step}'", answered, str(choice), step)
 
 
 def _busy(run: Run) -> bool:
@@ -345,10 +362,17 @@ def _busy(run: Run) -> bool:
 
 
 def _said(
-    node: Node, engine: Engine, words: str, command: Callable[[], Sequence[Event]], *, cost: int = 0
+    node: Node,
+    engine: Engine,
+    words: str,
+    command: Callable[[], Sequence[Event]],
+    decision: str,
+    step: str = "",
+    *,
+    cost: int = 0,
 ) -> Iterator[Move]:
     try:
         events = command()
     except RunRefused:
         return
-    yield _then(node, engine, words, events, cost=cost)
+    yield _then(node, engine, words, events, cost=cost, deed=Deed(Kind.PERSON, step, decision))

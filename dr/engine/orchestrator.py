@@ -19,7 +19,7 @@ from dr.engine import damaged, whereabouts
 from dr.engine.listeners import LineListener, Listener, Listeners
 from dr.engine.names import complete, new_id, unknown
 from dr.engine.perform import Performer
-from dr.engine.runner import Command, Runner
+from dr.engine.runner import Command, Performing, Runner
 from dr.engine.standing import Standing
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
 from dr.guard import Facts, Guard, Promise, Verdict
@@ -82,8 +82,12 @@ class Orchestrator:
         *,
         epoch_seen: Callable[[str], int],
         approval_s: float = APPROVAL_S,
+        acting: Callable[[Performing], Performing] = lambda performer: performer,
     ) -> None:
-        """``epoch_seen(system)`` is the highest fencing token that observation found at the system's databases."""
+        """``epoch_seen(system)`` is the highest fencing token that observation found at the system's databases.
+
+        ``acting`` may put somebody between the runners and the performer: a story that is played again does.
+        """
         self.journal = journal
         self.world = world
         self.rules = rules
@@ -91,7 +95,8 @@ class Orchestrator:
         self.journal_error = ""
         self._epoch_seen = epoch_seen
         self._listeners = Listeners()
-        self._performer = Performer(rules.actions, world, self._listeners.heard)
+        self.performer = Performer(rules.actions, world, self._listeners.heard)
+        self._acting = acting(self.performer)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._runs: dict[str, Run] = {}
         self._events: dict[str, list[Event]] = {}
@@ -163,7 +168,7 @@ class Orchestrator:
 
     def reload(self, world: World, rules: Rules) -> None:
         """Go on in ``world`` by ``rules``: each run keeps its plan, its next step meets the new world."""
-        self.world, self._performer.world, self.rules = world, world, rules
+        self.world, self.performer.world, self.rules = world, world, rules
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -368,7 +373,7 @@ class Orchestrator:
             )
 
     def _drive(self, run: Run) -> Runner:
-        runner = Runner(run, self._performer, self, self.world.clock, self.approval_s)
+        runner = Runner(run, self._acting, self, self.world.clock, self.approval_s)
         task = asyncio.create_task(runner.drive(), name=run.id)
         self._runners[run.id] = runner
         self._drives[run.id] = task

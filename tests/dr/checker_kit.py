@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,16 +10,17 @@ from pathlib import Path
 from dr.actions import ACTIONS
 from dr.checker.explore import Result, explore
 from dr.checker.moves import Engine
+from dr.checker.plant import Spoil, changed, with_steps, without
 from dr.guard import Facts, Guard, Ruling, Verdict
 from dr.guards import GUARDS, RUN_GUARDS, STEP_GUARDS
 from dr.journal.run import Run
-from dr.playbook.model import Plan, PlannedStep
+from dr.playbook.model import Plan
 from dr.playbook.read import plans_of, read_playbooks
 from monitor.inventory.read import read
 
 TOP = Path(__file__).parents[2]
+__all__ = ["Spoil", "changed", "with_steps", "without"]
 REAL = Engine(RUN_GUARDS, STEP_GUARDS)
-Spoil = Callable[[Plan], Plan]
 
 
 @cache
@@ -39,38 +40,6 @@ def found(plan: Plan, faults: int = 1, engine: Engine = REAL) -> Result:
 
 
 # -- spoiling a plan --------------------------------------------------------------------------------------------------
-
-
-def with_steps(plan: Plan, steps: Iterable[PlannedStep]) -> Plan:
-    return replace(plan, steps=tuple(steps))
-
-
-def without(*ids: str) -> Spoil:
-    """Leave steps out; what needed them needs what they needed."""
-
-    def spoil(plan: Plan) -> Plan:
-        for gone in ids:
-            bridge = plan.step(gone).needs
-            kept = [
-                replace(
-                    step,
-                    needs=tuple(dict.fromkeys(n for need in step.needs for n in (bridge if need == gone else (need,)))),
-                )
-                for step in plan.steps
-                if step.id != gone
-            ]
-            plan = with_steps(plan, kept)
-        return plan
-
-    return spoil
-
-
-def changed(step_id: str, **changes: object) -> Spoil:
-    def spoil(plan: Plan) -> Plan:
-        steps = [replace(step, **changes) if step.id == step_id else step for step in plan.steps]  # type: ignore[arg-type]  # fields of a step
-        return with_steps(plan, steps)
-
-    return spoil
 
 
 def at_other_site(step_id: str) -> Spoil:
