@@ -8,7 +8,6 @@ from dr.journal.event import (
     Denied,
     Event,
     Paused,
-    QuestionAnswered,
     Recovered,
     RunEnded,
     StepFailed,
@@ -17,6 +16,7 @@ from dr.journal.event import (
     StepSkipped,
     StepSucceeded,
 )
+from dr.journal.people import QuestionAnswered
 
 
 def told(event: Event) -> str:  # noqa: C901 - a table: one case for each word

@@ -17,13 +17,12 @@ from dr.journal.event import (
     Event,
     GuardRuled,
     Paused,
-    QuestionAnswered,
     Resumed,
     RetryAsked,
     StepIgnored,
-    UndoAsked,
 )
 from dr.journal.override import Override
+from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import ancestors, brings_up_again
 

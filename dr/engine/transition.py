@@ -22,7 +22,6 @@ from dr.journal.event import (
     Event,
     GuardRuled,
     Paused,
-    QuestionAnswered,
     Recovered,
     RunEnded,
     RunStarted,
@@ -33,6 +32,7 @@ from dr.journal.event import (
     StepSkipped,
     StepSucceeded,
 )
+from dr.journal.people import QuestionAnswered
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import PlannedStep, ancestors
 

@@ -19,7 +19,6 @@ from dr.journal.event import (
     Denied,
     Event,
     Paused,
-    QuestionAnswered,
     Resumed,
     RetryAsked,
     Scalar,
@@ -29,8 +28,8 @@ from dr.journal.event import (
     StepStarted,
     StepSucceeded,
     StepUnknown,
-    UndoAsked,
 )
+from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import GuardNote, Run, StepRecord
 from monitor.inventory.model import Inventory
 

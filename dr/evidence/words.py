@@ -14,7 +14,6 @@ from dr.journal.event import (
     OverrideConfirmed,
     OverrideEnded,
     Paused,
-    QuestionAnswered,
     Recovered,
     Resumed,
     RetryAsked,
@@ -28,12 +27,12 @@ from dr.journal.event import (
     StepStarted,
     StepSucceeded,
     StepUnknown,
-    UndoAsked,
     UndoFailed,
     UndoStarted,
     UndoSucceeded,
 )
 from dr.journal.joint import JointAccepted, JointApproved, JointCancelAsked, JointDenied, JointEnded, JointWentOn
+from dr.journal.people import QuestionAnswered, UndoAsked
 
 HOLDS = {"yes": "it happened", "no": "it did not happen", "cannot-tell": "it cannot be told"}
 NOTHING_TO_JUDGE = "no-promotion"

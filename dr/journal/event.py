@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from dr.errors import IllegalEvent
 from dr.journal.joint import JointEvent
+from dr.journal.people import QuestionAnswered, UndoAsked
 
 Scalar = str | int | float | bool
 
@@ -216,27 +217,6 @@ class Resumed:
     at: float
     by: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class UndoAsked:
-    """A person ends the run and wants taken back what was done and can be taken back."""
-
-    at: float
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionAnswered:
-    """A person (or ``karaula``, when nobody answered in time) answered the question that a step asks."""
-
-    at: float
-    step: str
-    attempt: int
-    by: str
-    answer: str
-    comment: str
 
 
 @dataclass(frozen=True, slots=True)

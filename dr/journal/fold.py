@@ -21,7 +21,6 @@ from dr.journal.event import (
     GuardRuled,
     Interrupted,
     Paused,
-    QuestionAnswered,
     Recovered,
     Resumed,
     RetryAsked,
@@ -35,12 +34,12 @@ from dr.journal.event import (
     StepStarted,
     StepSucceeded,
     StepUnknown,
-    UndoAsked,
     UndoFailed,
     UndoStarted,
     UndoSucceeded,
 )
 from dr.journal.fold_parts import require, step_of, with_step
+from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import GuardNote, Run, RunState, StepRecord, StepState
 from dr.playbook.model import plan_from_json
 

@@ -22,8 +22,9 @@ from dr.engine.telling import MESSAGE, QUESTION, expires_at, questions, told
 from dr.errors import IllegalEvent, RunRefused
 from dr.evidence.report import report
 from dr.forecast import Past
-from dr.journal.event import QuestionAnswered, StepSucceeded
+from dr.journal.event import StepSucceeded
 from dr.journal.fold import fold, fold_all
+from dr.journal.people import QuestionAnswered
 from dr.journal.run import Run, RunState, StepState
 from dr.playbook.model import Plan, PlannedStep
 
