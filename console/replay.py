@@ -251,7 +251,11 @@ class _Stage:
 
     async def _die(self, deed: Deed) -> None:
         """Kill the orchestrator with what it has under way; of that, do what the course says happened."""
-        await self._until(self._all_wait, "the steps under way to come to their actions")
+        under_way = set(deed.step.split())
+        await self._until(
+            lambda: under_way <= self.waiting.keys() and self._all_wait(),
+            "the steps under way to come to their actions",
+        )
         for step in deed.word.split():
             turn = self.waiting.get(step)
             if turn is not None and turn.kinds is OF_ACTIONS:

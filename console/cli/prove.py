@@ -42,7 +42,7 @@ LIMITS = (
 )
 @click.option(
     "--credentials",
-    type=FOLDER,
+    type=click.Path(file_okay=False, path_type=Path),
     envvar="CREDENTIALS_DIRECTORY",
     default=LAB_CREDENTIALS,
     show_default=True,

@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One deed; ``word`` is a person's decision, or the steps under way that happened before a death, by spaces."""
+    """One deed; ``word`` is a person's decision. Of a death: the steps under way, and those of them that happened."""
 
     kind: Kind
     step: str = ""

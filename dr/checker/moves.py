@@ -282,7 +282,7 @@ def _crash(node: Node, engine: Engine) -> Iterator[Move]:
         told = "the orchestrator dies and is started again" + (f"; {', '.join(words)}" if words else "")
         moved = after(replace(node, world=world), engine, [Interrupted(node.now)], cost=1)
         happened = " ".join(record.plan.id for record, yes in zip(able, came, strict=True) if yes)
-        yield Move(told, moved, tuple(broken), Deed(Kind.DIES, "", happened))
+        yield Move(told, moved, tuple(broken), Deed(Kind.DIES, " ".join(each.plan.id for each in under_way), happened))
 
 
 def _unreachable(node: Node, step: PlannedStep) -> bool:

@@ -50,7 +50,7 @@ def test_a_death_in_the_midst_of_a_promotion_is_played_and_survived(tmp_path: Pa
         plan = next(plan for plan in plans_of(file, inventory, ACTIONS) if plan.system == "ncts")
         acts = [Deed(Kind.ACTS, step) for step in ("fence-old", "machines", "loss")]
         after = [Deed(Kind.LOOKS, "promote"), *(Deed(Kind.ACTS, step) for step in ("names", "front", "service"))]
-        deeds = (Deed(Kind.PERSON, "", "approve"), *acts, Deed(Kind.DIES, "", "promote"), *after)
+        deeds = (Deed(Kind.PERSON, "", "approve"), *acts, Deed(Kind.DIES, "promote", "promote"), *after)
         ask: Any = lab.control
 
         async def played() -> tuple[str, object]:
