@@ -56,7 +56,7 @@ async def _played(plan: Plan, story: Counterexample, files: Any, secrets: Any, l
     from console.replay import replay
     from monitor.clock import RealClock
 
-    clients = Clients(secrets, RealClock(), newest_backup=lambda _system: None)
+    clients = Clients(secrets, RealClock(), backups=lambda _system: ())
     made = clients.make(files)
     clients.take(made)
     truth = await asyncio.to_thread(lab.get, f"/truth/{plan.system}")
