@@ -33,7 +33,7 @@ from console.supervisor import of_this_process
 from console.telling import RunTeller, health_of
 from console.ticks import Ticks
 from console.version import VERSION
-from console.withheld import withheld
+from console.withheld import note_of, withheld
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import catalog
@@ -50,7 +50,7 @@ from dr.journal.fold import ACTIVE
 from dr.journal.sqlite import SqliteJournal
 from dr.markers import Markers
 from dr.schedule import DueRun, Scheduler
-from dr.trigger import AlarmNote, Trigger
+from dr.trigger import Trigger
 from monitor.alarms.patience import hold_s
 from monitor.channels import channels
 from monitor.clients.http import HttpClient
@@ -150,7 +150,7 @@ class Daemon:
         responses, schedules = self._by_itself
         self.trigger = Trigger(responses, self.orchestrator, self.clock.now, lambda note: withheld(note, self.watch))
         for alarm in self.watch.alarms(active_only=True):
-            self.trigger.raised(self._note(alarm))
+            self.trigger.raised(note_of(alarm, self.watch))
         self.watch.subscribe(self._alarm_changed)
         self.scheduler = Scheduler(
             journal,
@@ -343,16 +343,9 @@ class Daemon:
 
     def _alarm_changed(self, alarm: Alarm) -> None:
         if alarm.cleared_at is None:
-            self.trigger.raised(self._note(alarm))
+            self.trigger.raised(note_of(alarm, self.watch))
         else:
             self.trigger.cleared(str(alarm.id))
-
-    def _note(self, alarm: Alarm) -> AlarmNote:
-        kind, _, key = alarm.subject.partition("/")
-        lost_at = 0.0
-        if kind == "system" and (seen_at := self.watch.evidence(key).service_ok_at) is not None:
-            lost_at = seen_at
-        return AlarmNote(str(alarm.id), alarm.name, alarm.subject, alarm.since, alarm.reason, lost_at)
 
     async def _start_due(self, due: DueRun) -> str:
         request = Request(

@@ -11,8 +11,18 @@ import math
 from dr.trigger import AlarmNote
 from monitor.alarms.inhibit import ALWAYS_TOLD
 from monitor.alarms.rules import FLAPPING, called_for
+from monitor.status.alarm import Alarm
 from monitor.status.state import Health, Status
 from monitor.watch import Watch
+
+
+def note_of(alarm: Alarm, watch: Watch) -> AlarmNote:
+    """Return what the trigger needs of an alarm, with when the service of its system was last seen working."""
+    kind, _, key = alarm.subject.partition("/")
+    lost_at = 0.0
+    if kind == "system" and (seen_at := watch.evidence(key).service_ok_at) is not None:
+        lost_at = seen_at
+    return AlarmNote(str(alarm.id), alarm.name, alarm.subject, alarm.since, alarm.reason, lost_at)
 
 
 def withheld(note: AlarmNote, watch: Watch) -> str:
