@@ -24,6 +24,7 @@ from postgres_kit import binaries
 from real_kit import need
 
 TARGETS = Path(__file__).resolve().parents[1] / "deploy" / "targets"
+KILLED = 137 if os.geteuid() == 0 else -9  # runuser says it like a shell
 EMPTY: list[Path] = []
 TABLE = (
     "CREATE TABLE declaration (n bigint PRIMARY KEY, id text UNIQUE, site text NOT NULL);"
@@ -119,6 +120,20 @@ class PgSite:
         done = self.run(*self.tool, *words, check=False)
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return {**(json.loads(done.stdout) if done.stdout else {}), "said": done.stderr}
+
+    def replace_tool(self, name: str, script: str) -> Path:
+        """Let karaula-pg run ``script`` instead of a tool of PostgreSQL's, ``{real}`` being that; return it."""
+        bin_here = self.folder / "bin"
+        if not bin_here.exists():
+            bin_here.mkdir()
+            for tool in self.bin.iterdir():
+                (bin_here / tool.name).symlink_to(tool)
+            self.config.write_text(self.config.read_text().replace(f"bin = {self.bin}", f"bin = {bin_here}"))
+        real, fake = self.bin / name, bin_here / name
+        fake.unlink()
+        fake.write_text("#!/bin/sh\n" + script.replace("{real}", str(real)) + "\n")
+        fake.chmod(0o755)
+        return real
 
     def create(self) -> None:
         """Make the first primary, with what docs/targets.md says and a table of declarations."""

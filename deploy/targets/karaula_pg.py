@@ -183,17 +183,22 @@ def follow(cluster: Cluster, token: int, peer: str) -> int:
     seen = epoch(cluster, reader)
     if token < seen:
         raise Trouble(f"stale fencing token {token}: the database at {peer} has seen {seen}", STALE)
-    if cluster.standby and cluster.runs:
+    begun = cluster.config.state / "following"  # there only while an earlier attempt has not come to its end
+    if cluster.standby and cluster.runs and not begun.exists():
         make_slot(cluster, peer)
         cluster.follows(peer)
         cluster.reload()
         if receives(cluster, reader, FIRST_LOOK_S):
-            return cluster.discarded
+            return 0
     cluster.stop()
     recover_folder(cluster.config.data)
     wait(f"{peer} to have made a checkpoint since its promotion", lambda: behind(cluster, reader), CHECKPOINT_LIMIT_S)
     there = (cluster.config.data / "PG_VERSION").exists()  # nothing at all is a standby that is to be made
-    lost = gone(cluster, peer, reader) if there else 0
+    if begun.exists():
+        lost = int(begun.read_text(encoding="ascii"))  # what is here now may be half of each
+    else:
+        lost = gone(cluster, peer, reader) if there else 0
+        write(begun, str(lost))
     write(cluster.config.state / "discarded", str(lost))
     if not (there and rewound(cluster, reader)):
         fetch(cluster, peer)
@@ -205,6 +210,7 @@ def follow(cluster: Cluster, token: int, peer: str) -> int:
         raise Trouble(f"it started as a standby, but receives nothing from {peer}; its log says why")
     shutil.rmtree(aside(cluster.config.data, "old"), ignore_errors=True)
     drop_slots(cluster)
+    begun.unlink(missing_ok=True)
     return lost
 
 
@@ -265,7 +271,8 @@ def order(words: argparse.Namespace) -> dict[str, object]:
         case "demote":
             demote(cluster, words.epoch, words.peer)
         case "follow":
-            follow(cluster, words.epoch, words.peer)
+            lost = follow(cluster, words.epoch, words.peer)
+            return {**status(cluster, words.epoch), "discarded": lost}
         case "attach":
             attach(cluster, words.epoch, words.peer)
         case "fence":

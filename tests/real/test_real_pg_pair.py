@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pg_pair_kit import PgSite
+from pg_pair_kit import KILLED, PgSite
 from real_kit import free_port
 
 pytestmark = pytest.mark.real
@@ -69,7 +69,8 @@ def test_what_a_lost_primary_had_alone_is_counted_and_thrown_away(pair: tuple[Pg
     assert main.pg("follow", "--peer", "dr", "--epoch", "4", code=STALE)["said"].count("the database at dr has seen 5")
     back = main.pg("follow", "--peer", "dr", "--epoch", "5")
     assert (back["role"], back["discarded"], "pg_rewind: " in back["said"]) == ("standby", 3, True)
-    assert main.pg("follow", "--peer", "dr", "--epoch", "5")["discarded"] == 3  # asked again, it remembers
+    assert main.pg("follow", "--peer", "dr", "--epoch", "5")["discarded"] == 0  # nothing more
+    assert main.pg("status")["discarded"] == 3
     assert main.numbers() == [1, 100]
 
 
@@ -85,18 +86,23 @@ def test_a_promotion_that_was_cut_off_goes_on_and_remembers_what_was_there_befor
     assert dr.sql("SELECT record FROM karaula.epoch WHERE token = 5") == "1"
 
 
-def test_where_rewinding_cannot_be_done_everything_is_fetched(pair: tuple[PgSite, PgSite]) -> None:
+@pytest.mark.parametrize(
+    "deed", ['{real} "$@"', "rm {data}/global/pg_control"], ids=["after rewinding", "half-way, leaving a ruin"]
+)
+def test_power_lost_while_it_rewinds_forgets_nothing(pair: tuple[PgSite, PgSite], deed: str) -> None:
     main, dr = pair
     dr.kill()
-    main.declare(2)
+    main.declare(2, 3)
     main.kill()
     dr.boot()
     dr.pg("promote", "--epoch", "5")
-    main.run("sh", "-c", f"rm {main.data}/pg_wal/0*[0-9A-F] && {main.bin}/pg_resetwal -f -D {main.data}")
+    real = main.replace_tool("pg_rewind", deed.replace("{data}", str(main.data)) + "\nkill -9 $PPID")
+    main.pg("follow", "--peer", "dr", "--epoch", "5", code=KILLED)
+    main.replace_tool("pg_rewind", f'exec {real} "$@"')
     back = main.pg("follow", "--peer", "dr", "--epoch", "5")
-    assert "pg_rewind cannot do it" in back["said"]
-    assert (back["role"], main.numbers()) == ("standby", [1])
+    assert (back["discarded"], "fetching everything" in back["said"]) == (2, deed.startswith("rm"))
     assert sorted(path.name for path in main.folder.glob("data*")) == ["data"]
+    assert (main.pg("status")["role"], main.numbers()) == ("standby", [1])
 
 
 def test_a_fenced_cluster_starts_under_no_older_token(pair: tuple[PgSite, PgSite]) -> None:

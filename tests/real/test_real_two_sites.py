@@ -24,7 +24,7 @@ from dr.errors import StepFailed
 log = logging.getLogger(__name__)
 LONG_S = 60.0
 KNOWN_LOST: list[Ack] = []  # what the failover of this story lost, and nobody finds again
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.proof, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
