@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser_kit import DESKTOP, PHONE, browsing, open_page
+from cli_kit import still
 from playwright.sync_api import expect
 from sla_kit import HOSTILE, Bureau
 from web_kit import WebDaemon, web_daemon
@@ -133,8 +134,9 @@ def test_the_command_line_shows_saves_enters_and_withdraws(daemon: WebDaemon, tm
     assert "cannot be written" in refused.output
 
 
-def test_what_is_not_known_yet_is_said_and_from_when(daemon: WebDaemon) -> None:
+def test_what_is_not_known_yet_is_said_and_from_when(daemon: WebDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """An hour of November is recorded, and no quarter hour of measurements."""
+    monkeypatch.setattr("console.terminal.screen.RealClock", still)  # another year would be said with the day
     told = daemon.karaula("sla", "--month", "2026-11").output
     link = next(line for line in told.splitlines() if line.startswith("c0/primary "))
     crossing = next(line for line in told.splitlines() if line.startswith("c0 "))
