@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from real_kit import free_port, need
+from real_kit import free_port, need, tell
 
 LONG_S = 60.0
 
@@ -60,7 +60,7 @@ class Chronyd:
 
     def signal(self, number: int) -> None:
         assert self.process is not None
-        self.process.send_signal(number)
+        tell(number, self.process.pid)
 
     def stop(self) -> None:
         if self.process is not None:

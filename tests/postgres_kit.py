@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import pwd
 import shutil
@@ -14,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from real_kit import free_port, missing
+from real_kit import free_port, missing, tell
 from tls_kit import ThrowawayCa
 
 ADDRESS = "127.94.0.54"
@@ -143,9 +142,7 @@ class Cluster:
         return found
 
     def signal(self, number: int) -> None:
-        for pid in self.family():
-            with contextlib.suppress(ProcessLookupError):  # a session that has just ended
-                os.kill(pid, number)
+        tell(number, *self.family())
 
     def stop(self) -> None:
         """Kill it as a power cut would."""

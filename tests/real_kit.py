@@ -10,7 +10,9 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import socket
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +37,29 @@ def need_folder(folder: str, package: str) -> Path:
     if not Path(folder).is_dir():
         missing(folder, package)
     return Path(folder)
+
+
+def tell(number: int, *pids: int) -> None:
+    """Send a signal to processes; after SIGSTOP wait until every thread of theirs stands still.
+
+    One thread takes the signal and stops the others when it is given the processor; until then they go on answering.
+    """
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # a session that has just ended
+            os.kill(pid, number)
+    while number == signal.SIGSTOP and any(_runs(pid) for pid in pids):
+        time.sleep(0.005)
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a thread of the process is not stopped."""
+    try:
+        states = [
+            (task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
+    except FileNotFoundError:
+        return Path(f"/proc/{pid}").exists()  # a thread has just ended
+    return any(state not in "TtZX" for state in states)
 
 
 def missing(what: str, package: str) -> NoReturn:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from real_kit import free_port, need
+from real_kit import free_port, need, tell
 from tls_kit import ThrowawayCa
 
 ADDRESS = "127.94.0.89"
@@ -96,7 +96,7 @@ access to * by users read by anonymous auth
 
     def signal(self, number: int) -> None:
         assert self.process is not None
-        self.process.send_signal(number)
+        tell(number, self.process.pid)
 
     def stop(self) -> None:
         if self.process is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import os
 import shutil
@@ -11,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from real_kit import free_port, need
+from real_kit import free_port, need, tell
 
 from monitor.inventory.equipment import SshHost
 
@@ -98,9 +97,7 @@ class Sshd:
         return found
 
     def signal(self, number: signal.Signals) -> None:
-        for pid in self.family():
-            with contextlib.suppress(ProcessLookupError):  # a connection that has just ended
-                os.kill(pid, number)
+        tell(number, *self.family())
 
     def stop(self) -> None:
         if self.process is not None:
