@@ -19,6 +19,7 @@ from dr.engine import commands, joint_course
 from dr.engine.joint import JointCommand
 from dr.evidence.joint import joint_report
 from dr.playbook.joint import JointPlan
+from dr.playbook.parameters import Wish
 
 router = APIRouter(prefix="/api")
 Name = Annotated[str, Field(min_length=1, max_length=63)]
@@ -33,6 +34,8 @@ class JointAsk(BaseModel):
     playbook: Name
     systems: Annotated[list[Name], Field(min_length=1, max_length=100)]
     reason: Text = ""
+    forced: bool = False
+    settings: dict[str, str] = {}
 
 
 class JointDecision(BaseModel):
@@ -50,7 +53,7 @@ async def plan(request: Request, ask: JointAsk) -> JointPlanView:
     """Return what a joint run would do and in which order; changes nothing."""
     desk = desk_of(request)
     requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
-    return whole_plan(desk, desk.joints.plan(ask.playbook, ask.systems), requester)
+    return whole_plan(desk, desk.joints.plan(ask.playbook, ask.systems, wish=Wish(ask.settings, ask.forced)), requester)
 
 
 @router.get("/joint-runs")
@@ -64,7 +67,9 @@ async def joints(request: Request, limit: Annotated[int, Query(ge=1, le=10_000)]
 async def submit(request: Request, ask: JointAsk) -> JointView:
     """Ask for a joint run. It waits for an approval, or starts, or is refused (409) with everything against it."""
     actor, found = actor_of(request), desk_of(request).joints
-    joint = await found.submit(ask.playbook, ask.systems, actor.name, actor.said(ask.reason))
+    joint = await found.submit(
+        ask.playbook, ask.systems, actor.name, actor.said(ask.reason), Wish(ask.settings, ask.forced)
+    )
     return joint_view(joint, found.runs(joint))
 
 

@@ -11,6 +11,7 @@ from console.api.actor import actor_of
 from console.api.desk import desk_of
 from console.api.views import PauseView, PlanView, pause_view, plan_view
 from dr.journal.pause import Pause
+from dr.playbook.parameters import Wish
 
 router = APIRouter(prefix="/api")
 Name = Annotated[str, Field(min_length=1, max_length=63)]
@@ -23,6 +24,8 @@ class PlanAsk(BaseModel):
 
     playbook: Name
     system: Name
+    forced: bool = False
+    settings: dict[str, str] = {}
 
 
 class PauseAsk(BaseModel):
@@ -39,7 +42,7 @@ class PauseAsk(BaseModel):
 async def plan(request: Request, ask: PlanAsk) -> PlanView:
     """Return the plan with every argument resolved and the guards' present answers; changes nothing."""
     desk = desk_of(request)
-    made = desk.orchestrator.plan(ask.playbook, ask.system)
+    made = desk.orchestrator.plan(ask.playbook, ask.system, wish=Wish(ask.settings, ask.forced))
     requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
     verdicts = desk.orchestrator.verdicts(made, requester)
     return plan_view(made, verdicts, desk.past.forecast(made), desk.clock.now())

@@ -30,6 +30,7 @@ from dr.evidence.render import to_data, to_html
 from dr.journal.event import Event
 from dr.journal.override import FENCING
 from dr.journal.run import Run
+from dr.playbook.parameters import Wish
 
 router = APIRouter(prefix="/api/runs")
 Text = Annotated[str, Field(max_length=2000)]
@@ -43,6 +44,8 @@ class RunAsk(BaseModel):
     playbook: Annotated[str, Field(min_length=1, max_length=63)]
     system: Annotated[str, Field(min_length=1, max_length=63)]
     reason: Text = ""
+    forced: bool = False
+    settings: dict[str, str] = {}
 
 
 class Decision(BaseModel):
@@ -66,7 +69,8 @@ async def runs(request: Request, limit: Annotated[int, Query(ge=1, le=10_000)] =
 async def submit(request: Request, ask: RunAsk) -> RunDetailView:
     """Ask for a run. It starts, or waits for an approval, or is refused (409) with the guard's sentence."""
     actor = actor_of(request)
-    wanted = RunRequest(ask.playbook, ask.system, actor.name, actor.said(ask.reason))
+    wish = Wish(ask.settings, ask.forced)
+    wanted = RunRequest(ask.playbook, ask.system, actor.name, actor.said(ask.reason), wish=wish)
     return run_detail_view(await desk_of(request).orchestrator.submit(wanted))
 
 

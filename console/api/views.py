@@ -152,6 +152,7 @@ class RunDetailView(RunView):
     summary: str
     rto_s: float
     rpo_s: float
+    wish: str
     service_lost_at: float
     alarm_at: float
     token: int
@@ -186,6 +187,7 @@ class PlanView(View):
     to_site: str
     rto_s: float
     rpo_s: float
+    wish: str
     plan_hash: str
     steps: list[StepView]
     guards: list[VerdictView]
@@ -250,6 +252,7 @@ def run_detail_view(run: Run) -> RunDetailView:
         summary=run.plan.summary,
         rto_s=run.plan.rto_s,
         rpo_s=run.plan.rpo_s,
+        wish=run.plan.wished,
         service_lost_at=run.service_lost_at,
         alarm_at=run.alarm_at,
         token=run.token,
@@ -290,6 +293,7 @@ def plan_view(plan: Plan, verdicts: Sequence[Verdict], expected: Forecast, now: 
         to_site=plan.to_site,
         rto_s=plan.rto_s,
         rpo_s=plan.rpo_s,
+        wish=plan.wished,
         plan_hash=plan.hash(),
         steps=[_step_view(step, StepRecord(plan=step)) for step in plan.steps],
         guards=[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from console.cli.session import Session
     from console.terminal.joint_shapes import Joint, JointPlan
@@ -30,17 +30,25 @@ def meant(run: str | None) -> bool:
     return run is not None and run.startswith(BEGINNING)
 
 
-def ask(session: Session, playbook: str, systems: Sequence[str], reason: str, *, no_wait: bool) -> None:
+def ask(
+    session: Session,
+    playbook: str,
+    systems: Sequence[str],
+    reason: str,
+    wish: Mapping[str, Any],
+    *,
+    no_wait: bool,
+) -> None:
     """Ask for a joint run and watch it. Raises ClientError and click's Exit."""
-    body = {"playbook": playbook, "systems": list(systems), "reason": reason}
+    body = {"playbook": playbook, "systems": list(systems), "reason": reason, **wish}
     watched(session, session.post("/api/joint-runs", body), no_wait=no_wait)
 
 
-def show_plan(session: Session, playbook: str, systems: Sequence[str]) -> None:
+def show_plan(session: Session, playbook: str, systems: Sequence[str], wish: Mapping[str, Any]) -> None:
     """Ask for the plan of a joint run and show it. Raises ClientError."""
     from console.terminal.joint_view import plan_view
 
-    body = {"playbook": playbook, "systems": list(systems), "reason": ""}
+    body = {"playbook": playbook, "systems": list(systems), "reason": "", **wish}
     found = cast("JointPlan", session.post("/api/joint-plans", body))
     session.screen.document({"plan": found})
     session.screen.say(*plan_view(found))

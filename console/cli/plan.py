@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -12,6 +13,8 @@ from console.cli.session import Session, complete_system, talks
 if TYPE_CHECKING:
     from console.terminal.shapes import Plan
 
+F = TypeVar("F", bound=Callable[..., Any])
+ANY = ""
 PLAYBOOKS = ("failover", "switchover", "reprotect", "failback", "drill", "backup", "verify")
 
 
@@ -20,11 +23,40 @@ def complete_playbook(_ctx: click.Context, _parameter: click.Parameter, typed: s
     return [name for name in PLAYBOOKS if name.startswith(typed)]
 
 
+def _settings(_ctx: click.Context, _parameter: click.Parameter, typed: tuple[str, ...]) -> dict[str, str]:
+    found = dict(one.partition("=")[::2] for one in typed)
+    for one in typed:
+        if "=" not in one:
+            raise click.BadParameter(f"'{one}' is not NAME=VALUE")
+    return found
+
+
+def set_option(function: F) -> F:
+    """Add ``--set NAME=VALUE``."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_settings,
+        help="A parameter of the playbook; may be given several times.",
+    )(function)
+
+
+def forced_option(playbook: str) -> Callable[[F], F]:
+    """Add ``--forced`` to what can be forced: a failover."""
+    if playbook not in {"failover", ANY}:
+        return lambda function: function
+    return click.option("--forced", is_flag=True, help="The protected site is lost: leave out what is asked of it.")
+
+
 @click.command()
 @click.argument("playbook", shell_complete=complete_playbook)
 @click.argument("systems", nargs=-1, required=True, metavar="SYSTEM...|all", shell_complete=complete_system)
+@set_option
+@forced_option(ANY)
 @talks
-def plan(session: Session, playbook: str, systems: tuple[str, ...]) -> None:
+def plan(session: Session, playbook: str, systems: tuple[str, ...], settings: dict[str, str], forced: bool) -> None:
     """Show what a run would do; change nothing.
 
     Each step with its arguments, what it waits for, and what the guards would say if you asked for the run now. Of
@@ -36,16 +68,16 @@ def plan(session: Session, playbook: str, systems: tuple[str, ...]) -> None:
       karaula plan failover all
       karaula plan drill ite --output json
     """  # noqa: D301 - click's mark
-    show_plan(session, playbook, systems)
+    show_plan(session, playbook, systems, {"settings": settings, "forced": forced})
 
 
-def show_plan(session: Session, playbook: str, systems: tuple[str, ...]) -> None:
+def show_plan(session: Session, playbook: str, systems: tuple[str, ...], wish: Mapping[str, Any]) -> None:
     """Ask for the plan and show it. Raises ClientError."""
     from console.terminal.run_view import plan_view
 
     if joint.several(systems):
-        joint.show_plan(session, playbook, systems)
+        joint.show_plan(session, playbook, systems, wish)
         return
-    found = cast("Plan", session.post("/api/plans", {"playbook": playbook, "system": systems[0]}))
+    found = cast("Plan", session.post("/api/plans", {"playbook": playbook, "system": systems[0], **wish}))
     session.screen.document({"plan": found})
     session.screen.say(*plan_view(found, found["expected"]))

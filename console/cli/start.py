@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from console.cli import joint
-from console.cli.plan import show_plan
+from console.cli.plan import forced_option, set_option, show_plan
 from console.cli.session import Session, complete_system, talks
 from console.cli.watching import no_wait_option, watched
 
@@ -22,17 +22,28 @@ def run_command(playbook: str) -> Callable[[C], click.Command]:
         @click.command(playbook, help=described.__doc__)
         @click.argument("systems", nargs=-1, required=True, metavar="SYSTEM...|all", shell_complete=complete_system)
         @click.option("--reason", default="", help="Why; it is journaled and shown to who approves.")
+        @set_option
+        @forced_option(playbook)
         @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (as 'karaula plan').")
         @no_wait_option
         @talks
-        def command(session: Session, systems: tuple[str, ...], reason: str, dry_run: bool, no_wait: bool) -> None:
+        def command(
+            session: Session,
+            systems: tuple[str, ...],
+            reason: str,
+            settings: dict[str, str],
+            dry_run: bool,
+            no_wait: bool,
+            **forced: bool,
+        ) -> None:
+            wish = {"settings": settings, "forced": forced.get("forced", False)}
             if dry_run:
-                show_plan(session, playbook, systems)
+                show_plan(session, playbook, systems, wish)
                 return
             if joint.several(systems):
-                joint.ask(session, playbook, systems, reason, no_wait=no_wait)
+                joint.ask(session, playbook, systems, reason, wish, no_wait=no_wait)
                 return
-            ask = {"playbook": playbook, "system": systems[0], "reason": reason}
+            ask = {"playbook": playbook, "system": systems[0], "reason": reason, **wish}
             watched(session, session.post("/api/runs", ask), no_wait=no_wait)
 
         return command
@@ -53,6 +64,7 @@ def failover() -> None:
       karaula failover ncts --dry-run
       karaula failover ncts --reason "main site without power"
       karaula failover all --reason "main site without power"
+      karaula failover ncts --forced --reason "main site is under water"
     """  # noqa: D301 - click's mark
 
 

@@ -26,7 +26,9 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
 )
 
 # Errors of the daemon's that come of what was typed, by their code.
-TYPED_WRONG = frozenset({"run", "playbook", "system", "decision", "step", "request", "reason", "answer"})
+TYPED_WRONG = frozenset(
+    {"run", "playbook", "system", "decision", "step", "request", "reason", "answer", "parameter", "forced"}
+)
 
 
 def of_refusal(status: int, code: str) -> int:

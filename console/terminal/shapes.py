@@ -141,6 +141,7 @@ class Run(RunLine):
     summary: str
     rto_s: float
     rpo_s: float
+    wish: str
     service_lost_at: float
     alarm_at: float
     token: int
@@ -172,6 +173,7 @@ class Plan(TypedDict):
     to_site: str
     rto_s: float
     rpo_s: float
+    wish: str
     plan_hash: str
     steps: list[Step]
     guards: list[Verdict]

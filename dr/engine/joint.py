@@ -24,6 +24,7 @@ from dr.journal.joint import Joint, JointAccepted, JointEvent, begin_joint, fold
 from dr.journal.run import Run, RunState
 from dr.playbook.joint import JointPlan, Member
 from dr.playbook.order import in_order
+from dr.playbook.parameters import AS_WRITTEN, Wish
 from monitor.errors import StateError
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class JointRuns:
         ids = (*(member.run_id for member in joint.plan.members), *joint.replaces)
         return {run_id: known[run_id] for run_id in ids if run_id in known}
 
-    def plan(self, playbook: str, names: Collection[str], *, final: bool = False) -> JointPlan:
+    def plan(self, playbook: str, names: Collection[str], *, final: bool = False, wish: Wish = AS_WRITTEN) -> JointPlan:
         """Return what a joint run of ``names`` (or ``all``) would do; ``final``: with the ids of the runs to be.
 
         Systems that are where the playbook would lead them are left out. Raises RunRefused and PlaybookError.
@@ -99,7 +100,7 @@ class JointRuns:
             raise RunRefused("system", "; ".join(unknown("system", name, systems) for name in strange))
         now = self.orchestrator.world.clock.now()
         ids = {name: self.orchestrator.free_id(name, playbook, now) if final else "plan" for name in wanted}
-        plans = {name: self.orchestrator.plan(playbook, name, ids[name]) for name in wanted}
+        plans = {name: self.orchestrator.plan(playbook, name, ids[name], wish) for name in wanted}
         placement = self.orchestrator.placement()
         left_out = {
             name: f"already active at {plan.to_site}"
@@ -118,14 +119,16 @@ class JointRuns:
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
-    async def submit(self, playbook: str, names: Collection[str], requester: str, reason: str) -> Joint:
+    async def submit(
+        self, playbook: str, names: Collection[str], requester: str, reason: str, wish: Wish = AS_WRITTEN
+    ) -> Joint:
         """Make a joint run. Raises RunRefused with everything that guards have against it, PlaybookError, StateError.
 
         Runs of the same playbook that an alarm has prepared and nobody approved yet are replaced by their members.
         """
         async with self._asking:
             orchestrator = self.orchestrator
-            plan = self.plan(playbook, names, final=True)
+            plan = self.plan(playbook, names, final=True, wish=wish)
             prepared = self._prepared(plan)
             self._admissible(plan, requester, frozenset(run.id for run in prepared))
             now = orchestrator.world.clock.now()

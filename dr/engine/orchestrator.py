@@ -31,6 +31,7 @@ from dr.journal.pause import Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal, StepOutput, Story
 from dr.playbook.model import DIRECTION, Plan
+from dr.playbook.parameters import AS_WRITTEN, Wish, wrong
 from dr.playbook.plan import Subject, make_plan
 from dr.playbook.read import PlaybookFile
 from dr.world import World
@@ -58,6 +59,7 @@ class Request:
     origin_ref: str = ""
     service_lost_at: float = 0.0
     alarm_at: float = 0.0
+    wish: Wish = AS_WRITTEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ class Orchestrator:
         own = [self.journal_error] if self.journal_error else []
         return [*own, *self._undriven.values(), *(damaged.sentence(key, story) for key, story in self._damaged.items())]
 
-    def plan(self, playbook: str, system: str, run_id: str = "plan") -> Plan:
+    def plan(self, playbook: str, system: str, run_id: str = "plan", wish: Wish = AS_WRITTEN) -> Plan:
         """Return what a run would do. Raises RunRefused for unknown names and PlaybookError for mistakes."""
         systems = self.world.inventory.systems
         if playbook not in self.rules.playbooks:
@@ -225,11 +227,15 @@ class Orchestrator:
         if system not in systems:
             raise RunRefused("system", unknown("system", system, systems))
         file = self.rules.playbooks[playbook]
+        if mistaken := "; ".join(wrong(file.playbook.parameters, wish.settings)):
+            raise RunRefused("parameter", mistaken)
+        if wish.forced and file.playbook.kind != "failover":
+            raise RunRefused("forced", f"only a failover can be forced; '{playbook}' is a {file.playbook.kind}")
         sites = {"protected": systems[system].protected_site, "recovery": systems[system].recovery_site}
         from_site, to_site = (sites[word] for word in DIRECTION[file.playbook.kind])
         if file.playbook.kind in {"backup", "verify", "drill"} and self.promoted(system) == to_site:
             from_site, to_site = to_site, from_site
-        subject = Subject(self.world.inventory, self.rules.inventory_hash, system, from_site, to_site, run_id)
+        subject = Subject(self.world.inventory, self.rules.inventory_hash, system, from_site, to_site, run_id, wish)
         plan, mistakes = make_plan(playbook, file.playbook, subject, self.rules.actions)
         if plan is None:
             raise PlaybookError([file.problem(mistake) for mistake in mistakes] or [Problem(file.name, 1, 1, "", "")])
@@ -260,7 +266,7 @@ class Orchestrator:
         async with self._submitting:
             now = self.world.clock.now()
             run_id = run_id or self.free_id(request.system, request.playbook, now)
-            plan = plan or self.plan(request.playbook, request.system, run_id)
+            plan = plan or self.plan(request.playbook, request.system, run_id, request.wish)
             accepted = RunAccepted(
                 at=now,
                 plan=plan.to_json(),

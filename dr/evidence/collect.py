@@ -77,6 +77,8 @@ def measures(run: Run, events: Sequence[Event], expected: Forecast) -> tuple[Mea
 def findings(run: Run, measured: Sequence[Measure], damaged_outputs: Sequence[str]) -> tuple[Finding, ...]:
     """Return what should be followed up, the worst first."""
     found = [*_of_run(run), *_of_objectives(run, measured)]
+    if run.plan.wished:
+        found.append(Finding("warning" if run.plan.forced else "info", run.plan.wished))
     for record in run.steps.values():
         found.extend(_of_step(run, record))
     found.extend(

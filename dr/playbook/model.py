@@ -6,11 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from dr.playbook.parameters import Parameters, Value
 
 Kind = Literal["backup", "verify", "drill", "switchover", "failover", "reprotect", "failback"]
 StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -61,6 +63,7 @@ class Playbook(BaseModel):
 
     kind: Kind = Field(description="what it is for; decides who must approve and which sites 'from' and 'to' are")
     summary: str = Field(description="one sentence for whoever approves it")
+    parameters: Parameters = Field({}, description="what a person may set for one run, by name; see below")
     steps: tuple[Step, ...] = Field(min_length=1, description="what is done")
     finally_steps: tuple[Step, ...] = Field((), alias="finally", description="cleaning up, whatever became of them")
 
@@ -139,7 +142,10 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do, complete and fixed: the thing that is shown, approved and hashed."""
+    """What a run will do, complete and fixed: the thing that is shown, approved and hashed.
+
+    ``forced``: the steps of ``left_out`` (id, action) were at the protected site, which is taken for lost.
+    """
 
     playbook: str
     kind: Kind
@@ -151,11 +157,23 @@ class Plan:
     rpo_s: float
     steps: tuple[PlannedStep, ...]
     inventory_hash: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    forced: bool = False
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def attended(self) -> bool:
         """Tell whether production changes: approval before, a person's decision on failure."""
         return self.kind in ATTENDED
+
+    @property
+    def wished(self) -> str:
+        """Say what holds beside what is written: parameters, and what being forced leaves out; empty: nothing."""
+        said = [", ".join(f"{name} = {value}" for name, value in self.parameters.items())] if self.parameters else []
+        if self.forced:
+            gone = ", ".join(f"'{step}' ({action})" for step, action in self.left_out) or "nothing had to be"
+            said.append(f"forced: {self.from_site} is taken for lost; left out there: {gone}")
+        return "; ".join(said)
 
     def step(self, step_id: str) -> PlannedStep:
         """Return the step of that id. Raises KeyError."""
@@ -167,6 +185,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON data; ``plan_from_json`` is the inverse."""
         body = {name: getattr(self, name) for name in Plan.__slots__ if name != "steps"}
+        body |= {"parameters": dict(self.parameters), "left_out": [list(one) for one in self.left_out]}
+        for name in ("parameters", "forced", "left_out"):
+            if not body[name]:  # what earlier versions have not written keeps its hash
+                del body[name]
         body["steps"] = [
             {
                 name: list(value)
@@ -223,7 +245,9 @@ def brings_up_again(steps: Mapping[str, PlannedStep], step_id: str) -> Iterator[
 def plan_from_json(body: Mapping[str, Any]) -> Plan:
     """Return the plan that ``Plan.to_json`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
     steps = tuple(_step_from_json(step) for step in body["steps"])
-    plan = Plan(**{**body, "steps": steps})
+    left_out = tuple((str(step), str(action)) for step, action in body.get("left_out", ()))
+    plan = Plan(**{**body, "steps": steps, "left_out": left_out})
+    _demand(isinstance(plan.parameters, Mapping) and isinstance(plan.forced, bool), "a setting is not one")
     texts = (plan.playbook, plan.summary, plan.system, plan.from_site, plan.to_site, plan.inventory_hash)
     _demand(all(isinstance(text, str) for text in texts), "a name is not text")
     _demand(plan.kind in get_args(Kind), f"unknown kind {plan.kind!r}")

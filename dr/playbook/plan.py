@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
 from dr.playbook.model import Mistake, Plan, PlannedStep, Playbook, Step, ancestors
+from dr.playbook.parameters import AS_WRITTEN, Wish, values
 from dr.playbook.safety import unsafe
 from monitor.inventory.explain import worded
 from monitor.inventory.model import Inventory
@@ -23,7 +24,7 @@ from monitor.problem import did_you_mean
 
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 PATH = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)*")
-ROOTS = ("system", "from", "to", "run", "steps")
+ROOTS = ("system", "from", "to", "run", "steps", "parameters")
 
 
 class ActionShape(Protocol):
@@ -64,6 +65,7 @@ class Subject:
     from_site: str
     to_site: str
     run_id: str
+    wish: Wish = AS_WRITTEN
 
 
 def make_plan(
@@ -73,6 +75,10 @@ def make_plan(
     planner = _Planner(playbook, subject, actions)
     steps = tuple(planner.steps())
     mistakes = planner.mistakes
+    left_out: tuple[PlannedStep, ...] = ()
+    if subject.wish.forced and not mistakes:
+        steps, left_out = _without_lost_site(steps, subject.from_site)
+        mistakes.extend(_forced_mistakes(playbook, steps, left_out))
     if not mistakes:
         mistakes.extend(unsafe(playbook, steps, subject.system, subject.from_site, subject.to_site))
     if mistakes:
@@ -89,8 +95,42 @@ def make_plan(
         rpo_s=system.rpo_s,
         steps=steps,
         inventory_hash=subject.inventory_hash,
+        parameters=MappingProxyType(planner.parameters),
+        forced=subject.wish.forced,
+        left_out=tuple((step.id, step.action) for step in left_out),
     )
     return plan, []
+
+
+def _without_lost_site(
+    steps: tuple[PlannedStep, ...], lost: str
+) -> tuple[tuple[PlannedStep, ...], tuple[PlannedStep, ...]]:
+    """Return the steps that need nothing of the lost site, and those that do. A fence is at the site and not of it."""
+    gone = {step.id: step for step in steps if step.site == lost and not step.touches_fence}
+
+    def needs(step: PlannedStep) -> Iterator[str]:
+        for need in step.needs:
+            if need in gone:
+                yield from needs(gone[need])
+            else:
+                yield need
+
+    kept = (replace(step, needs=tuple(dict.fromkeys(needs(step)))) for step in steps if step.id not in gone)
+    return tuple(kept), tuple(gone.values())
+
+
+def _forced_mistakes(
+    playbook: Playbook, steps: tuple[PlannedStep, ...], left_out: tuple[PlannedStep, ...]
+) -> Iterator[Mistake]:
+    places = {step.id: ("steps", index) for index, step in enumerate(playbook.steps)}
+    places |= {step.id: ("finally", index) for index, step in enumerate(playbook.finally_steps)}
+    gone = {step.id for step in left_out}
+    for step in steps:
+        named = [match[1].split(".") for match in REFERENCE.finditer(str(dict(step.args)))]
+        used = sorted(gone & {parts[1] for parts in named if parts[0] == "steps"})
+        if used:
+            text = f"step '{step.id}' works with what '{used[0]}' yields, which a forced run leaves out"
+            yield Mistake(places[step.id], text, "a forced failover needs steps that do without the lost site")
 
 
 class _Planner:
@@ -101,12 +141,16 @@ class _Planner:
         self.subject = subject
         self.actions = actions
         self.mistakes: list[Mistake] = []
+        self.parameters = values(playbook.parameters, subject.wish.settings)
         self.order = [*playbook.steps, *playbook.finally_steps]
         self.by_id = {step.id: step for step in self.order}
         self.final = {step.id for step in playbook.finally_steps}
 
     def steps(self) -> Iterator[PlannedStep]:
         """Yield every step that could be planned."""
+        for name, parameter in self.playbook.parameters.items():
+            if lack := parameter.lacks(parameter.default):
+                self._mistake(("parameters", name, "default"), f"the default of '{name}' {lack}")
         self._check_graph()
         for part, group in (("steps", self.playbook.steps), ("finally", self.playbook.finally_steps)):
             for index, step in enumerate(group):
@@ -256,7 +300,9 @@ class _Planner:
             self._mistake(path, f"'{match[1]}' is a list; it cannot stand inside a text")
         return str(found)
 
-    def _look_up(self, path: tuple[str | int, ...], reference: str, step: Step, text: str) -> Any:
+    def _look_up(  # noqa: PLR0911 - a table: one return for each root
+        self, path: tuple[str | int, ...], reference: str, step: Step, text: str
+    ) -> Any:
         if not PATH.fullmatch(reference):
             self._mistake(path, f"'${{{reference}}}' is not a path", "write for example ${system.service.fqdn}")
             return text
@@ -269,6 +315,8 @@ class _Planner:
                 return self.subject.run_id
             self._mistake(path, f"unknown reference '{reference}'", "did you mean 'run.id'?")
             return text
+        if root == "parameters":
+            return self._parameter(path, ".".join(rest), text)
         system = self.subject.inventory.systems[self.subject.system]
         roots: dict[str, tuple[Any, str, str]] = {
             "system": (system, "key", self.subject.system),
@@ -280,6 +328,11 @@ class _Planner:
             return text
         value, own_name, own_value = roots[root]
         return own_value if rest == [own_name] else self._walk(path, reference, value, rest)
+
+    def _parameter(self, path: tuple[str | int, ...], name: str, text: str) -> Any:
+        if name not in self.parameters:
+            self._mistake(path, f"unknown parameter '{name}'", did_you_mean(name, self.parameters))
+        return self.parameters.get(name, text)
 
     def _walk(self, path: tuple[str | int, ...], reference: str, value: Any, rest: list[str]) -> Any:
         walked: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from dr.errors import PlaybookError
 from dr.playbook.model import ATTENDED, DIRECTION, Mistake, Plan, Playbook
+from dr.playbook.parameters import Wish
 from dr.playbook.plan import ActionShape, Subject, make_plan
 from monitor.errors import InventoryError
 from monitor.inventory.behaviour import Schedule
@@ -95,7 +96,17 @@ def check(files: Mapping[str, PlaybookFile], inventory: Inventory, actions: Mapp
 def plans_of(file: PlaybookFile, inventory: Inventory, actions: Mapping[str, ActionShape]) -> list[Plan]:
     """Return the plan of every run that the playbook can lead to; what ``check`` finds mistakes in is left out."""
     made = (make_plan(file.name, file.playbook, subject, actions)[0] for subject in _subjects(file, inventory))
-    return [plan for plan in made if plan is not None]
+    found = [plan for plan in made if plan is not None]
+    return found + ([] if file.playbook.kind != "failover" else list(_forced(file, inventory, actions)))
+
+
+def _forced(file: PlaybookFile, inventory: Inventory, actions: Mapping[str, ActionShape]) -> Iterator[Plan]:
+    """Yield the forced plans that differ: those that leave something of the lost site out."""
+    for subject in _subjects(file, inventory):
+        wished = replace(subject, wish=Wish(forced=True))
+        plan = make_plan(file.name, file.playbook, wished, actions)[0]
+        if plan is not None and plan.left_out:
+            yield plan
 
 
 def _subjects(file: PlaybookFile, inventory: Inventory) -> Iterator[Subject]:
