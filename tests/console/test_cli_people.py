@@ -78,3 +78,16 @@ def test_the_page_asks_and_takes_the_answer(pages: WebDaemon) -> None:
     assert pages.ask("POST", f"/runs/{run.id}/decide", form=form).status == 303
     pages.wait_state(run.id, "SUCCEEDED")
     assert "<form" not in pages.ask("GET", f"/runs/{run.id}").text
+
+
+def test_what_a_person_wishes_is_in_the_plan_and_what_cannot_be_is_said(daemon: DeskDaemon) -> None:
+    text = daemon.karaula("plan", "failover", "ncts", "--forced").stdout
+    assert "forced: main is taken for lost; left out there: nothing had to be" in text
+    run = daemon.json("failover", "ncts", "--forced", "--no-wait")["run"]
+    assert run["wish"].startswith("forced: main is taken for lost")
+    for words, says in (
+        (("failover", "ncts", "--set", "x=1"), "unknown parameter 'x'; there are: none\n"),
+        (("plan", "drill", "ncts", "--forced"), "only a failover can be forced; 'drill' is a verify\n"),
+    ):
+        wrong = daemon.karaula(*words)
+        assert (wrong.exit_code, wrong.stderr) == (2, says)
