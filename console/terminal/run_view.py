@@ -115,6 +115,7 @@ def plan_view(plan: Plan | Run, expected: Forecast) -> list[RenderableType]:
     return [
         title,
         cell(plan["summary"]),
+        *([cell(plan["wish"], CALL)] if plan["wish"] else []),
         cell(expected["sentence"]),
         Text(),
         table(("", "STEP", "ACTION", "WHAT IT DOES"), rows, keep=2),
