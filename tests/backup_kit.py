@@ -40,6 +40,7 @@ from monitor.yamlfile import load
 SECRETS = {"restic-password": "throwaway-restic", "second-password": "throwaway-second", "cipher": "throwaway-cipher"}
 QUESTION = "SELECT count(*) AS records, coalesce(max(id), 0) AS position, coalesce(max(number), '') AS newest_id FROM t"
 ROWS = 3000
+PRIMARY = '{"role": "primary", "position": 1, "received_at": 1.0, "epoch": 1}'  # what a database host says of itself
 NOTHING: Mapping[str, Callable[[], object]] = {}
 _names = itertools.count(1)
 
@@ -72,6 +73,7 @@ class Vault:
         self.folder.chmod(0o755)
         for name, secret in SECRETS.items():
             (self.folder / name).write_text(secret + "\n")
+        (self.folder / "status.json").write_text(PRIMARY)
         self.sshd = Sshd(self.folder, self.user)
         self.cluster = Archiving(ThrowawayCa(self.folder))
         self.cluster.config = str(self.folder / "pgbackrest.conf")
@@ -129,7 +131,7 @@ class Vault:
 
     def write_rows(self, count: int) -> None:
         number = f"generate_series(1, {count})"
-        self.cluster.sql(f"INSERT INTO t (number, body) SELECT 'MK' || g, md5(g::text) FROM {number} g")  # noqa: S608
+        self.cluster.sql(f"INSERT INTO t (number, body) SELECT 'MK' || g, md5(g::text) FROM {number} g")  # noqa: S608 - a test's own
 
     def stop(self) -> None:
         for pidfile in (self.folder / "scratch").glob("*/data/postmaster.pid"):
@@ -184,12 +186,14 @@ class Vault:
         method: str,
         newest: Mapping[str, Backup],
         shelf: Callable[[str], list[Backup]] = lambda _system: [],
+        host: str = "vault-dr",
         **policy: Any,
     ) -> Iterator[World]:
         """Yield a World whose system ``cdeps`` is backed up here by ``method``; ``policy`` is added to its entry."""
         data = yaml.safe_load((REPOSITORY / "inventory.yaml").read_text())
-        data["hosts"]["vault-dr"] |= {"address": ADDRESS, "port": self.sshd.port, "user": self.user}
-        entry = {"vault": "vault-dr", "scratch": str(self.folder / "scratch"), "store": self.store(method)}
+        data["hosts"][host] |= {"address": ADDRESS, "port": self.sshd.port, "user": self.user}
+        data["database_kinds"]["ledger"]["commands"]["status"] = ["cat", str(self.folder / "status.json")]
+        entry = {"vault": host, "scratch": str(self.folder / "scratch"), "store": self.store(method)}
         data["systems"]["cdeps"]["backup"] = entry | policy
         file = self.folder / f"inventory-{next(_names)}.yaml"
         file.write_text(yaml.safe_dump(data, sort_keys=False))

@@ -330,6 +330,8 @@ def _of_step(run: Run, record: StepRecord) -> list[Finding]:
         found.append(
             Finding("warning", f"name servers that were not updated: {servers}; see that they have the new address")
         )
+    if record.plan.action == "backup_expire" and (gone := _text(record, "removed")):
+        found.append(Finding("info", f"the retention removed {len(gone.split())}: {gone}"))
     if _text(record, "unread") not in {"", "0"}:
         found.append(
             Finding("warning", f"step '{name}': {_text(record, 'unread')} facts of production could not be read")

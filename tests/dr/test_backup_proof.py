@@ -12,6 +12,7 @@ from test_catalog import LADDER, backup, climbed_to, kept, ran
 
 from dr.backups import morning
 from dr.backups.proof import Proof, proof_of, proofs
+from dr.evidence.collect import _of_step
 from dr.journal.event import RunEnded, StepFailed, StepIgnored, StepStarted
 from dr.journal.run import Run
 from monitor.inventory.backups import BackupPolicy, SecondPlace
@@ -122,3 +123,9 @@ def test_the_required_level_is_the_inventorys_and_stands_beside_what_was_reached
     proof = said([backup(), climbed_to(3, required)], required_level=required)
     assert proof.required == required
     assert proof.met == (required <= "L2")
+
+
+def test_what_the_retention_removed_stands_in_the_runs_report() -> None:
+    run = kept("backup_expire", removed="ncts-1 ncts-2", kept=7)
+    (finding,) = _of_step(run, run.steps["keep"])
+    assert (finding.severity, finding.what) == ("info", "the retention removed 2: ncts-1 ncts-2")

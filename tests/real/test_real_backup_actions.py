@@ -1,20 +1,30 @@
-"""restic, pgBackRest and pg_dump as single steps of a playbook: asked for twice they are done once, and undone gone."""
+"""restic, pgBackRest and pg_dump as single steps of a playbook, and nights of the shipped playbooks from end to end."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from actions_kit import Desk
+from actions_kit import Desk, carried_out
 from backup_kit import Vault
+from estate_kit import REPOSITORY
 from postgres_kit import binaries
 
 from dr.action import Holds
+from dr.actions import ACTIONS
+from dr.backups.catalog import Backup, catalog, newest
+from dr.backups.proof import proof_of
+from dr.engine.orchestrator import Orchestrator, Rules
 from dr.errors import StepFailed
 from dr.estate.backups import method_of
 from dr.estate.waiting import Deadline
+from dr.guards import RUN_GUARDS, STEP_GUARDS
+from dr.journal.run import RunState
+from dr.journal.sqlite import SqliteJournal
+from dr.playbook.read import read_playbooks
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
 
@@ -106,3 +116,54 @@ async def test_a_dump_has_its_name_only_when_it_is_whole(vault: Vault) -> None:
         assert "TABLE DATA public t" in vault.run(str(binaries() / "pg_restore"), "--list", path)
         with pytest.raises(StepFailed, match="already"):
             await desk.run("database_dump", "main", timeout_s=60, **dump)
+
+
+class Catalogue(dict[str, Backup]):
+    """The newest backups as the orchestrator's journal has them."""
+
+    orchestrator: Orchestrator
+
+    def get(self, system: str, _default: object = None) -> Backup | None:  # type: ignore[override]  # one key
+        return newest(self.orchestrator.runs(), system)
+
+
+async def test_nights_of_the_shipped_playbooks_prove_and_tell_and_do_not_advance_by_a_corrupt_one(
+    vault: Vault, tmp_path: Path
+) -> None:
+    catalogue = Catalogue()
+    shelf = lambda system: catalog(catalogue.orchestrator.runs(), system)  # noqa: E731 - what the daemon's wiring has
+    retention = {"newest": 1, "days": 0, "weeks": 0, "months": 0}
+    with vault.world("pg_dump", catalogue, shelf, "cdeps-db-main", retention=retention) as world:
+        rules = Rules(read_playbooks(REPOSITORY / "playbooks"), ACTIONS, RUN_GUARDS, STEP_GUARDS, "hash")
+        orchestrator = Orchestrator(SqliteJournal(tmp_path / "journal.db"), world, rules, epoch_seen=lambda _system: 1)
+        catalogue.orchestrator = orchestrator
+        await orchestrator.start()
+        try:
+            for playbook in ("backup", "verify", "backup", "verify", "backup"):
+                run = await carried_out(orchestrator, playbook, "cdeps")
+                assert run.state is RunState.SUCCEEDED, run.end_reason
+            first, second, third = catalog(orchestrator.runs(), "cdeps")
+            assert (first.level, second.level, third.level) == ("L4", "L4", "")
+            # The second verification ran when the first backup was the newest proven one; so it stayed.
+            assert first.removed_at is None
+            dump = vault.folder / "store" / f"{third.id}.dump"
+            dump.write_bytes(dump.read_bytes()[:-9] + b"flipped..")
+            run = await carried_out(orchestrator, "verify", "cdeps")
+            assert run.state is RunState.FAILED
+            assert not list((vault.folder / "scratch").iterdir())
+            proof = proof_of(orchestrator.runs(), "cdeps", world.system("cdeps"), world.clock.now())
+            assert proof.newest is not None
+            assert (proof.newest.id, proof.newest.fell_at) == (third.id, "L1")
+            assert proof.proven == second
+            assert "fell at L1 (its checksums hold)" in proof.findings[0]
+            # Another good night: what is older than the newest proof goes, and is recorded as gone.
+            for playbook in ("backup", "verify", "verify"):
+                run = await carried_out(orchestrator, playbook, "cdeps")
+                assert run.state is RunState.SUCCEEDED, run.end_reason
+            gone = [one.id for one in catalog(orchestrator.runs(), "cdeps") if one.removed_at is not None]
+            assert gone == [first.id, second.id, third.id]
+            assert not dump.exists()
+        finally:
+            await orchestrator.stop()
+            await world.ssh.close()
+            await world.http.close()
