@@ -28,6 +28,7 @@ from console.reload import (
     tells_alike,
     told,
 )
+from console.seen import epoch_seen
 from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
 from console.telling import RunTeller, health_of
@@ -43,6 +44,7 @@ from dr.engine.resume import unfinished
 from dr.evidence.keep import Keeper
 from dr.evidence.report import Report
 from dr.evidence.report import report as make_report
+from dr.evidence.tracker import Tracker
 from dr.forecast import Past
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.guards.shard import only_on_the_first
@@ -133,7 +135,12 @@ class Daemon:
         self.watch = self._make_watch(state, made.notices)
         self.ticks = Ticks(self.watch.pulse)
         self._undo.push_async_callback(self.watch.stop)
-        self.orchestrator = Orchestrator(journal, made.world, self._rules(self.files), epoch_seen=self._epoch_seen)
+        self.orchestrator = Orchestrator(
+            journal,
+            made.world,
+            self._rules(self.files),
+            epoch_seen=lambda system: epoch_seen(self.watch, self.inventory, system),
+        )
         self.past = Past(self.orchestrator)
         self._undo.push_async_callback(self.orchestrator.stop)
         self.joints = JointRuns(self.orchestrator)
@@ -163,6 +170,8 @@ class Daemon:
         )
         await self.scheduler.recover()
         self.morning = Morning(journal, self.orchestrator, self.clock, sends=self.options.shard.recovers)
+        self.tracker = Tracker(journal, self.orchestrator, self.clock)
+        await self.tracker.load()
         self.keeper = Keeper(made.world, lambda: self.orchestrator.in_thread(journal.head))
         self._start_ticks()
         self.watch.hold(*REFUSED_ALARM, None)  # what the files say was read just now
@@ -211,6 +220,7 @@ class Daemon:
             not_ready=self.not_ready,
             report=self.report,
             past=self.past,
+            tracker=self.tracker,
         )
 
     # -- a changed inventory -----------------------------------------------------------------------------------------
@@ -332,14 +342,9 @@ class Daemon:
             return iter(())  # another daemon's to say
         systems, now = self.inventory.systems, self.clock.now()
         behind = {place.name: bool(place.error) for place in self.keeper.kept()}
-        return dr_metrics.collect(self.orchestrator, systems, now, self.scheduler.upcoming, behind, self.past)
-
-    def _epoch_seen(self, system: str) -> int:
-        """Return the highest fencing token that the system's databases were seen to hold."""
-        subjects = [f"database/{system}/{site}" for site in self.inventory.systems[system].sites]
-        seen = [self.watch.last_good(subject) for subject in subjects]
-        seen += [self.watch.observation(subject) for subject in subjects]  # one that is stopped is not OK
-        return max((int(each.values.get("epoch", 0)) for each in seen if each is not None), default=0)
+        return dr_metrics.collect(
+            self.orchestrator, systems, now, self.scheduler.upcoming, behind, self.past, self.tracker.standing()
+        )
 
     def _alarm_changed(self, alarm: Alarm) -> None:
         if alarm.cleared_at is None:
@@ -373,6 +378,7 @@ class Daemon:
             ("tick/morning", "morning's message", lambda: self.morning.tick(self.inventory), CALENDAR_TICK_S),
             ("tick/evidence", "record's signed head", self._keep_evidence, EVIDENCE_TICK_S),
             *([("tick/markers", "markers", self.markers.tick, MARKERS_TICK_S)] if self.options.shard.recovers else ()),
+            ("tick/findings", "list of findings", self.tracker.tick, EVIDENCE_TICK_S),
             ("tick/retired", "old connections", self._close_retired, RETIRED_TICK_S),
         ):
             self.ticks.add(part, name, tick, every_s)

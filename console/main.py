@@ -49,6 +49,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "reload": ("console.cli.reload:reload", "Read the inventory and the playbooks anew, without a pause."),
         "prove": ("console.cli.prove:prove", "Explore every course a playbook's run can take."),
         "evidence": ("console.cli.evidence:evidence", "Prove that the record of runs stands as it was written."),
+        "findings": ("console.cli.findings:findings", "List what runs found and who sees to it."),
+        "finding": ("console.cli.findings:finding", "Say what becomes of one finding."),
         "schema": ("console.cli.schema:schema", "Print the JSON Schema that editors use."),
         "serve": ("console.cli.serve:serve", "Run the daemon."),
         "lab": ("console.cli.simulated.group:lab", "Break and mend the simulated estate."),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dr.backups.proof import Proof, proofs
 from dr.forecast import Past
+from dr.journal.finding import TrackedFinding
 from dr.journal.override import Override
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
@@ -102,6 +103,10 @@ JOURNAL_FAILING = _gauge(
 )
 NEXT_DUE = _gauge("karaula_schedule_next_timestamp_seconds", "seconds", "schedule", "When the schedule is due next")
 
+FINDINGS = _gauge("karaula_findings_open", "", "system severity", "Findings that somebody still has to see to")
+FINDINGS_OVERDUE = _gauge(
+    "karaula_findings_overdue", "", "system", "Findings whose agreed action was not done by its day"
+)
 ANCHOR_BEHIND = _gauge(
     "karaula_evidence_behind", "", "place", "1 while the place cannot be given the journal's newest signed head, else 0"
 )
@@ -127,6 +132,8 @@ METRICS: tuple[Metric, ...] = (
     BACKUP_FINDINGS,
     PAUSED,
     OVERRIDDEN,
+    FINDINGS,
+    FINDINGS_OVERDUE,
     ANCHOR_BEHIND,
     JOURNAL_FAILING,
     NEXT_DUE,
@@ -164,11 +171,12 @@ def collect(
     upcoming: Callable[[], Mapping[str, float]],
     behind: Mapping[str, bool],
     past: Past,
+    standing: Sequence[TrackedFinding],
 ) -> Iterator[Family]:
     """Yield every family. ``upcoming`` maps each schedule to its next due time.
 
     ``behind`` says of each place of the signed heads whether it could not be given the newest; ``past`` what to
-    expect from past runs.
+    expect from past runs; ``standing`` are the findings that are not over.
     """
     runs = source.runs()
     yield Family(
@@ -190,6 +198,10 @@ def collect(
     yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in systems))
     overridden = {(each.system, each.rule) for each in source.overridden()}
     yield Family(OVERRIDDEN, tuple((key, 1.0) for key in sorted(overridden)))
+    left = Counter((each.system, each.severity) for each in standing)
+    yield Family(FINDINGS, tuple((key, float(count)) for key, count in sorted(left.items())))
+    overdue = Counter(each.system for each in standing if each.overdue(now))
+    yield Family(FINDINGS_OVERDUE, tuple(((system,), float(overdue[system])) for system in systems))
     yield Family(JOURNAL_FAILING, (((), float(bool(source.problems()))),))
     yield Family(ANCHOR_BEHIND, tuple(((place,), float(late)) for place, late in sorted(behind.items())))
     yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))

@@ -33,6 +33,7 @@ from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.errors import StepFailed
 from dr.evidence.report import report as make_report
+from dr.evidence.tracker import Tracker
 from dr.forecast import Forecast, Past
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.journal.sqlite import SqliteJournal
@@ -319,6 +320,8 @@ class DeskDaemon:
         await self.orchestrator.start()
         self.joints = JointRuns(self.orchestrator)
         await self.joints.start()
+        self.tracker = Tracker(journal, self.orchestrator, self.clock)
+        await self.tracker.load()
         schedules = estate().schedules
         zone = estate().estate.timezone
         scheduler = Scheduler(
@@ -346,6 +349,7 @@ class DeskDaemon:
             not_ready=list,
             report=self._report,
             past=Past(self.orchestrator),
+            tracker=self.tracker,
         )
         self.app = make_app(desk, frozenset())
         await self.open_doors()

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from console.api import backups, configuration, downtimes, estate, joint, metrics, overrides, plans, runs, sla
+from console.api import (
+    backups,
+    configuration,
+    downtimes,
+    estate,
+    findings,
+    joint,
+    metrics,
+    overrides,
+    plans,
+    runs,
+    sla,
+)
 from console.api.desk import Desk
 from console.api.gate import Gate
 from console.api.replies import add_error_replies
@@ -32,6 +44,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         configuration.router,
         plans.router,
         overrides.router,
+        findings.router,
         runs.router,
         joint.router,
         sla.router,

@@ -11,6 +11,7 @@ from console.reload import Reloaded
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator
 from dr.evidence.report import Report
+from dr.evidence.tracker import Tracker
 from dr.forecast import Past
 from dr.schedule import Scheduler
 from monitor.clock import Clock
@@ -45,6 +46,7 @@ class Desk:
     not_ready: Callable[[], list[str]]
     report: Callable[[str], Awaitable[Report]]
     past: Past
+    tracker: Tracker
 
     @property
     def title(self) -> str:

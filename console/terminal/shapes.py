@@ -190,6 +190,30 @@ class Pause(TypedDict):
     expires_at: float
 
 
+class Finding(TypedDict):
+    """A finding with what became of it; times in Unix seconds."""
+
+    number: str
+    severity: str
+    system: str
+    what: str
+    entered_at: float
+    entered_by: str
+    runs: list[str]
+    state: str
+    over: bool
+    overdue: bool
+    owner: str
+    due_at: float | None
+    action: str
+    done_by: str
+    done_at: float | None
+    evidence: str
+    over_by: str
+    over_at: float | None
+    comment: str
+
+
 class Override(TypedDict):
     """An override that stands; one that is not ``in_force`` waits for its second person."""
 

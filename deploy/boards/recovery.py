@@ -41,6 +41,20 @@ BOARD = Board(
             f"karaula_override_active{{{HERE}}} == 1",
             {"system": "System", "rule": "Rule"},
         ),
+        stat(
+            "Findings to see to",
+            (6, 7),
+            Ask(f"sum by (system) (karaula_findings_open{{{HERE}}})", NAME),
+            limits((1, YELLOW)),
+            "What runs and people found and nobody has closed: karaula findings",
+        ),
+        stat(
+            "Findings overdue",
+            (6, 7),
+            Ask(f"karaula_findings_overdue{{{HERE}}}", NAME),
+            limits((1, RED)),
+            "Actions that were agreed and not done by their day",
+        ),
         Row("Time and loss"),
         stat(
             "Last failover took",

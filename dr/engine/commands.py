@@ -21,6 +21,7 @@ from dr.journal.event import (
     RetryAsked,
     StepIgnored,
 )
+from dr.journal.names import same_person
 from dr.journal.override import Override
 from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import Run, RunState, StepRecord, StepState
@@ -190,11 +191,6 @@ def person(by: str) -> None:
     """See that a decision has a name. Raises RunRefused."""
     if not by.strip():
         raise RunRefused("person", "a decision needs the name of the person who takes it")
-
-
-def same_person(one: str, other: str) -> bool:
-    """Tell whether two names mean one person."""
-    return one.strip().casefold() == other.strip().casefold()
 
 
 def _waiting(run: Run) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dr.engine.commands import person, same_person
+from dr.engine.commands import person
 from dr.engine.transition import DAEMON
 from dr.errors import RunRefused
 from dr.journal.joint import (
@@ -25,6 +25,7 @@ from dr.journal.joint import (
     JointEvent,
     JointWentOn,
 )
+from dr.journal.names import same_person
 from dr.journal.run import Run, RunState
 from dr.playbook.joint import Member
 

@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from dr.engine.names import unknown
 from dr.errors import IllegalEvent, RunRefused
 from dr.journal.event import Event, OverrideAsked, OverrideConfirmed, OverrideEnded
-from dr.journal.override import BLACKOUT, FENCING, PREFIX, Override, fold_override, passes, same_person
+from dr.journal.names import same_person
+from dr.journal.override import BLACKOUT, FENCING, PREFIX, Override, fold_override, passes
 from dr.journal.pause import Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal
@@ -103,7 +104,7 @@ class Standing:
             raise RunRefused("override", f"an override lasts at most {LONGEST_S / 3600:.0f} h")
         now = self._now()
         asked = OverrideAsked(now, ask.system, ask.rule, ask.by, ask.reason, now + ask.for_s)
-        number = await self._in_thread(self._journal.count_overrides) + 1
+        number = await self._in_thread(lambda: self._journal.count_beside(PREFIX)) + 1
         return await self._write(f"{PREFIX}{number}", (), asked)
 
     async def confirm(self, override_id: str, by: str, comment: str) -> Override:

@@ -19,9 +19,12 @@ from dr.errors import IllegalEvent
 from dr.evidence.anchor import Anchor, genuine
 from dr.journal import chain, schema
 from dr.journal.event import Event, StepFailed, StepSucceeded, StepUnknown, decode
+from dr.journal.finding import PREFIX as FINDING
+from dr.journal.finding import fold_finding
 from dr.journal.fold import fold_all
 from dr.journal.joint import JointAccepted, fold_all_joint
-from dr.journal.override import PREFIX, fold_override
+from dr.journal.override import PREFIX as OVERRIDE
+from dr.journal.override import fold_override
 from monitor.errors import StateError
 
 LIMITS = (
@@ -84,7 +87,7 @@ def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None) 
     return Found(
         journal=record.journal,
         events=len(record.rows),
-        runs=len({row.run_id for row in record.rows if not row.run_id.startswith(PREFIX)}),
+        runs=len({row.run_id for row in record.rows if not row.run_id.startswith((OVERRIDE, FINDING))}),
         anchors=len(anchors),
         anchored=0 if newest is None else newest.count,
         anchored_at=None if newest is None else newest.at,
@@ -159,8 +162,10 @@ def _contents(record: _Record) -> list[str]:
 
 def _folded(run_id: str, events: list[Event]) -> None:
     """Fold a story by its kind. Raises IllegalEvent."""
-    if run_id.startswith(PREFIX):
+    if run_id.startswith(OVERRIDE):
         fold_override(run_id, events)
+    elif run_id.startswith(FINDING):
+        fold_finding(run_id, events)
     elif isinstance(events[0], JointAccepted):
         fold_all_joint(run_id, events)
     else:

@@ -31,6 +31,15 @@ from dr.journal.event import (
     UndoStarted,
     UndoSucceeded,
 )
+from dr.journal.finding import (
+    ActionAgreed,
+    ActionDone,
+    FindingAccepted,
+    FindingClosed,
+    FindingEntered,
+    FindingReopened,
+    FindingSeenAgain,
+)
 from dr.journal.joint import JointAccepted, JointApproved, JointCancelAsked, JointDenied, JointEnded, JointWentOn
 from dr.journal.people import QuestionAnswered, UndoAsked
 
@@ -40,7 +49,7 @@ NOTHING_TO_JUDGE = "no-promotion"
 
 def sentence(event: Event) -> str:
     """Return the event in one sentence; empty for what is of no interest (a step's guard that had nothing to judge)."""
-    return _of_run(event) or _of_step(event) or _of_override(event) or _of_joint(event)
+    return _of_run(event) or _of_step(event) or _of_override(event) or _of_joint(event) or _of_finding(event)
 
 
 def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one case for each word
@@ -132,5 +141,25 @@ def _of_joint(event: Event) -> str:  # noqa: PLR0911 - likewise
             return f"all canceled by {by}: {reason}"
         case JointEnded(state=state, reason=reason):
             return f"all ended: {state}" + (f"; {reason}" if reason else "")
+        case _:
+            return ""
+
+
+def _of_finding(event: Event) -> str:  # noqa: PLR0911 - likewise
+    match event:
+        case FindingEntered(by=by, severity=severity, system=system, what=what):
+            return f"{severity} finding about {system}, entered by {by}: {what}"
+        case FindingSeenAgain(run=run):
+            return f"found again by {run}"
+        case ActionAgreed(owner=owner, what=what):
+            return f"{owner} is to do it: {what}"
+        case ActionDone(by=by, evidence=evidence):
+            return f"done by {by}: {evidence}"
+        case FindingClosed(by=by, comment=comment):
+            return f"closed by {by}" + (f": {comment}" if comment else "")
+        case FindingAccepted(by=by, reason=reason):
+            return f"taken as it is by {by}: {reason}"
+        case FindingReopened(by=by, reason=reason):
+            return f"opened again by {by}: {reason}"
         case _:
             return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
+from dr.journal.names import same_person
 from dr.journal.run import Run
 
 NAME = "approval"
@@ -19,7 +20,7 @@ def approval(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
             f"'karaula run approve {run.id}' or 'karaula run deny {run.id}'"
         )
         return Verdict(NAME, Ruling.WAIT, "approval-missing", sentence)
-    if _same_person(run.approved_by, run.requester):
+    if same_person(run.approved_by, run.requester):
         sentence = (
             f"{run.approved_by} asked for this {run.plan.kind} and cannot approve it too; "
             "ask for it again and let another person approve"
@@ -32,7 +33,3 @@ def approval(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         )
         return Verdict(NAME, Ruling.REFUSE, "approval-expired", sentence)
     return Verdict(NAME, Ruling.ALLOW, "approved", f"approved by {run.approved_by}")
-
-
-def _same_person(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()

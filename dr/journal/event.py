@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from dr.errors import IllegalEvent
+from dr.journal.finding import FindingEvent
 from dr.journal.joint import JointEvent
 from dr.journal.people import QuestionAnswered, UndoAsked
 
@@ -308,6 +309,7 @@ Event = (
     | Recovered
     | RunEnded
     | JointEvent
+    | FindingEvent
     | OverrideAsked
     | OverrideConfirmed
     | OverrideEnded

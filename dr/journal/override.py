@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from dr.errors import IllegalEvent
 from dr.journal.event import Event, OverrideAsked, OverrideConfirmed, OverrideEnded
+from dr.journal.names import same_person
 from dr.journal.run import Run
 
 PREFIX = "override/"
@@ -66,11 +67,6 @@ def passes(overrides: Iterable[Override], rule: str, run: Run, now: float) -> Ov
         if not same_person(each.confirmed_by, run.requester) if each.needs_second else run.origin == "person":
             return each
     return None
-
-
-def same_person(one: str, other: str) -> bool:
-    """Tell whether two names mean one person."""
-    return one.strip().casefold() == other.strip().casefold()
 
 
 def fold_override(override_id: str, events: Iterable[Event]) -> Override:

@@ -14,19 +14,25 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from dr.errors import IllegalEvent
 from dr.journal import chain, schema
 from dr.journal.event import Event, decode, encode
-from dr.journal.override import PREFIX, Override, fold_override
+from dr.journal.finding import PREFIX as FINDING
+from dr.journal.finding import TrackedFinding, fold_finding
+from dr.journal.override import PREFIX as OVERRIDE
+from dr.journal.override import Override, fold_override
 from dr.journal.pause import Pause
 from monitor.errors import StateError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+BESIDE = (OVERRIDE, FINDING)  # stories in the journal that are no runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,23 +190,30 @@ class SqliteJournal:
 
     def stories(self) -> dict[str, Story]:
         """Return what is written of every run, also of those that cannot be read. Raises StateError."""
-        return {key: story for key, story in self._stories().items() if not key.startswith(PREFIX)}
+        return {key: story for key, story in self._stories().items() if not key.startswith(BESIDE)}
 
     def overrides(self) -> list[Override]:
         """Return every override, oldest first; one that cannot be read overrides nothing. Raises StateError."""
+        return self._beside(OVERRIDE, fold_override)
+
+    def findings(self) -> list[TrackedFinding]:
+        """Return every finding, oldest first; one that cannot be read is not among them. Raises StateError."""
+        return self._beside(FINDING, fold_finding)
+
+    def _beside(self, prefix: str, fold: Callable[[str, Sequence[Event]], T]) -> list[T]:
         found = []
-        for key, story in self._stories(f"{PREFIX}*").items():
+        for key, story in self._stories(f"{prefix}*").items():
             try:
-                found.append(fold_override(key, () if story.damage else story.events))
+                found.append(fold(key, () if story.damage else story.events))
             except IllegalEvent as error:
                 log.error("%s cannot be read and counts for nothing: %s", key, story.damage or error)  # noqa: TRY400 - foreseen
         return found
 
-    def count_overrides(self) -> int:
-        """Return how many overrides there ever were, read or not. Raises StateError."""
+    def count_beside(self, prefix: str) -> int:
+        """Return how many stories beside the runs begin with ``prefix``, read or not. Raises StateError."""
         with _translated(self.path):
             row = self._db.execute(
-                "SELECT count(DISTINCT run_id) FROM events WHERE run_id GLOB ?", (f"{PREFIX}*",)
+                "SELECT count(DISTINCT run_id) FROM events WHERE run_id GLOB ?", (f"{prefix}*",)
             ).fetchone()
         return int(row[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,21 +10,20 @@ from orchestrator_kit import INVENTORY, Act, House, acts, house, refused
 
 from dr import metrics
 from dr.forecast import Past
+from dr.journal.finding import TrackedFinding
 from dr.journal.pause import Pause
 from monitor.metrics.catalog import Metric
 
 pytestmark = pytest.mark.anyio
 
 
-def shown(at: House, upcoming: Mapping[str, float] | None = None) -> dict[Metric, dict[tuple[str, ...], float]]:
+def shown(
+    at: House, upcoming: Mapping[str, float] | None = None, standing: Sequence[TrackedFinding] = ()
+) -> dict[Metric, dict[tuple[str, ...], float]]:
+    past, now = Past(at.orchestrator), at.clock.now()
     families = list(
         metrics.collect(
-            at.orchestrator,
-            INVENTORY.systems,
-            at.clock.now(),
-            lambda: upcoming or {},
-            {"vault": True},
-            Past(at.orchestrator),
+            at.orchestrator, INVENTORY.systems, now, lambda: upcoming or {}, {"vault": True}, past, standing
         )
     )
     assert [family.metric for family in families] == list({family.metric: None for family in families})
