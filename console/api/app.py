@@ -16,6 +16,7 @@ from console.api import (
     plans,
     runs,
     sla,
+    year,
 )
 from console.api.desk import Desk
 from console.api.gate import Gate
@@ -45,6 +46,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         plans.router,
         overrides.router,
         findings.router,
+        year.router,
         runs.router,
         joint.router,
         sla.router,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.cli.evidence_year import year_command
 from console.cli.session import output_option
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ def evidence() -> None:
     Example:
       karaula evidence new-key evidence-key
       karaula evidence verify --anchors anchors.jsonl --key signing-key.pub
+      karaula evidence year 2026
     """  # noqa: D301 - click's mark
+
+
+evidence.add_command(year_command)
 
 
 @evidence.command("new-key")

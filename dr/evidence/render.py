@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dr.evidence.collect import Measure
 from dr.evidence.report import Report
+from dr.evidence.year import Year
 from dr.forecast import ENOUGH, Forecast
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
@@ -65,6 +66,16 @@ def to_html(report: Report) -> str:
             tick_text=tick_text,
         )
     )
+
+
+def year_to_html(year: Year) -> str:
+    """Return a year's overview as one HTML page without scripts or external parts."""
+    zone = _zone(year.timezone)
+
+    def when(at: float) -> str:
+        return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M")
+
+    return _environment().get_template("year.html").render(year=year, when=when, span=span)
 
 
 def span(seconds: float) -> str:
