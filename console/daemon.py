@@ -14,6 +14,7 @@ from pathlib import Path
 from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
+from console.due import start_due, started_by
 from console.files import Changes, Files, differences, read_files
 from console.morning import Morning
 from console.options import Options
@@ -39,7 +40,7 @@ from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import catalog
 from dr.engine.joint import JointRuns
-from dr.engine.orchestrator import Orchestrator, Request, Rules
+from dr.engine.orchestrator import Orchestrator, Rules
 from dr.engine.resume import unfinished
 from dr.evidence.keep import Keeper
 from dr.evidence.report import Report
@@ -51,7 +52,7 @@ from dr.guards.shard import only_on_the_first
 from dr.journal.fold import ACTIVE
 from dr.journal.sqlite import SqliteJournal
 from dr.markers import Markers
-from dr.schedule import DueRun, Scheduler
+from dr.schedule import Scheduler
 from dr.trigger import Trigger
 from monitor.alarms.patience import hold_s
 from monitor.channels import channels
@@ -165,8 +166,8 @@ class Daemon:
             schedules,
             self.inventory.estate.timezone,
             self.clock,
-            self._start_due,
-            self._started_by,
+            lambda due: start_due(self.orchestrator, due),
+            lambda ref: started_by(self.orchestrator, ref),
         )
         await self.scheduler.recover()
         self.morning = Morning(journal, self.orchestrator, self.clock, sends=self.options.shard.recovers)
@@ -351,20 +352,6 @@ class Daemon:
             self.trigger.raised(note_of(alarm, self.watch))
         else:
             self.trigger.cleared(str(alarm.id))
-
-    async def _start_due(self, due: DueRun) -> str:
-        request = Request(
-            playbook=due.schedule.playbook,
-            system=due.schedule.system,
-            requester="karaula",
-            reason=f"scheduled: {due.job}",
-            origin="schedule",
-            origin_ref=due.ref,
-        )
-        return (await self.orchestrator.submit(request)).id
-
-    def _started_by(self, ref: str) -> str | None:
-        return next((run.id for run in self.orchestrator.runs() if run.origin_ref == ref), None)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
