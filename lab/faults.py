@@ -41,6 +41,7 @@ KINDS: Mapping[str, str] = {
     "lie": "host",
     "fill-disk": "host",
     "skew-clock": "host",
+    "skew-time": "site",
     "hang-front": "front",
     "slow-front": "front",
     "refuse-logins": "front",
@@ -64,6 +65,7 @@ NEEDED: Mapping[str, str] = {
     "lie": "command",
     "fill-disk": "percent",
     "skew-clock": "seconds",
+    "skew-time": "seconds",
 }
 TEXTS = frozenset({"command"})
 

@@ -72,6 +72,15 @@ class DnsPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TimePlan:
+    """A time server that a check asks."""
+
+    site: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentPlan:
     """One system at one site. ``vms`` maps VM name to tier (``database``, ``application``, ``web``).
 
@@ -165,6 +174,7 @@ class Plan:
     hosts: dict[str, HostPlan]
     power_controllers: dict[str, PowerPlan]
     dns_servers: dict[str, DnsPlan]
+    time_servers: tuple[TimePlan, ...]
     systems: dict[str, SystemPlan]
     links: dict[str, LinkPlan]
     routers: dict[str, RouterPlan]
@@ -193,6 +203,11 @@ def read_plan(path: Path) -> Plan:
         hosts={key: _host(key, value) for key, value in data["hosts"].items()},
         power_controllers={key: PowerPlan(key=key, **value) for key, value in data["power_controllers"].items()},
         dns_servers={key: DnsPlan(key=key, **value) for key, value in data["dns_servers"].items()},
+        time_servers=tuple(
+            TimePlan(check["site"], check["address"], check.get("port", 123))
+            for check in data.get("checks", {}).values()
+            if check["probe"] == "ntp"
+        ),
         systems={key: _system(key, value) for key, value in data["systems"].items()},
         links={
             f"{crossing}/{which}": _link(crossing, which, pair[which], data["operators"])

@@ -191,6 +191,10 @@ class Estate:
         """How the device of the sensor ``key`` appears."""
         return Presence.ALIVE if self.power[self.plan.sensors[key].site] else Presence.DEAD
 
+    def time_presence(self, site: str) -> Presence:
+        """How the time server of ``site`` appears."""
+        return Presence.ALIVE if self.power[site] else Presence.DEAD
+
     def alive_host(self, key: str) -> bool:
         """Tell whether the SSH host ``key`` is up."""
         host = self.plan.hosts[key]

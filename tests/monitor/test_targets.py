@@ -23,6 +23,7 @@ from monitor.probes.dns import ZonesParams
 from monitor.probes.http import FormLogin, HttpParams
 from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
+from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
 from monitor.probes.redfish import RedfishParams
 from monitor.probes.router import RouterParams
@@ -71,6 +72,7 @@ def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) 
         "modbus": ModbusParams,
         "router": RouterParams,
         "tls": TlsParams,
+        "ntp": NtpParams,
         "nut": NutParams,
         "redfish": RedfishParams,
         "snmp": SnmpParams,
