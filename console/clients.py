@@ -23,6 +23,7 @@ from monitor.clients.vsphere import VcenterSession
 from monitor.clock import Clock
 from monitor.credential import Credentials
 from monitor.inventory.vcenters import Vcenter
+from monitor.status.votes import Poll
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Clients:
         isolated: Callable[[], str] = str,
         newest_marker: Callable[[str], Marker | None] = lambda _system: None,
         health: Callable[[str], str] = lambda _subject: "unknown",
+        poll: Callable[[str, str], Poll | None] = lambda _system, _site: None,
     ) -> None:
         """Begin with none; the functions are what a World has of these names."""
         self._credentials = credentials
@@ -78,6 +80,7 @@ class Clients:
         self._isolated = isolated
         self._newest_marker = newest_marker
         self._health = health
+        self._poll = poll
         self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
         self._retired: list[Closing] = []
 
@@ -129,6 +132,7 @@ class Clients:
             isolated=self._isolated,
             newest_marker=self._newest_marker,
             health=self._health,
+            poll=self._poll,
         )
         return Made(world, notices, parts)
 

@@ -29,13 +29,13 @@ from console.reload import (
     tells_alike,
     told,
 )
+from console.responding import Responding
 from console.seen import epoch_seen
 from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
 from console.telling import RunTeller, health_of
 from console.ticks import Ticks
 from console.version import VERSION
-from console.withheld import note_of, withheld
 from dr import metrics as dr_metrics
 from dr.actions import ACTIONS
 from dr.backups.catalog import catalog
@@ -53,7 +53,6 @@ from dr.journal.fold import ACTIVE
 from dr.journal.sqlite import SqliteJournal
 from dr.markers import Markers
 from dr.schedule import Scheduler
-from dr.trigger import Trigger
 from monitor.alarms.patience import hold_s
 from monitor.channels import channels
 from monitor.clients.http import HttpClient
@@ -67,7 +66,7 @@ from monitor.metrics.catalog import Family
 from monitor.metrics.estate import families
 from monitor.metrics.press import Page, Press
 from monitor.notify import Notifier
-from monitor.status.alarm import Alarm
+from monitor.status.votes import poll
 from monitor.targets import make_probes, targets
 from monitor.watch import EVALUATION, Watch
 
@@ -101,6 +100,7 @@ class Daemon:
             isolated=lambda: self.watch.isolated,
             newest_marker=self.markers.newest,
             health=lambda subject: health_of(self.watch, subject),
+            poll=lambda system, site: poll(self.inventory, system, site, self.watch, self.clock.now()),
         )
         self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)
@@ -156,10 +156,7 @@ class Daemon:
         await self.orchestrator.start()
         await self.joints.start()
         responses, schedules = self._by_itself
-        self.trigger = Trigger(responses, self.orchestrator, self.clock.now, lambda note: withheld(note, self.watch))
-        for alarm in self.watch.alarms(active_only=True):
-            self.trigger.raised(note_of(alarm, self.watch))
-        self.watch.subscribe(self._alarm_changed)
+        self.responding = Responding(self.watch, self.orchestrator, self.clock, self.inventory, responses)
         self.scheduler = Scheduler(
             journal,
             self.orchestrator.in_thread,
@@ -212,6 +209,8 @@ class Daemon:
             watch=self.watch,
             orchestrator=self.orchestrator,
             joints=self.joints,
+            responding=self.responding,
+            credentials=self.credentials,
             scheduler=self.scheduler,
             clock=self.clock,
             metrics=self._metrics,
@@ -288,7 +287,7 @@ class Daemon:
         self.orchestrator.reload(made.world, self._rules(files))
         self.keeper.reload(made.world)
         responses, schedules = self._by_itself
-        self.trigger.reload(responses)
+        self.responding.reload(inventory, responses)
         self.scheduler.reload(schedules, inventory.estate.timezone)
         change_desk(self.app, self._desk())
 
@@ -347,19 +346,13 @@ class Daemon:
             self.orchestrator, systems, now, self.scheduler.upcoming, behind, self.past, self.tracker.standing()
         )
 
-    def _alarm_changed(self, alarm: Alarm) -> None:
-        if alarm.cleared_at is None:
-            self.trigger.raised(note_of(alarm, self.watch))
-        else:
-            self.trigger.cleared(str(alarm.id))
-
     # -- time --------------------------------------------------------------------------------------------------------
 
     def _start_ticks(self) -> None:
         teller = RunTeller(self.watch, self.orchestrator, self.clock)
         for part, name, tick, every_s in (
             ("tick/journal", "journal's health", self._watch_journal, JOURNAL_TICK_S),
-            ("tick/responses", "alarms' responses", self.trigger.tick, TRIGGER_TICK_S),
+            ("tick/responses", "alarms' responses", self.responding.tick, TRIGGER_TICK_S),
             ("tick/telling", "runs' messages", teller.tick, JOURNAL_TICK_S),
             ("tick/calendar", "calendar", self.scheduler.tick, CALENDAR_TICK_S),
             ("tick/morning", "morning's message", lambda: self.morning.tick(self.inventory), CALENDAR_TICK_S),

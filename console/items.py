@@ -40,6 +40,7 @@ CLASSES: Mapping[str, str] = {
     "check": "service check",
     "group": "redundancy group",
     "anchor": "reference point",
+    "vantage": "vantage point",
     "operator": "supplier",
 }
 

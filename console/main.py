@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "finding": ("console.cli.findings:finding", "Say what becomes of one finding."),
         "schema": ("console.cli.schema:schema", "Print the JSON Schema that editors use."),
         "serve": ("console.cli.serve:serve", "Run the daemon."),
+        "vantage": ("console.cli.vantage:vantage", "Look at the systems from another place."),
         "lab": ("console.cli.simulated.group:lab", "Break and mend the simulated estate."),
         "completion": ("console.cli.completion:completion", "Print the completion script of a shell."),
     }

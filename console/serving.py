@@ -59,7 +59,7 @@ class Doors:
         try:
             self._sockets.append(_unix(self.socket_path))
             self._socket_file = _identity(self.socket_path)
-            self._sockets.append(_tcp(self.host, self.port))
+            self._sockets.append(listening(self.host, self.port))
             self.port = self._sockets[-1].getsockname()[1]  # 0 asks the system for a free one
         except StateError:
             self._let_go()
@@ -167,7 +167,8 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return (found.st_dev, found.st_ino, found.st_mtime_ns)
 
 
-def _tcp(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket. Raises StateError with what is in the way."""
     tcp = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

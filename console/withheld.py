@@ -1,7 +1,8 @@
 """Why nothing is prepared for an alarm at this moment, whatever the response to it says.
 
 Nothing is prepared on the word of an earlier daemon: after a start the subject must have been judged anew, and enough
-been heard to tell an outage from the loss of the own uplink. Nor for what the subject is not any more.
+been heard to tell an outage from the loss of the own uplink. Nor for what the subject is not any more; but an alert of
+others may see what we do not, so our own good opinion withholds nothing from it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def withheld(note: AlarmNote, watch: Watch) -> str:
     if unseen := _unseen(note.subject, watch):
         return unseen
     status, downtime = watch.status(note.subject), watch.covered().get(note.subject)
-    if status is not None and _is_over(note, status):
+    if note.labels is None and status is not None and _is_over(note, status):
         return f"{note.subject} is {status.health} now"
     if downtime is not None and note.name not in ALWAYS_TOLD:
         return f"it is in planned downtime, announced by {downtime.owner}: {downtime.reason}"

@@ -12,6 +12,8 @@ from dr.journal.pause import Pause
 from dr.journal.run import Run
 from monitor.inventory.recovery import Window
 
+NOT_VERIFIED = "nothing on record proves this playbook for this inventory"
+
 
 class Ruling(StrEnum):
     """The three answers."""
@@ -45,6 +47,7 @@ class Facts:
 
     ``placement`` maps a system to the site that the journal says is active. ``isolated`` says why the monitor takes
     itself for cut off from the estate; empty while it does not. ``promised`` are runs to come, by id.
+    ``unverified`` says why the plan is not verified, which a run that begins by itself must be; empty when it is.
     """
 
     runs: tuple[Run, ...]
@@ -55,6 +58,7 @@ class Facts:
     overrides: tuple[Override, ...] = ()
     windows: tuple[Window, ...] = ()
     zone: str = "UTC"
+    unverified: str = NOT_VERIFIED
 
     def overridden(self, rule: str, run: Run, now: float) -> Override | None:
         """Return the override that lets ``run`` pass ``rule``; None when there is none."""

@@ -1,6 +1,8 @@
 """From an alarm to a prepared run: which response fits, how long the alarm must have stood, and what withdraws it.
 
-``response: prepare`` makes a run that waits for a person; ``notify`` only leaves the alarm to the notifier. An alarm
+``mode: prepare`` makes a run that waits for a person; ``notify`` only leaves the alarm to the notifier. ``automatic``
+asks for a run that begins by itself; whether it may is for the guards to say, and else it is one that was prepared. For
+votes that are not complete it waits a little: for as long as a vote may be old. An alarm
 that clears withdraws the run that nobody has approved yet. Nothing is prepared for an alarm that is withheld (while
 the monitor is isolated, until it has heard of the subject since its start, during a planned downtime) until that is
 over and the alarm still stands. What a guard refused (a backup was under way, a pause was in force) is asked for again
@@ -12,8 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dr.alerts import asks_for
 from dr.engine import commands
 from dr.engine.orchestrator import Orchestrator, Request
 from dr.errors import PlaybookError, RunRefused
@@ -30,7 +33,8 @@ DAEMON = "karaula"
 class AlarmNote:
     """What the trigger needs of an alarm. ``ref`` is unique for one raising of it.
 
-    ``service_lost_at`` is when the subject was last seen working (Unix seconds, 0: not known).
+    ``service_lost_at`` is when the subject was last seen working (Unix seconds, 0: not known). ``labels`` are those of
+    an alert of Alertmanager's; None: it is an alarm of our own.
     """
 
     ref: str
@@ -39,6 +43,7 @@ class AlarmNote:
     since: float
     reason: str
     service_lost_at: float
+    labels: Mapping[str, str] | None = None
 
 
 class Trigger:
@@ -80,13 +85,14 @@ class Trigger:
             for key, response in self._responses.items():
                 if response.mode == "notify" or (key, alarm.ref) in self._answered:
                     continue
-                if alarm.name != response.alarm or alarm.subject != f"system/{response.system}":
+                if not _fits(response, alarm):
                     continue
-                if against := self._withheld(alarm):
+                if against := self._withheld(replace(alarm, subject=f"system/{response.system}")):
                     self.refusals[alarm.ref] = against
                     continue
                 stood_s = self._now() - alarm.since
-                if stood_s >= response.grace_s or stood_s < 0:  # a clock set back must not hold up a preparation
+                due = stood_s >= response.grace_s or stood_s < 0  # a clock set back must not hold up a preparation
+                if due and not self._votes_to_come(response, stood_s):
                     await self._prepare(key, response, alarm)
         await self._withdraw()
 
@@ -109,6 +115,7 @@ class Trigger:
             origin_ref=origin_ref,
             service_lost_at=alarm.service_lost_at,
             alarm_at=alarm.since,
+            automatic=response.mode == "automatic",
         )
         try:
             await self._orchestrator.submit(request)
@@ -122,6 +129,26 @@ class Trigger:
         else:
             self.refusals.pop(alarm.ref, None)
             self._answered.add((key, alarm.ref))
+
+    def _votes_to_come(self, response: Response, stood_s: float) -> bool:
+        """Tell whether an automatic run had better wait for vantage points that have not seen yet what we have."""
+        world = self._orchestrator.world
+        over = not 0 <= stood_s < response.grace_s + world.inventory.vantage.vote_max_age_s
+        system = world.inventory.systems.get(response.system)
+        if response.mode != "automatic" or over or system is None:
+            return False
+        poll = world.poll(response.system, system.protected_site)
+        return poll is not None and not poll.reached
+
+    def pages(self) -> str:
+        """Say what runs by itself, or was to and waits for a person; empty while nothing does."""
+        said = []
+        for run in self._orchestrator.runs():
+            if run.automatic and not run.state.final:
+                why = "; ".join(note.sentence for note in run.guards if note.ruling == Ruling.WAIT.value)
+                waits = run.state is RunState.WAITING
+                said.append(f"{run.id} waits for a person: {why}" if waits else f"{run.id} runs without an approval")
+        return "; ".join(said)
 
     def _against(self, response: Response) -> str:
         """Return what a guard would say against the run now, asked without leaving a trace; empty: nothing."""
@@ -144,6 +171,13 @@ class Trigger:
                 await self._orchestrator.command(run.id, _withdraw_unanswered if stands else _withdraw)
             except RunRefused as error:
                 log.info("run %s is not withdrawn: %s", run.id, error)
+
+
+def _fits(response: Response, alarm: AlarmNote) -> bool:
+    """Tell whether the response is to this alarm, or to an alert with such labels."""
+    if alarm.labels is not None:
+        return asks_for(response, alarm.labels)
+    return alarm.name == response.alarm and alarm.subject == f"system/{response.system}"
 
 
 def _withdraw(run: Run, now: float) -> Sequence[Event]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dr.backups.catalog import Backup
+from dr.playbook.model import Plan
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
 from monitor.clients.ssh import SshPool
@@ -15,6 +16,7 @@ from monitor.credential import Credentials
 from monitor.inventory.equipment import SshHost
 from monitor.inventory.model import Inventory
 from monitor.inventory.systems import Deployment, System
+from monitor.status.votes import Poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class World:
     ``newest_backup`` and ``backups`` answer from the journal's catalogue; ``isolated`` says why the monitor takes
     itself for cut off; ``newest_marker`` is the last one that the system's primary acknowledged; ``health`` is what is
     held true of a subject (``ok``, ``degraded``, ``down``, ``unknown``).
+    ``poll(system, site)`` is what every vantage point says of a side. ``unverified(plan)`` says why a plan may not
+    begin by itself, empty where it was proven; without it none was.
     """
 
     inventory: Inventory
@@ -46,6 +50,8 @@ class World:
     backups: Callable[[str], Sequence[Backup]] = lambda _system: ()
     newest_marker: Callable[[str], Marker | None] = lambda _system: None
     health: Callable[[str], str] = lambda _subject: "unknown"
+    poll: Callable[[str, str], Poll | None] = lambda _system, _site: None
+    unverified: Callable[[Plan], str] | None = None
 
     def system(self, key: str) -> System:
         """Return the system of that key. Raises KeyError."""

@@ -50,6 +50,8 @@ KINDS: Mapping[str, str] = {
     "hang-power": "power",
     "stuck-fence": "outlet",
     "stop-traffic": "system",
+    "hang-observer": "observer",
+    "lie-observer": "observer",
 }
 # These happen once and are not in force afterwards.
 ONCE = frozenset({"corrupt-backup", "expire-sessions"})
@@ -66,8 +68,9 @@ NEEDED: Mapping[str, str] = {
     "fill-disk": "percent",
     "skew-clock": "seconds",
     "skew-time": "seconds",
+    "lie-observer": "word",
 }
-TEXTS = frozenset({"command"})
+TEXTS = frozenset({"command", "word"})
 
 
 class FaultError(ValueError):

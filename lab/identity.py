@@ -61,7 +61,7 @@ class Identity:
             self._secret(plan.signing_key, _new_signing_key)
         passwords = [one.credential for one in plan.vcenters.values()]
         passwords += [one.credential for one in plan.power_controllers.values()]
-        for credential in (*passwords, *plan.portal_users.values()):
+        for credential in (*passwords, *plan.portal_users.values(), *plan.tokens):
             self._secret(credential, _password)
         for server in plan.dns_servers.values():
             self._secret(server.tsig_credential, lambda: base64.b64encode(secrets.token_bytes(32)))

@@ -39,6 +39,7 @@ class Injuries:
             "front": tuple(f"{one.system}/{one.site}" for one in plan.deployments),
             "dns": tuple(plan.dns_servers),
             "power": tuple(plan.power_controllers),
+            "observer": tuple(plan.observers),
             "outlet": tuple("/".join(key) for key in self._estate.outlets),
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -133,7 +134,10 @@ class LinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class RouterPlan:
-    """A crossing's router: an SNMP agent; ``links`` are interface and BGP peer of primary and backup."""
+    """A crossing's router: an SNMP agent; ``links`` are interface and BGP peer of primary and backup.
+
+    ``sessions`` are its sessions to sites: the site, over which link, and interface and BGP peer.
+    """
 
     crossing: str
     address: str
@@ -141,6 +145,7 @@ class RouterPlan:
     community: str
     links: dict[str, tuple[int | None, str | None]]
     vrrp: str | None
+    sessions: tuple[tuple[str, str, int | None, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,8 @@ class Plan:
     """The whole estate as planned; every mapping is by inventory key (links: ``<crossing>/<which>``).
 
     ``portal_users`` are the users whom checks log in as on the fronts, each with the reference of the password.
+    ``observers`` are those that look at the estate from other places: address, port, and the reference of the token.
+    ``tokens`` are the references of all tokens that programs have of one another.
     """
 
     tls_ca: str
@@ -183,6 +190,8 @@ class Plan:
     ticket_url: str
     signing_key: str
     portal_users: dict[str, str]
+    observers: dict[str, tuple[str, int, str]]
+    tokens: tuple[str, ...]
 
     @property
     def deployments(self) -> tuple[DeploymentPlan, ...]:
@@ -194,6 +203,7 @@ def read_plan(path: Path) -> Plan:
     """Read the inventory at ``path``. Raises OSError, yaml.YAMLError or KeyError."""
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     notify = data.get("notify", {})
+    points = data.get("vantage", {}).get("points", {})
     mail = notify.get("mail_server")
     return Plan(
         tls_ca=data["trust"]["tls_ca"],
@@ -214,7 +224,11 @@ def read_plan(path: Path) -> Plan:
             for crossing, pair in data["links"].items()
             for which in ("primary", "backup")
         },
-        routers={key: _router(key, value["router"]) for key, value in data["crossings"].items() if value.get("router")},
+        routers={
+            key: _router(key, value["router"], points)
+            for key, value in data["crossings"].items()
+            if value.get("router")
+        },
         sensors={key: _sensor(key, value) for key, value in data["sensors"].items()},
         mail_server=(mail["address"], mail["port"]) if mail else None,
         ticket_url=notify.get("ticket_url") or "",
@@ -223,6 +237,14 @@ def read_plan(path: Path) -> Plan:
             check["login"]["user"]: check["login"]["credential"]
             for check in data.get("checks", {}).values()
             if check["probe"] == "http" and check.get("login", {}).get("kind") == "form"
+        },
+        tokens=tuple(
+            each["credential"] for each in (*points.values(), data.get("alertmanager") or {}) if "credential" in each
+        ),
+        observers={
+            key: (urlsplit(point["url"]).hostname or "", urlsplit(point["url"]).port or 443, point["credential"])
+            for key, point in points.items()
+            if point["kind"] == "observer"
         },
     )
 
@@ -293,13 +315,21 @@ def _link(crossing: str, which: str, value: dict[str, Any], operators: dict[str,
     )
 
 
-def _router(key: str, value: dict[str, Any]) -> RouterPlan:
+def _router(key: str, value: dict[str, Any], points: dict[str, Any]) -> RouterPlan:
+    sites = [point["sites"] for point in points.values() if point.get("crossing") == key]
+    sessions = tuple(
+        (site, which, link.get("interface"), link.get("bgp_peer"))
+        for each in sites
+        for site, links in each.items()
+        for which, link in zip(("primary", "backup"), links, strict=False)
+    )
     links: dict[str, tuple[int | None, str | None]] = {
         which: (value[which].get("interface"), value[which].get("bgp_peer"))
         for which in ("primary", "backup")
         if which in value
     }
-    return RouterPlan(key, value["address"], value.get("port", 161), value["community"], links, value.get("vrrp"))
+    port = value.get("port", 161)
+    return RouterPlan(key, value["address"], port, value["community"], links, value.get("vrrp"), sessions)
 
 
 def _sensor(key: str, written: dict[str, Any]) -> SensorPlan:

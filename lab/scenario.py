@@ -195,6 +195,10 @@ class Estate:
         """How the time server of ``site`` appears."""
         return Presence.ALIVE if self.power[site] else Presence.DEAD
 
+    def observer_presence(self, key: str) -> Presence:
+        """How the observer ``key`` appears; it stands outside both sites."""
+        return self._presence(True, "hang-observer", key)  # noqa: FBT003 - always alive
+
     def alive_host(self, key: str) -> bool:
         """Tell whether the SSH host ``key`` is up."""
         host = self.plan.hosts[key]

@@ -15,6 +15,7 @@ from lab.servers import (
     mail_sink,
     modbus_device,
     ntp_server,
+    observer,
     power_controller,
     redfish_chassis,
     snmp_agent,
@@ -40,6 +41,7 @@ SERVERS: tuple[Callable[[Estate, Identity], list[Server]], ...] = (
     redfish_chassis.servers,
     mail_sink.servers,
     ticket_sink.servers,
+    observer.servers,
     gateway.servers,
 )
 TICK_S = 0.05

@@ -2,8 +2,8 @@
 
 Subjects: ``vcenter/<key>``, ``host/<key>``, ``front/<system>/<site>``, ``database/<system>/<site>``,
 ``link/<crossing>/<primary|backup>``, ``router/<crossing>``, ``path/<crossing>``, ``sensor/<key>``, ``dns/<key>``,
-``power/<key>``, ``check/<key>``, ``anchor/<key>``. A VM's subject comes from its vCenter's answer. Secrets stay
-references here; a probe resolves them when it asks.
+``power/<key>``, ``check/<key>``, ``anchor/<key>``, ``vantage/<key>``. A VM's subject comes from its
+vCenter's answer. Secrets stay references here; a probe resolves them when it asks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from monitor.inventory.checks_services import DnsCheck, LdapCheck, NtpCheck, Pos
 from monitor.inventory.crossings import states_of
 from monitor.inventory.profiles import PROFILES, Point
 from monitor.inventory.sensors import ModbusSource, NutSource, RedfishSource, SnmpSource
+from monitor.inventory.vantage import ObserverPoint, sessions_of
 from monitor.probe import Target
 from monitor.probes import PROBES
 from monitor.probes.dns import DnsParams, ZonesParams
@@ -30,6 +31,7 @@ from monitor.probes.ldap import LdapParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
+from monitor.probes.observer import ObserverParams
 from monitor.probes.postgresql import PostgresqlParams
 from monitor.probes.redfish import RedfishParams
 from monitor.probes.router import RouterParams
@@ -73,7 +75,7 @@ Asked = tuple[str, str, Any, float | None]  # subject, probe, params, interval w
 def targets(inventory: Inventory) -> list[Target]:
     """Return every target, in the inventory's order. Subjects are unique."""
     polling = inventory.polling
-    parts = (_anchors, _equipment, _systems, _links, _paths, _sensors, _checks)
+    parts = (_anchors, _points, _equipment, _systems, _links, _paths, _sensors, _checks)
     return [
         Target(subject, probe, params, interval_s or polling.interval_s, polling.deadline_s)
         for part in parts
@@ -100,6 +102,17 @@ def _anchors(inventory: Inventory) -> Iterator[Asked]:
             yield f"anchor/{key}", "tcp", TcpParams(anchor.address, anchor.port), None
         else:
             yield f"anchor/{key}", "icmp", IcmpParams(anchor.address), None
+
+
+def _points(inventory: Inventory) -> Iterator[Asked]:
+    for key, point in inventory.vantage.points.items():
+        if isinstance(point, ObserverPoint):
+            pairs = frozenset((key, site) for key, system in inventory.systems.items() for site in system.sites)
+            yield f"vantage/{key}", "observer", ObserverParams(point.url, point.credential, pairs), None
+        elif (router := inventory.crossings[point.crossing].router) is not None:
+            access = router.community or inventory.snmp_users[router.user or ""]
+            asked = tuple(sessions_of(point).items())
+            yield f"vantage/{key}", "router", RouterParams(router.address, router.port, access, asked), None
 
 
 def _equipment(inventory: Inventory) -> Iterator[Asked]:

@@ -26,6 +26,7 @@ from console.api.desk import Desk
 from console.files import Changes
 from console.main import karaula
 from console.reload import Reloaded
+from console.responding import Responding
 from console.serving import Doors
 from dr.action import Context, Done, Effect, Holds, Lasting, Reading, Seen, StepArgs
 from dr.actions.ask import Ask
@@ -229,6 +230,9 @@ class FakeWatch:
     def flips(self, subject: str | None = None, limit: int = 100) -> list[Flip]:
         return [flip for flip in self.changes if subject in {None, flip.subject}][:limit]
 
+    def subscribe(self, callback: object) -> None:
+        """Nothing changes here by itself."""
+
     def alarms(self, *, active_only: bool = True) -> list[Alarm]:
         return [alarm for alarm in self.standing if alarm.cleared_at is None or not active_only]
 
@@ -340,6 +344,8 @@ class DeskDaemon:
             watch=self.watch,  # type: ignore[arg-type]  # as much of it as the command line shows
             orchestrator=self.orchestrator,
             joints=self.joints,
+            responding=Responding(self.watch, self.orchestrator, self.clock, estate(), estate().responses),  # type: ignore[arg-type]  # likewise
+            credentials=Credentials(self.folder),
             scheduler=scheduler,
             clock=self.clock,
             metrics=no_metrics,

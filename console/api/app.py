@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from console.api import (
+    alertmanager,
     backups,
     configuration,
     downtimes,
@@ -42,6 +43,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         estate.router,
         downtimes.router,
         backups.router,
+        alertmanager.router,
         configuration.router,
         plans.router,
         overrides.router,

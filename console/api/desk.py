@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from console.reload import Reloaded
+from console.responding import Responding
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator
 from dr.evidence.report import Report
@@ -15,6 +16,7 @@ from dr.evidence.tracker import Tracker
 from dr.forecast import Past
 from dr.schedule import Scheduler
 from monitor.clock import Clock
+from monitor.credential import Credentials
 from monitor.inventory.model import Inventory
 from monitor.inventory.shard import Shard
 from monitor.metrics.press import Page
@@ -36,6 +38,8 @@ class Desk:
     shard: Shard
     watch: Watch
     orchestrator: Orchestrator
+    responding: Responding
+    credentials: Credentials
     joints: JointRuns
     scheduler: Scheduler
     clock: Clock

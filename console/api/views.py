@@ -14,6 +14,7 @@ from dr.engine.telling import expires_at, question, questions
 from dr.evidence.render import expectation
 from dr.forecast import ENOUGH, Forecast
 from dr.guard import Verdict
+from dr.journal.ballot import known
 from dr.journal.pause import Pause
 from dr.journal.run import Run, StepRecord
 from dr.journal.sqlite import Slot
@@ -107,6 +108,16 @@ class VerdictView(View):
     at: float
 
 
+class VoteView(View):
+    """What a vantage point said of the side to leave (down, up, unknown); ``age_s`` is null where it never saw it."""
+
+    point: str
+    word: str
+    looks_at: str
+    age_s: float | None
+    reason: str
+
+
 class RunView(View):
     """A run without its steps."""
 
@@ -160,6 +171,8 @@ class RunDetailView(RunView):
     guards: list[VerdictView]
     questions: list[QuestionView]
     undo_refused: str
+    votes: list[VoteView]
+    votes_needed: int
 
 
 class ForecastView(View):
@@ -257,17 +270,9 @@ def run_detail_view(run: Run) -> RunDetailView:
         alarm_at=run.alarm_at,
         token=run.token,
         steps=[_step_view(run.steps[step.id].plan, run.steps[step.id]) for step in run.plan.steps],
-        guards=[
-            VerdictView(
-                guard=note.guard,
-                ruling=note.ruling,
-                reason=note.reason,
-                sentence=note.sentence,
-                step=note.step,
-                at=note.at,
-            )
-            for note in run.guards
-        ],
+        guards=[VerdictView(**{name: getattr(note, name) for name in VerdictView.model_fields}) for note in run.guards],
+        votes=[VoteView(**known(vote)) for vote in (run.poll.votes if run.poll else ())],
+        votes_needed=run.poll.needed if run.poll else 0,
         questions=[
             QuestionView(
                 step=record.plan.id,

@@ -53,7 +53,7 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
       karaula run show
       karaula run show ncts-failover-20261124-013000 --log
     """  # noqa: D301 - click's mark
-    from console.terminal.run_view import guards, head, next_commands, steps_table
+    from console.terminal.run_view import guards, head, next_commands, steps_table, votes
 
     if run is not None and joint.meant(run):
         joint.show(session, run)
@@ -69,6 +69,7 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
     judged = [verdict for verdict in newest.values() if verdict["reason"] != NOTHING_TO_JUDGE]
     if judged:
         screen.say("", guards(judged))
+    screen.say(*votes(found))
     if journal:
         screen.say("", _journal(entries, session))
     for output in outputs:

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 HIGHEST_PORT = 65535
 
 
+def address_and_port(text: str, example: str) -> tuple[str, int]:
+    """Return what ``127.0.0.1:8470`` names, ``localhost`` as a number. Raises ValueError with a sentence."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= HIGHEST_PORT:
+        raise ValueError(f"'{text}' is not ADDRESS:PORT, such as {example}")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        return str(ip_address("127.0.0.1" if host == "localhost" else host)), int(port)
+    except ValueError as error:
+        raise ValueError(f"'{host}' is not an address; write it in numbers, such as {example}") from error
+
+
 class Listen(click.ParamType[tuple[str, int]]):
     """An address and port on loopback."""
 
@@ -27,15 +39,11 @@ class Listen(click.ParamType[tuple[str, int]]):
         """Return address and port; fail with the reason for an address that is not loopback."""
         if isinstance(value, tuple):
             return value
-        host, colon, port = str(value).rpartition(":")
-        if not colon or not port.isdecimal() or not 0 <= int(port) <= HIGHEST_PORT:
-            self.fail(f"'{value}' is not ADDRESS:PORT, such as 127.0.0.1:8470", param, ctx)
-        host = host.removeprefix("[").removesuffix("]")
         try:
-            address = ip_address("127.0.0.1" if host == "localhost" else host)
-        except ValueError:
-            self.fail(f"'{host}' is not an address; write it in numbers, such as 127.0.0.1:8470", param, ctx)
-        if not address.is_loopback:
+            host, port = address_and_port(str(value), "127.0.0.1:8470")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not ip_address(host).is_loopback:
             reason = "there are no log-ins yet, so whoever reaches the web page may approve a failover"
             self.fail(
                 f"{host} is refused, only loopback is served: {reason}. From another machine: "
@@ -43,7 +51,7 @@ class Listen(click.ParamType[tuple[str, int]]):
                 param,
                 ctx,
             )
-        return str(address), int(port)
+        return host, port
 
 
 class Part(click.ParamType["Shard"]):

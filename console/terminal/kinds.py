@@ -24,9 +24,24 @@ KINDS = (
     "check",
     "group",
     "anchor",
+    "vantage",
 )
-PLURALS = {"vcenter": "vCenters", "power": "power controllers", "dns": "name servers", "vm": "VMs", "esx": "ESXi hosts"}
-SINGULARS = {"power": "power controller", "dns": "name server", "vm": "VM", "vcenter": "vCenter", "esx": "ESXi host"}
+PLURALS = {
+    "vcenter": "vCenters",
+    "power": "power controllers",
+    "dns": "name servers",
+    "vm": "VMs",
+    "esx": "ESXi hosts",
+    "vantage": "vantage points",
+}
+SINGULARS = {
+    "power": "power controller",
+    "dns": "name server",
+    "vm": "VM",
+    "vcenter": "vCenter",
+    "esx": "ESXi host",
+    "vantage": "vantage point",
+}
 
 
 def ordered(kinds: Iterable[str]) -> list[str]:

@@ -139,6 +139,24 @@ def guards(verdicts: Sequence[Verdict]) -> RenderableType:
     return table(("GUARD", "SAYS", "BECAUSE"), rows, keep=2)
 
 
+def votes(run: Run) -> list[RenderableType]:
+    """Return what the vantage points said of the side that the run leaves; empty where none was asked."""
+    if not run["votes"]:
+        return []
+    rows = [
+        (
+            vote["point"],
+            Text(vote["word"], STYLES.get(vote["word"], "")),
+            cell(vote["looks_at"]),
+            "never seen" if vote["age_s"] is None else f"{span(vote['age_s'])} old",
+            cell(vote["reason"]),
+        )
+        for vote in run["votes"]
+    ]
+    title = f"Is {run['from_site']} lost? {run['votes_needed']} must say down, and none up:"
+    return [Text(), Text(title, STRONG), table(("VANTAGE POINT", "SAYS", "LOOKS AT", "SEEN", "BECAUSE"), rows, keep=2)]
+
+
 def _sentence(verdict: Verdict) -> str:
     """Return the guard's sentence; in a plan there is no run yet whose id it could name."""
     if verdict["reason"] == "approval-missing":

@@ -96,6 +96,16 @@ class Verdict(TypedDict):
     at: float
 
 
+class Vote(TypedDict):
+    """What a vantage point said of the side to leave; ``age_s`` is None where it had never seen it."""
+
+    point: str
+    word: str
+    looks_at: str
+    age_s: float | None
+    reason: str
+
+
 class RunLine(TypedDict):
     """A run without its steps."""
 
@@ -149,6 +159,8 @@ class Run(RunLine):
     guards: list[Verdict]
     questions: list[Question]
     undo_refused: str
+    votes: list[Vote]
+    votes_needed: int
 
 
 class Forecast(TypedDict):

@@ -21,6 +21,7 @@ GOOD, WARN, BAD, CALL, QUIET, STRONG = "green", "dark_orange3", "bold red", "bol
 STYLES: Mapping[str, str] = MappingProxyType(
     {
         "ok": GOOD,
+        "up": GOOD,
         "degraded": WARN,
         "down": BAD,
         "unknown": CALL,

@@ -11,17 +11,17 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from dr.checker.deeds import BY_ITSELF, Deed
-from dr.checker.laws import Broken, moment
+from dr.checker.laws import Broken, allowed, moment
 from dr.checker.moves import Engine, Move, Node, moves, outputs_of
 from dr.checker.world import first_world
 from dr.errors import IllegalEvent
 from dr.guard import Facts, Ruling
-from dr.journal.event import RunAccepted
-from dr.journal.fold import begin
+from dr.journal.event import RunAccepted, Scalar, VotesHeard
+from dr.journal.fold import begin, fold
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import Plan
 
@@ -76,19 +76,21 @@ class _Search:
         self.most = most
         self.progress = progress
         self.result = Result(plan, faults)
-        accepted = RunAccepted(0.0, plan.to_json(), REQUESTER, "proof", "person", "", 0.0, 0.0)
         second = RunAccepted(1.0, plan.to_json(), "bojan", "a second run", "person", "", 0.0, 0.0)
         self.newcomer = begin("second", second)
-        self.first = Node(begin("proof", accepted), first_world(plan), 0.0, faults, outputs_of(plan))
+        world, outputs = first_world(plan), outputs_of(plan)
+        self.firsts = [(words, Node(run, world, 0.0, faults, outputs)) for words, run in beginnings(plan)]
         self.came: dict[bytes, tuple[bytes | None, str, Deed]] = {}
         self.leads: dict[bytes, list[bytes]] = {}  # backwards: who leads here
         self.good: list[bytes] = []
         self.unhurt = False
 
     def run(self) -> Result:
-        first = key_of(self.first)
-        self.came[first] = (None, "", BY_ITSELF)
-        queue = deque([(first, self.first)])
+        queue: deque[tuple[bytes, Node]] = deque()
+        for words, node in self.firsts:
+            key = key_of(node)
+            self.came[key] = (None, words, BY_ITSELF)
+            queue.append((key, node))
         while queue and self.result.counterexample is None:
             key, node = queue.popleft()
             self.result.moments += 1
@@ -165,6 +167,23 @@ class _Search:
                 return
 
 
+def beginnings(plan: Plan) -> Iterator[tuple[str, Run]]:
+    """Yield every way in which a run is asked for: by a person, and a failover by an alarm, whoever sees what."""
+    accepted = RunAccepted(0.0, plan.to_json(), REQUESTER, "proof", "person", "", 0.0, 0.0)
+    yield "", begin("proof", accepted)
+    if plan.kind != "failover":
+        return
+    by_alarm = begin("proof", replace(accepted, origin="alarm", automatic=True))
+    yield "an alarm asks for it, and no vantage point was heard", by_alarm
+    for words in (["down", "down"], ["down", "unknown"], ["down", "down", "up"]):
+        votes: dict[str, dict[str, Scalar]] = {
+            f"point-{number}": {"word": word, "looks_at": "", "age_s": 0.0, "reason": ""}
+            for number, word in enumerate(words, 1)
+        }
+        told = f"an alarm asks for it; the vantage points say {', '.join(words)}"
+        yield told, fold(by_alarm, VotesHeard(0.0, plan.from_site, 2, votes))
+
+
 def shape(plan: Plan) -> str:
     """Return the plan without what tells one system or site from another: plans of one shape have one proof."""
     body = plan.to_json()
@@ -182,11 +201,12 @@ def key_of(node: Node) -> bytes:
         *(
             run.state,
             run.before_interruption,
-            bool(run.approved_by),
+            allowed(run),
             run.started_at is not None,
             bool(run.cancel_by),
             run.undo_asked,
         ),
+        run.automatic and run.started_at is None,  # once it has begun nobody looks at how
         *(late, node.left, sorted(node.cut), sorted(node.forced), [name for _, name in sorted(fences)]),
     )
     steps = [_step_key(each, node.now) for each in run.steps.values()]

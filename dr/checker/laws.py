@@ -4,8 +4,9 @@
 3. Success means exactly one site active and the service's name leading to it. 5. A drill, backup or verification
 leaves production as it found it, and nothing of its own behind unless its cleaning up failed. Beyond these: no effect
 comes about twice unless a person forced it (6), the name is led to a primary only (7), no second run is let in beside
-an unfinished one (8), the engine never writes what its own journal refuses (9). Number 4, that every moment which is
-not final has a way out, is a question to the whole graph: ``explore`` asks it, and 9 as it goes.
+an unfinished one (8), the engine never writes what its own journal refuses (9), what changes production has another
+person's approval or a quorum (10). Number 4, that every moment which is not final has a way out, is a question to the
+whole graph: ``explore`` asks it, and 9 as it goes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ LAWS: Mapping[int, str] = {
     7: "clients are led to a primary only",
     8: "one run a system",
     9: "the engine writes what its journal allows",
+    10: "what changes production begins with another person's approval, or by itself with a quorum",
 }
 LEFTOVERS = frozenset({("bubble", "present"), ("scratch", "restored")})
 MOVES = frozenset({"failover", "switchover", "failback"})
@@ -49,10 +51,18 @@ def moment(run: Run, world: World) -> Iterator[Broken]:
         yield Broken(1, f"{' and '.join(accepting)} both accept declarations of {plan.system}")
     if plan.kind not in ATTENDED and world.production() != first_world(plan).production():
         yield Broken(5, f"a {plan.kind} has changed production: {_difference(run, world)}")
+    if run.started_at is not None and plan.kind in ATTENDED and not allowed(run):
+        yield Broken(10, f"the {plan.kind} begins, and neither an approval nor a quorum allows it")
     if run.state in GOOD_ENDS:
         yield from _success(run, world, accepting)
     if run.state.final:
         yield from _leftovers(run, world)
+
+
+def allowed(run: Run) -> bool:
+    """Tell whether another person approved the run, or it may begin by itself and enough see its side down."""
+    approved = bool(run.approved_by) and run.approved_by != run.requester
+    return approved or (run.automatic and run.poll is not None and run.poll.reached)
 
 
 def effect(run: Run, step: PlannedStep, world: World, *, forced: bool) -> Iterator[Broken]:

@@ -180,7 +180,8 @@ def _begun(node: Node, engine: Engine, step: str, attempt: int) -> Move:
 
 def _judged(node: Node, engine: Engine, guards: Sequence[Guard], step: str | None) -> list[Verdict]:
     run = node.run
-    facts = Facts((), (), {run.system: run.plan.from_site}, overrides=engine.overrides)
+    where = {run.system: run.plan.from_site}
+    facts = Facts((), (), where, overrides=engine.overrides, unverified="")  # else nothing would begin by itself
     return [guard(run, facts, step, node.now) for guard in guards]
 
 

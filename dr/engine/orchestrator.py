@@ -22,9 +22,10 @@ from dr.engine.perform import Performer
 from dr.engine.runner import Command, Performing, Runner
 from dr.engine.standing import Standing
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
-from dr.guard import Facts, Guard, Promise, Verdict
-from dr.journal.event import Event, Interrupted, RunAccepted
-from dr.journal.fold import ACTIVE, begin, fold_all
+from dr.guard import NOT_VERIFIED, Facts, Guard, Promise, Verdict
+from dr.journal.ballot import heard
+from dr.journal.event import Event, Interrupted, RunAccepted, VotesHeard
+from dr.journal.fold import ACTIVE, begin, fold, fold_all
 from dr.journal.joint import Joint, JointAccepted, fold_all_joint
 from dr.journal.override import Override
 from dr.journal.pause import Pause
@@ -49,6 +50,7 @@ class Request:
 
     ``origin`` is ``person``, ``schedule`` or ``alarm``; ``origin_ref`` makes a request of the other two unique.
     ``service_lost_at`` and ``alarm_at`` (Unix seconds, 0: does not apply) are where recovery time is measured from.
+    ``automatic``: it shall start without an approval if nothing speaks against it.
     """
 
     playbook: str
@@ -60,6 +62,7 @@ class Request:
     service_lost_at: float = 0.0
     alarm_at: float = 0.0
     wish: Wish = AS_WRITTEN
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +250,9 @@ class Orchestrator:
         """Return what the guards would say to a run of ``plan`` now, were the runs of ``beside`` not there."""
         now = self.world.clock.now()
         accepted = RunAccepted(now, plan.to_json(), requester, "", origin, "", 0.0, 0.0)
-        return self.judge(begin("plan", accepted), None, now, beside)
+        run = begin("plan", accepted)
+        votes = self.votes(run)
+        return self.judge(run if votes is None else fold(run, votes), None, now, beside)
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -267,16 +272,9 @@ class Orchestrator:
             now = self.world.clock.now()
             run_id = run_id or self.free_id(request.system, request.playbook, now)
             plan = plan or self.plan(request.playbook, request.system, run_id, request.wish)
-            accepted = RunAccepted(
-                at=now,
-                plan=plan.to_json(),
-                requester=request.requester,
-                reason=request.reason,
-                origin=request.origin,
-                origin_ref=request.origin_ref,
-                service_lost_at=request.service_lost_at,
-                alarm_at=request.alarm_at,
-            )
+            by = (request.requester, request.reason, request.origin, request.origin_ref)
+            measured_from = (request.service_lost_at, request.alarm_at)
+            accepted = RunAccepted(now, plan.to_json(), *by, *measured_from, automatic=request.automatic)
             run = begin(run_id, accepted)
             await self._noting(lambda: self.journal.append(run_id, 0, (accepted,)))
             self.changed(run, (accepted,))
@@ -333,6 +331,7 @@ class Orchestrator:
             overrides=tuple(self.standing.overrides()),
             windows=tuple(self.world.inventory.windows.values()),
             zone=self.world.inventory.estate.timezone,
+            unverified=NOT_VERIFIED if (asked := self.world.unverified) is None else asked(run.plan),
         )
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]
@@ -341,6 +340,11 @@ class Orchestrator:
             *damaged.verdicts(run, self._damaged, systems),
             *(guard(run, facts, None, now) for guard in self.rules.run_guards),
         ]
+
+    def votes(self, run: Run) -> VotesHeard | None:
+        """Return what the vantage points say now of the side that a failover takes for lost."""
+        poll = self.world.poll(run.system, run.plan.from_site) if run.plan.kind == "failover" else None
+        return None if poll is None else heard(poll, self.world.clock.now())
 
     def next_token(self, run: Run) -> int:
         """Return a fencing token above all that were handed out here or seen at the system's databases."""

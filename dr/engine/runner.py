@@ -17,7 +17,7 @@ from dr.engine.perform import Outcome
 from dr.engine.transition import Admit, Perform, Probe, Record, Undo, WakeAt, admit, decide, gate
 from dr.errors import RunRefused
 from dr.guard import Ruling, Verdict
-from dr.journal.event import Event, StepProbed, StepStarted, StepUnknown, UndoFailed, UndoStarted
+from dr.journal.event import Event, StepProbed, StepStarted, StepUnknown, UndoFailed, UndoStarted, VotesHeard
 from dr.journal.fold import fold
 from dr.journal.run import Run, RunState
 from dr.journal.sqlite import StepOutput
@@ -61,6 +61,10 @@ class Surroundings(Protocol):
 
     def judge(self, run: Run, step: str | None, now: float) -> Sequence[Verdict]:
         """Ask the guards of the run (None) or of a step."""
+        ...
+
+    def votes(self, run: Run) -> VotesHeard | None:
+        """Return what the vantage points say now of the side that the run takes for lost; None: it takes none so."""
         ...
 
     def next_token(self, run: Run) -> int:
@@ -156,6 +160,8 @@ class Runner:
                 await self._write((event,))
             case Admit():
                 async with self.surroundings.admission:
+                    if (votes := self.surroundings.votes(self.run)) is not None:
+                        await self._write((votes,))
                     verdicts = self.surroundings.judge(self.run, None, now)
                     token = self.surroundings.next_token(self.run)
                     await self._write(admit(self.run, verdicts, token, now, self.approval_s))

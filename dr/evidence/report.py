@@ -13,6 +13,7 @@ from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
 from dr.evidence.picture import Part, Picture, parts, picture
 from dr.evidence.words import sentence
 from dr.forecast import Forecast
+from dr.journal.ballot import known
 from dr.journal.event import (
     Approved,
     CancelAsked,
@@ -79,6 +80,17 @@ class PersonsAct:
 
 
 @dataclass(frozen=True, slots=True)
+class VoteNote:
+    """What a vantage point said of the side to leave; ``age_s`` None: it had never seen it."""
+
+    point: str
+    word: str
+    looks_at: str
+    age_s: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """One event in words; ``step`` is empty when the whole run is meant."""
 
@@ -123,6 +135,8 @@ class Report:
     not_known: tuple[str, ...]
     people: tuple[PersonsAct, ...]
     guards: tuple[GuardNote, ...]
+    votes: tuple[VoteNote, ...]
+    votes_needed: int
     steps: tuple[StepReport, ...]
     timeline: tuple[Moment, ...]
     picture: Picture | None
@@ -184,6 +198,8 @@ def report(
         not_known=unknowns(run, measured),
         people=tuple(_acts(events)),
         guards=tuple(note for note in run.guards if not note.step or note.ruling != "allow" or _matters(note)),
+        votes=tuple(VoteNote(**known(vote)) for vote in (run.poll.votes if run.poll else ())),
+        votes_needed=run.poll.needed if run.poll else 0,
         steps=steps,
         timeline=tuple(
             Moment(event.at, str(getattr(event, "step", "")), text) for event in events if (text := sentence(event))

@@ -30,6 +30,7 @@ from dr.journal.event import (
     UndoFailed,
     UndoStarted,
     UndoSucceeded,
+    VotesHeard,
 )
 from dr.journal.finding import (
     ActionAgreed,
@@ -57,6 +58,9 @@ def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one
         case RunAccepted(requester=requester, reason=reason, origin=origin, origin_ref=ref):
             by = {"alarm": f"alarm {ref}", "schedule": f"the schedule ({ref})"}.get(origin, requester)
             return f"asked for by {by}" + (f": {reason}" if reason else "")
+        case VotesHeard(site=site, votes=votes):
+            said = ", ".join(f"{point} {vote['word']}" for point, vote in votes.items())
+            return f"asked who else sees {site} down: {said}"
         case GuardRuled(guard=guard, ruling=ruling, reason=reason, sentence=said):
             return "" if reason == NOTHING_TO_JUDGE else f"guard '{guard}': {ruling}; {said}"
         case ApprovalAsked(plan_hash=plan_hash):

@@ -11,6 +11,7 @@ from dr.guards.flapping import flapping
 from dr.guards.isolated import isolated
 from dr.guards.paused import paused
 from dr.guards.placement import placement
+from dr.guards.quorum import quorum
 
 GUARDS: dict[str, Guard] = {
     "exclusive": exclusive,
@@ -19,8 +20,9 @@ GUARDS: dict[str, Guard] = {
     "isolated": isolated,
     "placement": placement,
     "blackout": blackout,
+    "quorum": quorum,
     "approval": approval,
     "fencing": fencing,
 }
-RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, isolated, placement, blackout, approval)
+RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, isolated, placement, blackout, quorum, approval)
 STEP_GUARDS: tuple[Guard, ...] = (fencing,)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
+from dr.journal.pause import EVERYTHING
 from dr.journal.run import Run
 
 NAME = "paused"
-EVERYTHING = "all"
 BY_ITSELF = frozenset({"schedule", "alarm"})
 MINUTE_S = 60
 HOUR_S = 3600

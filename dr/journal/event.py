@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from dr.errors import IllegalEvent
@@ -26,7 +26,7 @@ class RunAccepted:
 
     ``origin`` is ``person``, ``schedule`` or ``alarm``; ``origin_ref`` names the slot or the alarm.
     ``service_lost_at`` is when the service was last seen working and ``alarm_at`` when the alarm rose
-    (0: does not apply).
+    (0: does not apply). ``automatic`` is one that starts without an approval if nothing speaks against it.
     """
 
     at: float
@@ -37,6 +37,17 @@ class RunAccepted:
     origin_ref: str
     service_lost_at: float
     alarm_at: float
+    automatic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VotesHeard:
+    """What each vantage point says of the side to leave (see ``ballot``); ``needed`` of them must say down."""
+
+    at: float
+    site: str
+    needed: int
+    votes: dict[str, dict[str, Scalar]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +295,7 @@ class OverrideEnded:
 
 Event = (
     RunAccepted
+    | VotesHeard
     | GuardRuled
     | ApprovalAsked
     | Approved
@@ -317,6 +329,7 @@ Event = (
 
 WORDS: dict[str, type[Event]] = {word.__name__: word for word in get_args(Event)}
 _HINTS = {word: get_type_hints(word) for word in WORDS.values()}
+_DEFAULTS = {word: {f.name: f.default for f in fields(word) if f.default is not MISSING} for word in WORDS.values()}
 
 
 def encode(event: Event) -> tuple[str, str]:
@@ -345,8 +358,8 @@ def decode(word: str, body: str) -> Event:
         data = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise IllegalEvent(f"the journal's {word} is not JSON") from error
-    names = {field.name for field in fields(kind)}
-    if not isinstance(data, dict) or set(data) != names:
+    data = {**_DEFAULTS[kind], **data} if isinstance(data, dict) else {}  # an earlier version did not write all
+    if set(data) != {field.name for field in fields(kind)}:
         raise IllegalEvent(f"the journal's {word} has the wrong fields")
     _check(kind, data)
     return kind(**data)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dr.errors import IllegalEvent
+from dr.journal.admission import approval_asked, approved, denied, guard_ruled, run_started, votes_heard
 from dr.journal.event import (
     ApprovalAsked,
     Approved,
@@ -37,10 +38,11 @@ from dr.journal.event import (
     UndoFailed,
     UndoStarted,
     UndoSucceeded,
+    VotesHeard,
 )
 from dr.journal.fold_parts import require, step_of, with_step
 from dr.journal.people import QuestionAnswered, UndoAsked
-from dr.journal.run import GuardNote, Run, RunState, StepRecord, StepState
+from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import plan_from_json
 
 E = TypeVar("E")
@@ -71,6 +73,7 @@ def begin(run_id: str, event: Event) -> Run:
         origin_ref=event.origin_ref,
         service_lost_at=event.service_lost_at,
         alarm_at=event.alarm_at,
+        automatic=event.automatic,
     )
 
 
@@ -94,37 +97,6 @@ def fold_all(run_id: str, events: Iterable[Event]) -> Run:
     for event in iterator:
         run = fold(run, event)
     return run
-
-
-def _guard_ruled(run: Run, event: GuardRuled) -> Run:
-    note = GuardNote(event.at, event.guard, event.ruling, event.reason, event.sentence, event.step)
-    return replace(run, guards=(*run.guards, note))
-
-
-def _approval_asked(run: Run, event: ApprovalAsked) -> Run:
-    require(run, event, {RunState.ACCEPTED})
-    if event.plan_hash != run.plan_hash:
-        raise IllegalEvent(f"run {run.id}: approval asked for another plan")
-    return replace(run, state=RunState.WAITING, approval_expires_at=event.expires_at)
-
-
-def _approved(run: Run, event: Approved) -> Run:
-    require(run, event, {RunState.WAITING})
-    if run.approved_by or event.plan_hash != run.plan_hash:
-        raise IllegalEvent(f"run {run.id}: an approval that is used up or for another plan")
-    return replace(run, state=RunState.ACCEPTED, approved_by=event.by, approved_at=event.at)
-
-
-def _denied(run: Run, event: Denied) -> Run:
-    require(run, event, {RunState.WAITING})
-    return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
-
-
-def _run_started(run: Run, event: RunStarted) -> Run:
-    require(run, event, {RunState.ACCEPTED})
-    if run.plan.attended and not run.approved_by:
-        raise IllegalEvent(f"run {run.id} starts without an approval")
-    return replace(run, state=RunState.IN_PROGRESS, started_at=event.at, token=event.token)
 
 
 def _step_started(run: Run, event: StepStarted) -> Run:
@@ -367,11 +339,12 @@ _SUCCESS: Mapping[str, frozenset[StepState]] = MappingProxyType(
 
 _HANDLERS: Mapping[type, Callable[[Run, Any], Run]] = MappingProxyType(
     {
-        GuardRuled: _guard_ruled,
-        ApprovalAsked: _approval_asked,
-        Approved: _approved,
-        Denied: _denied,
-        RunStarted: _run_started,
+        GuardRuled: guard_ruled,
+        VotesHeard: votes_heard,
+        ApprovalAsked: approval_asked,
+        Approved: approved,
+        Denied: denied,
+        RunStarted: run_started,
         StepStarted: _step_started,
         StepSucceeded: _step_succeeded,
         StepFailed: _step_failed,

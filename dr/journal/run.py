@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from dr.journal.event import Scalar
 from dr.playbook.model import Plan, PlannedStep
+from monitor.status.votes import Poll
 
 
 class RunState(StrEnum):
@@ -118,7 +119,11 @@ class GuardNote:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything that is known of a run; the fold of its events."""
+    """Everything that is known of a run; the fold of its events.
+
+    ``automatic`` is one that starts without an approval if nothing speaks against it; ``poll`` holds the votes of the
+    vantage points as they were last heard.
+    """
 
     id: str
     plan: Plan
@@ -148,6 +153,8 @@ class Run:
     undo_asked: bool = False
     interruptions: int = 0
     before_interruption: RunState | None = None
+    automatic: bool = False
+    poll: Poll | None = None
 
     @property
     def undo_refused(self) -> str:

@@ -32,6 +32,7 @@ from monitor.yamlfile import Document, load
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 A_MONDAY = 1_704_067_200.0  # 2024-01-01: only asks how a line's times and windows lie to each other
 SLOTS_TRIED = 400  # a daily line's year with both changes of the clocks
+BY_ITSELF = "failover"
 NEVER_SCHEDULED = frozenset({"failover", "switchover", "failback", "reprotect"})
 
 
@@ -140,15 +141,19 @@ def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory)
         elif answer.playbook.kind not in ATTENDED:
             text = f"'{response.playbook}' is a {answer.playbook.kind}, which begins without an approval"
             problems.append(inventory.problem(path, text, "an alarm may only prepare a failover or another hand-over"))
-        if response.mode == "automatic":
-            problems.append(
-                inventory.problem(
-                    ("responses", key, "mode"),
-                    "'automatic' is refused: this version has no quorum of witnesses to prove that a site is down",
-                    "use 'prepare': the run is made ready and a person approves it",
-                )
-            )
+        if response.mode == "automatic" and (against := _not_by_itself(answer, inventory)):
+            hint = "use 'prepare': the run is made ready and a person approves it"
+            problems.append(inventory.problem(("responses", key, "mode"), against, hint))
     return sorted(problems)
+
+
+def _not_by_itself(file: PlaybookFile | None, inventory: Inventory) -> str:
+    """Say why a response to an alarm may not start ``file`` without an approval; empty: it may."""
+    if file is not None and file.playbook.kind != BY_ITSELF:
+        return f"a {file.playbook.kind} is never 'automatic': only a failover is"
+    if not inventory.vantage.points:
+        return "'automatic' needs others that see the site down, and vantage.points names none"
+    return ""
 
 
 def _outside(schedule: Schedule, kind: str, inventory: Inventory) -> str:

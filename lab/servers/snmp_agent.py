@@ -6,7 +6,8 @@ asked anew at each request.
 
 A border crossing's router is one too: it shows interfaces (IF-MIB), BGP sessions (BGP4-MIB), VRRP (VRRP-MIB). It is
 reached over the links themselves: with both of them cut it is silent. A link that is cut has its interface down and no
-session; traffic that was moved away from the primary leaves the link itself as it is.
+session; traffic that was moved away from the primary leaves the link itself as it is. Sessions to a site are there for
+as long as the site has power and the link that they go over is not cut.
 """
 
 from __future__ import annotations
@@ -223,6 +224,12 @@ def _router_objects(estate: Estate, router: RouterPlan, began: float) -> Objects
             objects[*OPER_STATUS, interface] = integer(IF_DOWN if cut else IF_UP)
         if peer is not None:
             objects[*BGP_STATE, *parse_oid(peer)] = integer(BGP_ACTIVE if away else BGP_ESTABLISHED)
+    for site, which, interface, peer in router.sessions:
+        reached = estate.power[site] and not estate.link(f"{router.crossing}/{which}").cut
+        if interface is not None:
+            objects[*OPER_STATUS, interface] = integer(IF_UP if reached else IF_DOWN)
+        if peer is not None:
+            objects[*BGP_STATE, *parse_oid(peer)] = integer(BGP_ESTABLISHED if reached else BGP_ACTIVE)
     if router.vrrp is not None:
         away = moved or estate.link(f"{router.crossing}/primary").cut
         objects[*VRRP_STATE, *parse_oid(router.vrrp)] = integer(VRRP_BACKUP if away else VRRP_MASTER)

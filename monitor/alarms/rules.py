@@ -86,6 +86,7 @@ RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
     "dns": {(Health.DOWN, ""): Call("dns-down", "critical")},
     "power": {(Health.DOWN, ""): Call("power-controller-down", "critical")},
     "anchor": {(Health.DOWN, ""): Call("anchor-down", "warning")},
+    "vantage": {(Health.DOWN, ""): Call("vantage-down", "warning")},
     "group": {
         (Health.DOWN, ""): Call("group-down", "critical"),
         (Health.DEGRADED, REDUNDANCY_LOST): Call("redundancy-lost", "warning"),

@@ -147,7 +147,11 @@ def _calendar(inventory: Inventory, document: Document) -> Iterator[Problem]:
     answers: dict[Hashable, Path] = {}
     for key, response in inventory.responses.items():
         path = ("responses", key)
-        first = answers.setdefault((response.alarm, response.system, response.playbook), path)
+        asked = response.alarm or tuple(sorted((response.alert or {}).items()))
+        first = answers.setdefault((asked, response.system, response.playbook), path)
+        if response.alert is not None and inventory.alertmanager is None:
+            hint = "add 'alertmanager: { credential: … }'"
+            yield document.problem((*path, "alert"), "no Alertmanager may send alerts here", hint)
         if first != path:
             yield document.problem(path, f"the same as {dotted(first)}", at="key")
 

@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from monitor.inventory import subjects
+from monitor.inventory.crossings import RouterLink
 from monitor.inventory.dependencies import depends_on
+from monitor.inventory.vantage import ObserverPoint
 from monitor.yamlfile import shorten
 
 if TYPE_CHECKING:
@@ -89,6 +91,34 @@ def _vantage(inventory: Inventory, document: Document) -> Iterator[Problem]:
     if vantage.anchors and vantage.need > len(vantage.anchors):
         message = f"needs {vantage.need} of {len(vantage.anchors)} anchors, so the daemon would always be isolated"
         yield document.problem(("vantage", "need"), message)
+    yield from _points(inventory, document)
+
+
+def _points(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    vantage = inventory.vantage
+    voters = len(vantage.points) + 1
+    if vantage.points and vantage.quorum > voters:
+        message = (
+            f"needs {vantage.quorum} of {voters} vantage points (this daemon is one), so it could never be reached"
+        )
+        yield document.problem(("vantage", "quorum"), message)
+    seen: dict[str, str] = {}
+    for key, point in vantage.points.items():
+        path = ("vantage", "points", key)
+        if isinstance(point, ObserverPoint):
+            if (first := seen.setdefault(point.url, key)) != key:
+                yield document.problem((*path, "url"), f"is '{first}' too: one observer has one vote")
+            continue
+        crossing = inventory.crossings.get(point.crossing)
+        if crossing is not None and crossing.router is None:
+            message = f"the crossing '{point.crossing}' has no router to ask"
+            yield document.problem((*path, "crossing"), message, "add it in crossings")
+        if (first := seen.setdefault(point.crossing, key)) != key:
+            yield document.problem((*path, "crossing"), f"is that of '{first}' too: one post has one vote")
+        for site, links in point.sites.items():
+            if not links or any(link == RouterLink() for link in links):
+                hint = "give each bgp_peer, interface or both"
+                yield document.problem((*path, "sites", site), "a session of it is not named", hint)
 
 
 def _flapping(inventory: Inventory, document: Document) -> Iterator[Problem]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from monitor.inventory.values import AlarmName, Cron, Endpoint, Key, Model, Number, Seconds, Text, Url
+from monitor.inventory.values import AlarmName, Cron, Endpoint, Key, Model, Number, Reference, Seconds, Text, Url
+
+Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200)]
+Labels = Annotated[dict[Label, Text], Field(min_length=1, max_length=64)]
 
 
 class Schedule(Model):
@@ -22,14 +25,37 @@ class Schedule(Model):
 
 
 class Response(Model):
-    """What the daemon prepares when an alarm is raised."""
+    """What the daemon prepares when an alarm is raised: one of its own, or an alert of Alertmanager's."""
 
-    alarm: AlarmName
+    alarm: AlarmName | None = None
+    alert: Labels | None = Field(
+        None,
+        description="instead of alarm: labels that an alert must have, all of them, as it is sent to /api/alerts",
+        examples=[{"alertname": "NctsDown", "site": "main"}],
+    )
     system: Key
     playbook: Key
-    mode: Literal["notify", "prepare", "automatic"] = "prepare"
+    mode: Literal["notify", "prepare", "automatic"] = Field(
+        "prepare",
+        description="automatic: begin without an approval when vantage points agree and the playbook is verified",
+    )
     grace_s: Annotated[Number, Field(ge=0, le=86400)] = Field(
-        30, description="how long the alarm must have stood before anything is prepared"
+        30, description="how long the alarm must have stood before anything is prepared or begun"
+    )
+
+    @model_validator(mode="after")
+    def _of_one_source(self) -> Self:
+        if (self.alarm is None) == (self.alert is None):
+            raise ValueError("a response is to an 'alarm' or to an 'alert'; name one of the two")
+        return self
+
+
+class Alertmanager(Model):
+    """Takes alerts of a Prometheus Alertmanager at ``/api/alerts``, from whoever has the token."""
+
+    credential: Reference = Field(description="the token, at least 16 characters")
+    forget_after_s: Seconds = Field(
+        6 * 3600, description="an alert that was not told again for so long is over; more than its repeat_interval"
     )
 
 

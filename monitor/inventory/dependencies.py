@@ -19,6 +19,7 @@ from monitor.inventory.checks import TcpCheck
 from monitor.inventory.checks_hosts import HostCheck
 from monitor.inventory.checks_http import HttpCheck
 from monitor.inventory.checks_services import TlsCheck
+from monitor.inventory.vantage import PostPoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +83,9 @@ def any_of(inventory: Inventory) -> Mapping[str, tuple[tuple[str, ...], ...]]:
     for key in inventory.crossings:
         for subject in (f"router/{key}", f"path/{key}"):
             found[subject] = ((f"link/{key}/primary", f"link/{key}/backup"),)
+    for key, point in inventory.vantage.points.items():
+        if isinstance(point, PostPoint):
+            found[f"vantage/{key}"] = found.get(f"router/{point.crossing}", ())
     return MappingProxyType(found)
 
 
@@ -132,6 +136,8 @@ def _equipment(inventory: Inventory) -> dict[str, tuple[str, ...]]:
         found[f"power/{key}"] = ()
     for key in inventory.vantage.anchors:
         found[f"anchor/{key}"] = ()
+    for key in inventory.vantage.points:
+        found[f"vantage/{key}"] = ()
     at_sites = (
         ("vcenter", inventory.vcenters),
         ("dns", inventory.dns_servers),

@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from monitor.inventory.behaviour import Notify, Response, Schedule
+from monitor.inventory.behaviour import Alertmanager, Notify, Response, Schedule
 from monitor.inventory.checks import Check
 from monitor.inventory.crossings import Crossing, Links, Operator
 from monitor.inventory.database import DatabaseKind
@@ -59,6 +59,7 @@ class Inventory(Model):
     windows: dict[Key, Window] = Field(default_factory=dict)
     groups: dict[Key, Group] = Field(default_factory=dict)
     downtimes: dict[Key, PlannedDowntime] = Field(default_factory=dict)
+    alertmanager: Alertmanager | None = None
     notify: Notify = Notify()
     evidence: Evidence | None = None
     _document: Document | None = PrivateAttr(default=None)

@@ -18,6 +18,7 @@ from monitor.inventory.checks_http import HttpCheck
 from monitor.inventory.checks_services import LdapCheck, PostgresqlCheck
 from monitor.inventory.explain import explain, path_of
 from monitor.inventory.model import Inventory
+from monitor.inventory.vantage import ObserverPoint
 from monitor.yamlfile import load
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _EQUIPMENT = (
     ("power_controllers", "credential"),
     ("dns_servers", "tsig_credential"),
 )  # and the key that names its credential
-_PLAIN = ("polling", "notify", "evidence", "flapping", "vantage")  # those that may be left out and hold no entries
+_PLAIN = ("polling", "notify", "evidence", "flapping", "vantage", "alertmanager")  # may be left out, hold no entries
 _ADAPTERS = {
     name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation)) for name in (*SECTIONS, *_PLAIN)
 }
@@ -101,9 +102,18 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
         if isinstance(check, HttpCheck) and check.login is not None:
             yield ("checks", key, "login", "credential"), check.login.credential
     yield from _of_routers(inventory)
+    yield from _of_programs(inventory)
     for key, system in inventory.systems.items():
         for place, reference in _of_backups(system.backup):
             yield ("systems", key, "backup", *place), reference
+
+
+def _of_programs(inventory: Inventory) -> Iterator[tuple[Path, str]]:
+    if inventory.alertmanager is not None:
+        yield ("alertmanager", "credential"), inventory.alertmanager.credential
+    for key, point in inventory.vantage.points.items():
+        if isinstance(point, ObserverPoint):
+            yield ("vantage", "points", key, "credential"), point.credential
 
 
 def _of_backups(policy: BackupPolicy) -> Iterator[tuple[Path, str]]:

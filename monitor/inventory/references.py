@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monitor.inventory.checks_hosts import HostCheck
+from monitor.inventory.vantage import PostPoint
 from monitor.problem import did_you_mean
 from monitor.yamlfile import shorten
 
@@ -27,6 +28,7 @@ _NOUNS = {
     "operators": "operator",
     "sensors": "sensor",
     "snmp_users": "SNMP user",
+    "crossings": "crossing",
 }
 
 
@@ -53,6 +55,7 @@ def _named(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
         yield from _named_by_system(("systems", key), system)
     if inventory.vantage.site is not None:
         yield ("vantage", "site"), inventory.vantage.site, "sites"
+    yield from _named_by_points(inventory)
     for key, links in inventory.links.items():
         yield ("links", key, "primary", "operator"), links.primary.operator, "operators"
         yield ("links", key, "backup", "operator"), links.backup.operator, "operators"
@@ -68,6 +71,17 @@ def _named_by_the_calendar(inventory: Inventory) -> Iterator[tuple[Path, str, st
     for key, window in inventory.windows.items():
         for index, name in enumerate(window.systems):
             yield ("windows", key, "systems", index), name, "systems"
+
+
+def _named_by_points(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:
+    for key, point in inventory.vantage.points.items():
+        path = ("vantage", "points", key)
+        if isinstance(point, PostPoint):
+            yield (*path, "crossing"), point.crossing, "crossings"
+            for site in point.sites:
+                yield (*path, "sites", site), site, "sites"
+        elif point.site is not None:
+            yield (*path, "site"), point.site, "sites"
 
 
 def _named_by_checks(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:

@@ -13,10 +13,11 @@ import hashlib
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.inventory.dependencies import depends_on, parts
 from monitor.inventory.subjects import SECTIONS
+from monitor.inventory.vantage import PostPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,6 +80,10 @@ def lots(inventory: Inventory) -> Mapping[str, str]:
                 if other.startswith(_EVERYWHERE):
                     continue
                 leader[find(subject)] = find(other)
+    for key, point in inventory.vantage.points.items():  # looks at the key systems, for whoever recovers them
+        seen = [f"system/{system}" for system in inventory.systems]
+        for other in [*seen, f"crossing/{point.crossing}"] if isinstance(point, PostPoint) else seen:
+            leader[find(f"vantage/{key}")] = find(other)
     members: dict[str, list[str]] = defaultdict(list)
     for subject in dependencies:
         members[find(subject)].append(subject)
@@ -97,7 +102,7 @@ def part(inventory: Inventory, mine: Shard) -> Inventory:
     if mine.count == 1:
         return inventory
     own = {subject for subject, lot in lots(inventory).items() if home(lot, mine.count) == mine.number}
-    kept = {
+    kept: dict[str, Any] = {
         section: {key: entry for key, entry in getattr(inventory, section).items() if f"{kind}/{key}" in own}
         for kind, section in SECTIONS.items()
         if kind in _WHOLE and section in type(inventory).model_fields
@@ -108,6 +113,8 @@ def part(inventory: Inventory, mine: Shard) -> Inventory:
         for key, planned in inventory.downtimes.items()
         if planned.subject in own or _vcenter_of(planned.subject) in own
     }
+    if not mine.recovers:
+        kept["vantage"] = inventory.vantage.model_copy(update={"points": {}})
     return inventory.model_copy(update=kept)
 
 

@@ -71,6 +71,7 @@ AlarmName = Literal[
     "dns-down",
     "power-controller-down",
     "anchor-down",
+    "vantage-down",
     "group-down",
     "flapping",
     "unknown",

@@ -12,6 +12,7 @@ from monitor.probes.ldap import LdapProbe
 from monitor.probes.modbus import ModbusProbe
 from monitor.probes.ntp import NtpProbe
 from monitor.probes.nut import NutProbe
+from monitor.probes.observer import ObserverProbe
 from monitor.probes.postgresql import PostgresqlProbe
 from monitor.probes.redfish import RedfishProbe
 from monitor.probes.router import RouterProbe
@@ -36,6 +37,7 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "modbus": ModbusProbe,
     "ntp": NtpProbe,
     "nut": NutProbe,
+    "observer": ObserverProbe,
     "postgresql": PostgresqlProbe,
     "redfish": RedfishProbe,
     "router": RouterProbe,

@@ -22,6 +22,7 @@ from dr.journal.event import (
     StepSucceeded,
     StepUnknown,
     UndoSucceeded,
+    VotesHeard,
 )
 from dr.journal.fold import ACTIVE, begin, fold, fold_all
 from dr.journal.run import Run
@@ -138,6 +139,9 @@ class MemoryJournal:
     def judge(self, run: Run, step_id: str | None, now: float) -> Sequence[Verdict]:
         facts = Facts((), (), {"ncts": "main"})
         return [guard(run, facts, step_id, now) for guard in (RUN_GUARDS if step_id is None else STEP_GUARDS)]
+
+    def votes(self, run: Run) -> VotesHeard | None:
+        return None
 
     def next_token(self, run: Run) -> int:
         return 7

@@ -48,6 +48,17 @@ LIKELY: dict[str, Any] = {
     "outputs": st.dictionaries(TEXT, SCALAR, max_size=2),
     "plan": st.just(DRILL.to_json()),
 }
+VOTE = st.fixed_dictionaries(
+    {
+        "word": st.sampled_from(["down", "up", "unknown", "perhaps"]),
+        "looks_at": TEXT,
+        "age_s": st.floats(-1, 100),
+        "reason": TEXT,
+    }
+)
+LIKELY["votes"] = st.dictionaries(TEXT, VOTE, max_size=3)
+LIKELY["site"] = st.sampled_from(["main", "dr"])
+LIKELY["needed"] = st.integers(0, 3)
 KINDS: dict[Any, Any] = {
     str: TEXT,
     float: TIME,

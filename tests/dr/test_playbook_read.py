@@ -22,6 +22,7 @@ from monitor.inventory.behaviour import Schedule
 from monitor.inventory.model import Inventory
 from monitor.inventory.read import read
 from monitor.inventory.recovery import Window
+from monitor.inventory.vantage import ObserverPoint, Vantage
 from monitor.problem import Problem
 
 ROOT = Path(__file__).parents[2]
@@ -98,14 +99,20 @@ def test_schedules_and_responses_name_playbooks_that_fit(tmp_path: Path) -> None
     for name in ("failover", "drill", "verify"):
         (tmp_path / f"{name}.yaml").write_text((GOOD / f"{name}.yaml").read_text())
     (tmp_path / "backup.yaml").write_text(BACKUP)
+    back = (GOOD / "failover.yaml").read_text().replace("kind: failover", "kind: failback")
+    (tmp_path / "failback.yaml").write_text(back)
     assert said(tmp_path) == ""
     (job, *_), (answer, *_) = INVENTORY.schedules, INVENTORY.responses
+    automatic = changed("responses", answer, mode="automatic")
+    point = ObserverPoint(kind="observer", url="https://witness.example", credential="token")
+    assert said(tmp_path, automatic.model_copy(update={"vantage": Vantage(points={"witness": point})})) == ""
     for inventory, says in (
         (changed("schedules", job, playbook="bakup"), "unknown playbook 'bakup'; did you mean 'backup'?"),
         (changed("schedules", job, playbook="failover"), "'failover' is a failover; it cannot be put on a clock"),
         (changed("responses", answer, playbook="failovr"), "unknown playbook 'failovr'"),
         (changed("responses", answer, playbook="drill"), "'drill' is a drill, which begins without an approval"),
-        (changed("responses", answer, mode="automatic"), "'automatic' is refused"),
+        (automatic, "vantage.points names none"),
+        (changed("responses", answer, mode="automatic", playbook="failback"), "a failback is never 'automatic'"),
     ):
         assert says in said(tmp_path, inventory)
 

@@ -83,5 +83,5 @@ def test_there_is_one_subject_for_everything_watched(estate):
     expected += 4 + 4 * 2 * 7  # systems; at each site five VMs, a front and a database
     expected += 19 * 3 + 3  # crossings, their links; routers
     expected += len(estate.sensors) + len(estate.votes) + len(estate.checks)
-    expected += len(estate.vantage.anchors) + len(estate.groups)
+    expected += len(estate.vantage.anchors) + len(estate.vantage.points) + len(estate.groups)
     assert len(found) == expected

@@ -36,6 +36,7 @@ LIMITS = {
     "maxLength": lambda value, wanted: len(value) <= wanted,
     "minItems": lambda value, wanted: len(value) >= wanted,
     "maxItems": lambda value, wanted: len(value) <= wanted,
+    "minProperties": lambda value, wanted: len(value) >= wanted,
     "required": lambda value, wanted: value.keys() >= set(wanted),
     "anyOf": lambda value, wanted: any(not faults(value, one) for one in wanted),
     "oneOf": lambda value, wanted: sum(not faults(value, one) for one in wanted) == 1,

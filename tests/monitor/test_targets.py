@@ -25,6 +25,7 @@ from monitor.probes.icmp import IcmpParams
 from monitor.probes.modbus import ModbusParams
 from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
+from monitor.probes.observer import ObserverParams
 from monitor.probes.redfish import RedfishParams
 from monitor.probes.router import RouterParams
 from monitor.probes.snmp import SnmpParams
@@ -60,6 +61,7 @@ def test_everything_has_exactly_one_target(inventory: Inventory) -> None:
     expected |= {f"check/{key}" for key in inventory.checks}
     expected |= {f"router/{key}" for key, crossing in inventory.crossings.items() if crossing.router}
     expected |= {f"anchor/{key}" for key in inventory.vantage.anchors}
+    expected |= {f"vantage/{key}" for key in inventory.vantage.points}
     assert set(found) == expected
     assert set(found.values()) == {1}
     assert len([subject for subject in found if subject.startswith("link/")]) == 38
@@ -70,6 +72,7 @@ def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) 
         "http": HttpParams,
         "icmp": IcmpParams,
         "modbus": ModbusParams,
+        "observer": ObserverParams,
         "router": RouterParams,
         "tls": TlsParams,
         "ntp": NtpParams,

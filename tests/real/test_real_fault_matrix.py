@@ -10,6 +10,7 @@ from matrix_kit import Stand, row
 from stands.links import Dns, Https, Stamp, Tls
 from stands.modbus import ModbusServer
 from stands.nut import NutUps
+from stands.observer import Witness
 from stands.redfish import RedfishService
 from stands.services import HttpLogin, Ldap, Ntp, Postgresql, Ssh
 from stands.snmp import Router, SnmpV2c, SnmpV3
@@ -26,6 +27,7 @@ STANDS: tuple[type[Stand], ...] = (
     Router,
     ModbusServer,
     NutUps,
+    Witness,
     RedfishService,
     VcenterSimulator,
     HttpLogin,

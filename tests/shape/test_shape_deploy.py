@@ -120,7 +120,15 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
 def test_each_alarm_has_its_part_of_the_page_of_alarms() -> None:
     """A new alarm: say below ``### its-name`` in docs/runbooks/KaraulaAlarm.md what it means and what to do."""
     page = (RUNBOOKS / "KaraulaAlarm.md").read_text()
-    own = {"journal-failing", "history-failing", "isolated", "inventory-refused", "evidence-not-anchored"}
+    own = {
+        "journal-failing",
+        "history-failing",
+        "isolated",
+        "inventory-refused",
+        "evidence-not-anchored",
+        "automatic-failover",
+        "pause-ends",
+    }
     wanted = {*get_args(AlarmName), *own, *OF_AGREEMENTS, QUESTION, MESSAGE}
     assert sorted(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == sorted(wanted), "each once, and no other"
 
