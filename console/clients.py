@@ -15,6 +15,8 @@ from typing import Protocol, TypeVar
 
 from console.files import Files
 from dr.backups.catalog import Backup, newest_kept
+from dr.loss import NOT_SEEN, Loss
+from dr.proof import Proof
 from dr.world import Marker, World
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
@@ -72,6 +74,9 @@ class Clients:
         newest_marker: Callable[[str], Marker | None] = lambda _system: None,
         health: Callable[[str], str] = lambda _subject: "unknown",
         poll: Callable[[str, str], Poll | None] = lambda _system, _site: None,
+        observed: Callable[[str], Mapping[str, str]] = lambda _subject: {},
+        proof: Callable[[str], Proof | None] = lambda _fingerprint: None,
+        expected_loss: Callable[[str, str, str], Loss] = lambda _system, _from_site, _to_site: NOT_SEEN,
     ) -> None:
         """Begin with none; the functions are what a World has of these names."""
         self._credentials = credentials
@@ -81,6 +86,9 @@ class Clients:
         self._newest_marker = newest_marker
         self._health = health
         self._poll = poll
+        self._observed = observed
+        self._proof = proof
+        self._expected_loss = expected_loss
         self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
         self._retired: list[Closing] = []
 
@@ -133,6 +141,9 @@ class Clients:
             newest_marker=self._newest_marker,
             health=self._health,
             poll=self._poll,
+            observed=self._observed,
+            proof=self._proof,
+            expected_loss=self._expected_loss,
         )
         return Made(world, notices, parts)
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from console import sight
 from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
@@ -18,6 +19,7 @@ from console.due import start_due, started_by
 from console.files import Changes, Files, differences, read_files
 from console.morning import Morning
 from console.options import Options
+from console.proofs import Proofs
 from console.reload import (
     REFUSED_ALARM,
     WAIT_FOR_REQUEST_S,
@@ -42,6 +44,7 @@ from dr.backups.catalog import catalog
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.engine.resume import unfinished
+from dr.engine.tenure import local_tenure
 from dr.evidence.keep import Keeper
 from dr.evidence.report import Report
 from dr.evidence.report import report as make_report
@@ -93,6 +96,7 @@ class Daemon:
         self.loaded_at = self.clock.now()
         self.refused: Refused | None = None
         self.markers = Markers(options.state, lambda: self.orchestrator.world, lambda k: self.watch.evidence(k).primary)
+        self.proofs = Proofs(options.state)
         self.clients = Clients(
             self.credentials,
             self.clock,
@@ -101,6 +105,9 @@ class Daemon:
             newest_marker=self.markers.newest,
             health=lambda subject: health_of(self.watch, subject),
             poll=lambda system, site: poll(self.inventory, system, site, self.watch, self.clock.now()),
+            proof=self.proofs.find,
+            expected_loss=lambda *place: sight.expected_loss(self.watch, *place),
+            observed=lambda subject: sight.observed(self.watch, subject),
         )
         self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)
@@ -147,6 +154,9 @@ class Daemon:
         self.joints = JointRuns(self.orchestrator)
         self._undo.push_async_callback(self.joints.stop)
         journal_guard.pop_all()  # the orchestrator closes it now
+        self.tenure = local_tenure(state, self.inventory.lease, self.orchestrator)
+        self._undo.push_async_callback(self.tenure.stop)
+        await self.tenure.start()
         await self.watch.start()
         if not self.options.shard.recovers and (begun := unfinished(journal)):
             raise StateError(
@@ -296,7 +306,7 @@ class Daemon:
     def problems(self) -> list[str]:
         """Return what is wrong with the daemon itself or with what it was told, one sentence each."""
         refused = [self.refused.sentence(self.loaded_at, self.inventory.estate.timezone)] if self.refused else []
-        mine = [*self.orchestrator.problems(), *self.keeper.problems(), *self.ticks.problems()]
+        mine = [*self.tenure.problems(), *self.orchestrator.problems(), *self.keeper.problems(), *self.ticks.problems()]
         return [*mine, *self.morning.problems(), *self.watch.problems(), *refused]
 
     def faults(self) -> list[str]:
@@ -304,7 +314,7 @@ class Daemon:
 
         Nor is a refused configuration: whoever restarted the daemon for that would lose the good one.
         """
-        return [*self.orchestrator.problems(), *self.watch.faults(), *self.ticks.problems()]
+        return [*self.tenure.problems(), *self.orchestrator.problems(), *self.watch.faults(), *self.ticks.problems()]
 
     def not_ready(self) -> list[str]:
         """Return why the picture is not complete, or is not kept up to date any more."""

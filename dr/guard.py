@@ -10,7 +10,12 @@ from typing import Protocol
 from dr.journal.override import Override, passes
 from dr.journal.pause import Pause
 from dr.journal.run import Run
-from monitor.inventory.recovery import Window
+from dr.lease import Tenancy
+from dr.loss import Loss
+from dr.proof import Proof
+from monitor.inventory.recovery import SafetyRule, Window
+
+ALONE = Tenancy(held=True, epoch=0)
 
 NOT_VERIFIED = "nothing on record proves this playbook for this inventory"
 
@@ -25,12 +30,16 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A guard's answer with its named reason: a stable word (``other-run-active``) and a sentence."""
+    """A guard's answer with its named reason: a stable word (``other-run-active``) and a sentence.
+
+    ``again`` says that only knowledge is missing: what is about to be observed may well change the answer.
+    """
 
     guard: str
     ruling: Ruling
     reason: str
     sentence: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Facts:
 
     ``placement`` maps a system to the site that the journal says is active. ``isolated`` says why the monitor takes
     itself for cut off from the estate; empty while it does not. ``promised`` are runs to come, by id.
+    ``overrides`` are those that have not ended, ``windows`` the inventory's, in ``zone``; ``loss`` is what the monitor
+    has seen that the run would lose. ``proof`` is what was proven of this very plan.
     ``unverified`` says why the plan is not verified, which a run that begins by itself must be; empty when it is.
     """
 
@@ -59,6 +70,11 @@ class Facts:
     windows: tuple[Window, ...] = ()
     zone: str = "UTC"
     unverified: str = NOT_VERIFIED
+    loss: Loss | None = None
+    proof: Proof | None = None
+    rules: Mapping[str, SafetyRule] = field(default_factory=dict)
+    tenancy: Tenancy = ALONE
+    observed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def overridden(self, rule: str, run: Run, now: float) -> Override | None:
         """Return the override that lets ``run`` pass ``rule``; None when there is none."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from dr.backups.proof import Proof, proofs
+from dr.engine.standing import Standing
 from dr.forecast import Past
 from dr.journal.finding import TrackedFinding
-from dr.journal.override import Override
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
+from dr.lease import Tenancy
 from monitor.inventory.systems import System
 from monitor.metrics.catalog import Family, Metric
 
@@ -95,6 +96,7 @@ PAUSED = _gauge("karaula_pause_active", "", "system", "1 while nothing is starte
 OVERRIDDEN = _gauge(
     "karaula_override_active", "", "system rule", "1 while people have put the rule out of force for the system"
 )
+LEASE = _gauge("karaula_lease_held", "", "", "1 while this daemon holds the lease of its state and may act, else 0")
 JOURNAL_FAILING = _gauge(
     "karaula_journal_failing",
     "",
@@ -134,6 +136,7 @@ METRICS: tuple[Metric, ...] = (
     OVERRIDDEN,
     FINDINGS,
     FINDINGS_OVERDUE,
+    LEASE,
     ANCHOR_BEHIND,
     JOURNAL_FAILING,
     NEXT_DUE,
@@ -141,7 +144,10 @@ METRICS: tuple[Metric, ...] = (
 
 
 class Source(Protocol):
-    """What is shown (dr.engine.orchestrator.Orchestrator)."""
+    """What is shown (dr.engine.orchestrator.Orchestrator). ``tenancy`` says whether this daemon may act."""
+
+    tenancy: Callable[[], Tenancy]
+    standing: Standing
 
     def runs(self) -> list[Run]:
         """Return every run."""
@@ -149,10 +155,6 @@ class Source(Protocol):
 
     def pauses(self) -> list[Pause]:
         """Return the pauses in force."""
-        ...
-
-    def overridden(self) -> list[Override]:
-        """Return the overrides in force."""
         ...
 
     def problems(self) -> list[str]:
@@ -196,12 +198,13 @@ def collect(
     yield from _of_backups(proofs(runs, systems, now))
     paused = {pause.system for pause in source.pauses()}
     yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in systems))
-    overridden = {(each.system, each.rule) for each in source.overridden()}
+    overridden = {(each.system, each.rule) for each in source.standing.in_force()}
     yield Family(OVERRIDDEN, tuple((key, 1.0) for key in sorted(overridden)))
     left = Counter((each.system, each.severity) for each in standing)
     yield Family(FINDINGS, tuple((key, float(count)) for key, count in sorted(left.items())))
     overdue = Counter(each.system for each in standing if each.overdue(now))
     yield Family(FINDINGS_OVERDUE, tuple(((system,), float(overdue[system])) for system in systems))
+    yield Family(LEASE, (((), float(source.tenancy().held)),))
     yield Family(JOURNAL_FAILING, (((), float(bool(source.problems()))),))
     yield Family(ANCHOR_BEHIND, tuple(((place,), float(late)) for place, late in sorted(behind.items())))
     yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))

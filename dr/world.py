@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dr.backups.catalog import Backup
+from dr.loss import NOT_SEEN, Loss
 from dr.playbook.model import Plan
+from dr.proof import Proof
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
 from monitor.clients.ssh import SshPool
@@ -35,7 +37,10 @@ class World:
     itself for cut off; ``newest_marker`` is the last one that the system's primary acknowledged; ``health`` is what is
     held true of a subject (``ok``, ``degraded``, ``down``, ``unknown``).
     ``poll(system, site)`` is what every vantage point says of a side. ``unverified(plan)`` says why a plan may not
-    begin by itself, empty where it was proven; without it none was.
+    begin by itself, empty where it may; without it ``proof`` decides.
+    ``observed(subject)`` is the monitor's word on it: ``status``, and ``role`` while it is heard.
+    ``proof(fingerprint)`` says what was proven of a plan, ``expected_loss(system, from, to)`` what the monitor
+    has seen that a promotion would lose.
     """
 
     inventory: Inventory
@@ -52,6 +57,13 @@ class World:
     health: Callable[[str], str] = lambda _subject: "unknown"
     poll: Callable[[str, str], Poll | None] = lambda _system, _site: None
     unverified: Callable[[Plan], str] | None = None
+    observed: Callable[[str], Mapping[str, str]] = lambda _subject: {}
+    proof: Callable[[str], Proof | None] = lambda _fingerprint: None
+    expected_loss: Callable[[str, str, str], Loss] = lambda _system, _from_site, _to_site: NOT_SEEN
+
+    def loss(self, plan: Plan) -> Loss:
+        """Return what a run of ``plan`` would lose now, by what the monitor has seen."""
+        return self.expected_loss(plan.system, plan.from_site, plan.to_site)
 
     def system(self, key: str) -> System:
         """Return the system of that key. Raises KeyError."""

@@ -23,8 +23,8 @@ from console.api.views import (
     run_view,
 )
 from dr.engine import commands
+from dr.engine.orchestrator import Orchestrator
 from dr.engine.orchestrator import Request as RunRequest
-from dr.engine.standing import Standing
 from dr.evidence.pdf import to_pdf
 from dr.evidence.render import to_data, to_html
 from dr.journal.event import Event
@@ -49,7 +49,10 @@ class RunAsk(BaseModel):
 
 
 class Decision(BaseModel):
-    """A person's word on a run: ``step`` for retry, ignore and answer; ``plan_hash`` for approve (what was seen)."""
+    """A person's word on a run: ``step`` for retry, ignore and answer; ``plan_hash`` for approve (what was seen).
+
+    ``up_to_s`` for accept-loss: how many seconds may be lost; 0: as many as are stated now.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,6 +60,7 @@ class Decision(BaseModel):
     step: Annotated[str, Field(max_length=63)] = ""
     answer: Annotated[str, Field(max_length=200)] = ""
     plan_hash: Annotated[str, Field(max_length=64)] = ""
+    up_to_s: Annotated[float, Field(ge=0, le=31 * 86400)] = 0.0
 
 
 @router.get("")
@@ -125,14 +129,14 @@ async def report_pdf(request: Request, run_id: str) -> Response:
 
 @router.post("/{run_id}/{decision}")
 async def decide(request: Request, run_id: str, decision: str, word: Decision) -> RunDetailView:
-    """Approve, deny, pause, answer, resume, retry, ignore, undo or cancel. 409 with a sentence when it cannot be."""
+    """Approve, deny, accept-loss, pause, answer, resume, retry, ignore, undo or cancel. 409 when that cannot be."""
     orchestrator = desk_of(request).orchestrator
-    made = decision_command(decision, word, actor_of(request), orchestrator.standing)
+    made = decision_command(decision, word, actor_of(request), orchestrator)
     return run_detail_view(await orchestrator.command(run_id, made))
 
 
 def decision_command(
-    decision: str, word: Decision, actor: Actor, standing: Standing
+    decision: str, word: Decision, actor: Actor, orchestrator: Orchestrator
 ) -> Callable[[Run, float], Sequence[Event]]:
     """Return the engine's command for a person's decision. Raises RunRefused for an unknown one."""
     said = actor.said(word.reason)
@@ -143,10 +147,13 @@ def decision_command(
         "pause": lambda run, now: commands.pause(run, by, said, now),
         "answer": lambda run, now: commands.answer(run, word.step, by, word.answer, said, now),
         "undo": lambda run, now: commands.undo(run, by, said, now),
+        "accept-loss": lambda run, now: commands.accept_loss(
+            run, by, said if word.reason else "", orchestrator.world.loss(run.plan), word.up_to_s, now
+        ),
         "resume": lambda run, now: commands.resume(run, by, said, now),
         "retry": lambda run, now: commands.retry(run, word.step, by, said, now),
         "ignore": lambda run, now: commands.ignore(
-            run, word.step, by, said if word.reason else "", now, standing.overridden(FENCING, run, now)
+            run, word.step, by, said if word.reason else "", now, orchestrator.standing.overridden(FENCING, run, now)
         ),
         "cancel": lambda run, now: commands.cancel(run, by, said, now),
     }

@@ -139,6 +139,8 @@ class RunView(View):
     approval_expires_at: float | None
     approved_by: str
     approved_at: float | None
+    loss_accepted_by: str
+    loss_accepted_s: float
     pause_reason: str
     plan_hash: str
     interruptions: int
@@ -359,6 +361,8 @@ def _run_fields(run: Run) -> Mapping[str, Any]:
         "approval_expires_at": run.approval_expires_at if run.state.value == "WAITING" else None,
         "approved_by": run.approved_by,
         "approved_at": run.approved_at,
+        "loss_accepted_by": run.loss_accepted_by,
+        "loss_accepted_s": run.loss_accepted_s,
         "pause_reason": run.pause_reason,
         "plan_hash": run.plan_hash,
         "interruptions": run.interruptions,

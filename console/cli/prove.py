@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,15 @@ LIMITS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The plans of one shape, their systems, and what exploring one of them has found."""
+
+    plans: list[Plan]
+    systems: tuple[str, ...]
+    result: Result
+
+
 @click.command()
 @click.argument("playbook", nargs=-1)
 @click.option("--system", "systems", multiple=True, help="Only this system; may be given several times.")
@@ -35,6 +45,13 @@ LIMITS = (
 @click.option("--most", type=click.IntRange(1), default=5_000_000, show_default=True, help="Moments a plan at most.")
 @click.option("--inventory", type=FILE, default="inventory.yaml", show_default=True, help="The estate.")
 @click.option("--playbooks", type=FOLDER, default="playbooks", show_default=True, help="The folder of playbooks.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".karaula/state",
+    show_default=True,
+    help="The daemon's folder: where what was proven is written down.",
+)
 @click.option("--plant", type=click.Choice(PLANTED), help="Plant this mistake first, to see it found.")
 @click.option("--replay", is_flag=True, help="Play the first counterexample again on the lab, and compare the endings.")
 @click.option(
@@ -56,6 +73,7 @@ def prove(
     most: int,
     inventory: Path,
     playbooks: Path,
+    state: Path,
     plant: str | None,
     replay: bool,
     lab_url: str,
@@ -66,7 +84,10 @@ def prove(
 
     Each step may fail, or give no answer and have happened or not; a look may not tell; a site may be cut off; the
     orchestrator may die at any moment; people may approve, refuse, retry, pass over, resume and cancel: in every
-    combination of at most --faults such disturbances. Needs no daemon and changes nothing.
+    combination of at most --faults such disturbances. Needs no daemon.
+
+    What is proven is written into the daemon's state folder, where there is one: for this playbook as it stands, this
+    part of the inventory and this version it is then VERIFIED, for as long as the inventory says (proofs).
 
     With --replay the first counterexample is played again on the lab, which it breaks: on any address that is not on
     loopback, and on anything but the lab of this inventory, that is refused.
@@ -92,15 +113,15 @@ def prove(
     began = time.perf_counter()
     found = list(_explored(plans, faults, most, screen))
     took_s = time.perf_counter() - began
-    moments = sum(result.moments for _, _, result in found)
+    moments = sum(each.result.moments for each in found)
     screen.document(
-        {"faults": faults, "seconds": round(took_s, 3), "moments": moments, "proofs": [_body(*each) for each in found]}
+        {"faults": faults, "seconds": round(took_s, 3), "moments": moments, "proofs": [_body(each) for each in found]}
     )
     headings = ("PLAYBOOK", "SYSTEMS", "STEPS", "MOMENTS", "RESULT", "COURSES END")
-    screen.say(table(headings, [_row(*each) for each in found]))
-    bad = [each for each in found if not each[2].proved]
-    for name, names, result in bad:
-        story = result.counterexample
+    screen.say(table(headings, [_row(each) for each in found]))
+    bad = [each for each in found if not each.result.proved]
+    for each in bad:
+        name, names, story = each.plans[0].playbook, each.systems, each.result.counterexample
         if story is None:
             screen.line(f"\n{name} was not explored to its end; allow more moments with --most")
             continue
@@ -108,6 +129,7 @@ def prove(
         for line in numbered(story.course):
             screen.line(f"  {line}")
         screen.line(f"  Then: {story.wrong}")
+    screen.line("" if plant else f"\n{_recorded(state, found)}")
     rate = moments / took_s if took_s else 0.0
     screen.line(f"\n{moments} moments in {took_s:.1f} s, {rate:.0f} a second")
     screen.line(LIMITS.format(faults=f"{faults} disturbance{'' if faults == 1 else 's'} a run"))
@@ -128,7 +150,7 @@ def _planted(name: str, plans: list[Plan]) -> list[Plan]:
 
 
 def _replayed(
-    found: list[tuple[str, tuple[str, ...], Result]],
+    found: list[Found],
     inventory: Path,
     playbooks: Path,
     credentials: Path,
@@ -139,10 +161,10 @@ def _replayed(
     from console.cli.prove_replay import play
     from console.terminal import exits
 
-    for _, _, result in found:
-        if result.counterexample is not None:
-            story = result.counterexample
-            same = play(result.plan, story, inventory, playbooks, credentials, lab_url, screen)
+    for each in found:
+        if each.result.counterexample is not None:
+            story = each.result.counterexample
+            same = play(each.result.plan, story, inventory, playbooks, credentials, lab_url, screen)
             return exits.DONE if same else exits.FAILED
     screen.line("There is no counterexample to play.")
     return exits.FAILED
@@ -172,10 +194,28 @@ def _plans(inventory: Path, playbooks: Path, wanted: tuple[str, ...], systems: t
     ]
 
 
-def _explored(
-    plans: list[Plan], faults: int, most: int, screen: Screen
-) -> Iterator[tuple[str, tuple[str, ...], Result]]:
-    """Yield playbook, systems and result; plans that differ in names only are explored once."""
+def _recorded(state: Path, found: list[Found]) -> str:
+    """Write down what was proven and take out what was refuted; say so. Raises StateError."""
+    from console import proofs
+    from console.version import VERSION
+    from dr.proof import Proof, fingerprint
+    from monitor.clock import RealClock
+
+    if not state.is_dir():
+        return f"not written down: there is no folder {state} (--state names the daemon's)"
+    now = RealClock().now()
+    good = [
+        Proof(fingerprint(plan), plan.playbook, plan.system, each.result.faults, now, VERSION, each.result.moments)
+        for each in found
+        for plan in each.plans
+        if each.result.proved
+    ]
+    bad = [fingerprint(plan) for each in found for plan in each.plans if each.result.counterexample is not None]
+    return f"written down in {proofs.record(state, good, bad)}"
+
+
+def _explored(plans: list[Plan], faults: int, most: int, screen: Screen) -> Iterator[Found]:
+    """Yield what was found of each shape; plans that differ in names only are explored once."""
     from dr.checker.explore import explore, shape
     from dr.checker.moves import Engine
     from dr.guards import RUN_GUARDS, STEP_GUARDS
@@ -188,7 +228,7 @@ def _explored(
             names = tuple(dict.fromkeys(plan.system for plan in group))
             told = progress(f"{group[0].playbook} of {', '.join(names)}")
             result = explore(group[0], faults, Engine(RUN_GUARDS, STEP_GUARDS), most=most, progress=told)
-            yield group[0].playbook, names, result
+            yield Found(group, names, result)
 
 
 class _watched:  # noqa: N801 - used as a context, like a function
@@ -213,10 +253,11 @@ class _watched:  # noqa: N801 - used as a context, like a function
         return lambda moments: self._bar.update(task, description=f"{what}: {moments} moments")
 
 
-def _row(name: str, systems: tuple[str, ...], result: Result) -> tuple[Cell, ...]:
+def _row(found: Found) -> tuple[Cell, ...]:
     from console.terminal.screen import cell
     from console.terminal.words import BAD, GOOD
 
+    result = found.result
     if result.proved:
         verdict = cell("proven", GOOD)
     elif result.counterexample is None:
@@ -224,14 +265,16 @@ def _row(name: str, systems: tuple[str, ...], result: Result) -> tuple[Cell, ...
     else:
         verdict = cell(f"BREAKS law {result.counterexample.law}, see below", BAD)
     ends = ", ".join(f"{count} {state}" for state, count in sorted(result.ends.items()))
-    return name, ", ".join(systems), str(len(result.plan.steps)), str(result.moments), verdict, ends
+    name, systems = result.plan.playbook, ", ".join(found.systems)
+    return name, systems, str(len(result.plan.steps)), str(result.moments), verdict, ends
 
 
-def _body(name: str, systems: tuple[str, ...], result: Result) -> dict[str, Any]:
+def _body(found: Found) -> dict[str, Any]:
+    result = found.result
     story = result.counterexample
     return {
-        "playbook": name,
-        "systems": list(systems),
+        "playbook": result.plan.playbook,
+        "systems": list(found.systems),
         "steps": len(result.plan.steps),
         "moments": result.moments,
         "ends": result.ends,

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "show": ("console.cli.run_show:show", "Show a run as it stands."),
         "watch": ("console.cli.run_show:watch", "Watch a run until it ends."),
         "approve": ("console.cli.run_approve:approve", "Read a waiting run's plan and say yes."),
+        "accept-loss": ("console.cli.run_decide:accept_loss", "Accept what a failover would lose, and go on."),
         "deny": ("console.cli.run_decide:deny", "Say no to a waiting run."),
         "answer": ("console.cli.run_decide:answer", "Answer the question that a run asks."),
         "pause": ("console.cli.run_decide:pause", "Let no new step of a run begin."),

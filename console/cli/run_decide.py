@@ -1,10 +1,11 @@
-"""`karaula run deny|pause|answer|resume|retry|ignore|undo|cancel|go-on`: a decision about a run, then its course."""
+"""`karaula run deny|accept-loss|pause|answer|resume|retry|ignore|undo|cancel|go-on`: a decision, then its course."""
 
 from __future__ import annotations
 
 import click
 
 from console.cli import joint
+from console.cli.pause import Span
 from console.cli.run_show import UNDER_WAY, found_run
 from console.cli.session import Session, complete_run, complete_step, complete_system, talks
 from console.cli.watching import no_wait_option, watched
@@ -40,6 +41,28 @@ def deny(session: Session, run: str, reason: str) -> None:
       karaula run deny ncts-failover-20261124-013000 --reason "power is back"
     """  # noqa: D301 - click's mark
     _decide(session, run, "deny", reason=reason, no_wait=False)
+
+
+@click.command("accept-loss")
+@click.argument("run", shell_complete=complete_run)
+@click.option("--reason", required=True, help="Why it may be lost; it is journaled.")
+@click.option("--up-to", "up_to_s", type=Span(), metavar="TIME", help="How much, if not what is stated now: 90s, 30m.")
+@no_wait_option
+@talks
+def accept_loss(session: Session, run: str, reason: str, up_to_s: float | None, no_wait: bool) -> None:
+    """Accept that a failover loses more than the objective allows, and let it go on.
+
+    The run says how much that is. Should its own measurement after the fence find more, it asks again.
+
+    \b
+    Example:
+      karaula run accept-loss ncts-failover-20261124-013000 \\
+          --reason "nothing more can be had from main"
+      karaula run accept-loss ncts --up-to 30m --reason "the director said so"
+    """  # noqa: D301 - click's mark
+    found = found_run(session, run, WAITING | PAUSED)
+    body = {"reason": reason, "up_to_s": up_to_s or 0.0}
+    watched(session, session.post(f"/api/runs/{found['id']}/accept-loss", body), no_wait=no_wait)
 
 
 @click.command()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MANY = 1000
 UNDER_WAY = frozenset({"ACCEPTED", "WAITING", "IN_PROGRESS", "PAUSED", "CANCELING", "INTERRUPTED"})
-NOTHING_TO_JUDGE = "no-promotion"  # a step's guard that was asked for form's sake
+NOTHING_TO_JUDGE = frozenset({"no-promotion", "no-rule", "lease-held"})  # a step's guard that was asked for form's sake
 
 
 def found_run(session: Session, run: str | None, among: frozenset[str] = frozenset()) -> Run:
@@ -66,7 +66,7 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
     screen.document({"run": found, **more})
     screen.say(head(found, screen), "", steps_table(found["steps"], screen))
     newest = {(verdict["guard"], verdict["step"]): verdict for verdict in found["guards"]}
-    judged = [verdict for verdict in newest.values() if verdict["reason"] != NOTHING_TO_JUDGE]
+    judged = [verdict for verdict in newest.values() if verdict["reason"] not in NOTHING_TO_JUDGE]
     if judged:
         screen.say("", guards(judged))
     screen.say(*votes(found))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from console.terminal.shapes import Run, RunLine, Step
 
+ACCEPTED = "accept what would be lost, as the guard rpo states it"
 UNFENCED = "two people take it upon themselves that the old side cannot write any more"
 TROUBLED = frozenset({"FAILED", "TIMED_OUT", "UNKNOWN"})
 
@@ -22,8 +23,13 @@ class Choice:
 def choices(run: Run) -> list[Choice]:
     """Return what can be done to ``run`` as it stands, the likeliest first."""
     if run["state"] == "WAITING":
+        loss = [Choice(f"karaula run accept-loss {run['id']} --reason …", ACCEPTED)] if loss_waits(run) else []
+        approval = Choice(
+            f"karaula run approve {run['id']} --as NAME", f"{who_may_approve(run)} may; shows the plan first"
+        )
         return [
-            Choice(f"karaula run approve {run['id']} --as NAME", f"{who_may_approve(run)} may; shows the plan first"),
+            *([] if run["approved_by"] else [approval]),
+            *loss,
             Choice(f"karaula run deny {run['id']} --reason …", "end it, nothing is done"),
         ]
     asked = [
@@ -40,6 +46,12 @@ def choices(run: Run) -> list[Choice]:
     return []
 
 
+def loss_waits(run: Run) -> bool:
+    """Tell whether the guard's last word is that a person must accept the loss."""
+    said = [verdict for verdict in run["guards"] if verdict["guard"] == "rpo" and verdict["reason"] != "no-promotion"]
+    return bool(said) and said[-1]["ruling"] == "wait"
+
+
 def who_may_approve(run: RunLine) -> str:
     """Return who may say yes: ``anybody``, or ``anybody but ana``."""
     return "anybody" if run["requester"] == "karaula" else f"anybody but {run['requester']}"
@@ -53,6 +65,8 @@ def troubled(run: Run) -> list[Step]:
 def _paused(run: Run) -> list[Choice]:
     found: list[Choice] = []
     bad = troubled(run)
+    if loss_waits(run):
+        found.append(Choice(f"karaula run accept-loss {run['id']} --reason …", ACCEPTED))
     for step in bad:
         again = "do it again" if step["state"] != "UNKNOWN" else "it did not happen: do it again"
         found.append(Choice(f"karaula run retry {run['id']} {shlex.quote(step['id'])}", again))

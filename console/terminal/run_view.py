@@ -15,6 +15,7 @@ from console.terminal.shapes import Forecast, Plan, Run, Step, Verdict
 from console.terminal.words import BAD, CALL, QUIET, STRONG, STYLES, span, state_word
 
 WATCHING = "Ctrl-C stops watching; the run goes on."
+ANY_RUN = "any-run"  # how the daemon calls a run in a plan that is not one yet
 SETTLED_WELL = frozenset({"SUCCEEDED", "SKIPPED"})
 
 
@@ -28,6 +29,8 @@ def head(run: Run, screen: Screen) -> Group:
     if run["approved_by"]:
         at = f" {screen.moment(run['approved_at'])}" if run["approved_at"] is not None else ""
         lines.append(cell(f"approved by {run['approved_by']}{at}"))
+    if run["loss_accepted_by"]:
+        lines.append(cell(f"{run['loss_accepted_by']} accepts that up to {span(run['loss_accepted_s'])} are lost"))
     if run["interruptions"]:
         lines.append(cell(f"the daemon was restarted under it: {run['interruptions']} x", CALL))
     if run["state"] == "WAITING" and run["approval_expires_at"] is not None:
@@ -161,7 +164,8 @@ def _sentence(verdict: Verdict) -> str:
     """Return the guard's sentence; in a plan there is no run yet whose id it could name."""
     if verdict["reason"] == "approval-missing":
         return "it changes production: a second person must approve it"
-    return (f"step {verdict['step']}: " if verdict["step"] else "") + verdict["sentence"]
+    said = verdict["sentence"].replace(ANY_RUN, "RUN")
+    return (f"step {verdict['step']}: " if verdict["step"] else "") + said
 
 
 def next_commands(run: Run, title: str = "To type next:") -> list[RenderableType]:

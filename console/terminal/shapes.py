@@ -127,6 +127,8 @@ class RunLine(TypedDict):
     approval_expires_at: float | None
     approved_by: str
     approved_at: float | None
+    loss_accepted_by: str
+    loss_accepted_s: float
     pause_reason: str
     plan_hash: str
     interruptions: int

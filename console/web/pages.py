@@ -115,7 +115,7 @@ async def decide(
     step, _, answer = step.partition(":")
     said = Decision.model_construct(reason=reason.strip(), step=step, answer=answer, plan_hash=plan_hash)
     try:
-        made = decision_command(word, said, actor_of(request, name.strip()), desk.orchestrator.standing)
+        made = decision_command(word, said, actor_of(request, name.strip()), desk.orchestrator)
         await desk.orchestrator.command(run_id, made)
     except RunRefused as error:
         return await _run_page(request, run_id, f"Not done: {error.reason}", 409, name, reason)
@@ -151,6 +151,7 @@ async def _run_page(
         expected=expectation(desk.past.forecast(run.plan, before=run.accepted_at)),
         troubled=[(record, run_sheet.step_choices(record, unfenced=unfenced)) for record in run_sheet.troubled(run)],
         questions=[(record.plan, question(run, record), expires_at(record)) for record in questions(run)],
+        loss_waits=run_sheet.loss_waits(run),
         results=run_sheet.results,
         resumable=run_sheet.resumable(run),
         done=sum(record.state.settled for record in run.steps.values()),

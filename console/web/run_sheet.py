@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.loss import counted, seen
 from monitor.probe import Observation
 from monitor.status.board import Evidence
 
@@ -60,6 +61,12 @@ def results(record: StepRecord) -> str:
     return ", ".join(found)
 
 
+def loss_waits(run: Run) -> str:
+    """Return the guard's sentence while a person must accept the loss; else nothing."""
+    said = [note for note in run.guards if note.guard == "rpo" and note.reason != "no-promotion"]
+    return said[-1].sentence if said and said[-1].ruling == "wait" else ""
+
+
 def resumable(run: Run) -> bool:
     """Tell whether going on as a whole is another thing than running the one troubled step again."""
     found = troubled(run)
@@ -85,15 +92,9 @@ def expected_loss(run: Run, evidence: Evidence, standby: Observation | None) -> 
     """Say what a failover would lose as far as was seen; empty when it does not apply."""
     if run.plan.kind != "failover" or run.started_at is not None:
         return ""
-    primary = evidence.primary
-    counted_by = "record" if primary is not None and primary.by_record else "position"
-    held = None if standby is None else standby.values.get(counted_by)
-    if primary is None or primary.position is None or primary.site != run.plan.from_site or held is None:
-        return "What would be lost is not known: one of the two databases was not seen since Karaula started."
-    missing = max(0, int(primary.position) - int(held))
-    seen = (
-        f"when {run.plan.from_site} was last seen it held {int(primary.position)}, {run.plan.to_site} holds {int(held)}"
-    )
-    if missing > 0:
-        return f"At least {missing} declaration{'s' if missing > 1 else ''} would be lost: {seen}."
-    return f"Nothing that was seen would be lost: {seen}. What came in after that may be."
+    loss = seen(evidence, standby, run.plan.from_site)
+    if loss.declarations is None:
+        return f"What would be lost is not known: {loss.known}."
+    if loss.declarations > 0:
+        return f"At least {counted(loss.declarations)} would be lost: {loss.known}."
+    return f"Nothing that was seen would be lost: {loss.known}. What came in after that may be."

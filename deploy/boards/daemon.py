@@ -59,10 +59,17 @@ BOARD = Board(
         ),
         stat(
             "Cut off itself",
-            (4, 5),
+            (2, 5),
             Ask("karaula_isolated", "{{instance}}"),
             NO_YES,
             "Its own uplink is gone: what it cannot see is unknown, and no alarm prepares a failover",
+        ),
+        stat(
+            "Holds the lease",
+            (2, 5),
+            Ask("karaula_lease_held", "{{instance}}"),
+            limits((0, RED), (1, GREEN), decimals=0),
+            "1: it may act; 0: it lets every run wait until it holds the lease again",
         ),
         stat(
             "Evidence is behind at",

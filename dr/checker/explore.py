@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from dr.checker.admission import admission
 from dr.checker.deeds import BY_ITSELF, Deed
 from dr.checker.laws import Broken, allowed, moment
 from dr.checker.moves import Engine, Move, Node, moves, outputs_of
@@ -108,7 +109,8 @@ class _Search:
 
     def _visit(self, key: bytes, node: Node, queue: deque[tuple[bytes, Node]]) -> None:
         run = node.run
-        for broken in (*moment(run, node.world), *self._second(run)):
+        first = admission(run, self.engine.run_guards) if run.state is RunState.ACCEPTED and run.seq == 1 else ()
+        for broken in (*moment(run, node.world), *self._second(run), *first):
             self._found(key, broken)
             return
         if run.state.final:
@@ -205,6 +207,7 @@ def key_of(node: Node) -> bytes:
             run.started_at is not None,
             bool(run.cancel_by),
             run.undo_asked,
+            run.loss_accepted_s,
         ),
         run.automatic and run.started_at is None,  # once it has begun nobody looks at how
         *(late, node.left, sorted(node.cut), sorted(node.forced), [name for _, name in sorted(fences)]),
@@ -224,6 +227,7 @@ def _step_key(record: StepRecord, now: float) -> int | tuple[int, str]:
         bool(record.outputs),
         bool(record.answered_by),
         record.plan.asks and record.started_at is not None and now >= record.started_at + record.plan.timeout_s,
+        record.outputs.get("lost", 0) == 1,
         waits and now < (record.ended_at or 0.0) + record.plan.retry_wait_s,
     )
     packed = STATES[record.state]

@@ -5,8 +5,9 @@
 leaves production as it found it, and nothing of its own behind unless its cleaning up failed. Beyond these: no effect
 comes about twice unless a person forced it (6), the name is led to a primary only (7), no second run is let in beside
 an unfinished one (8), the engine never writes what its own journal refuses (9), what changes production has another
-person's approval or a quorum (10). Number 4, that every moment which is not final has a way out, is a question to the
-whole graph: ``explore`` asks it, and 9 as it goes.
+person's approval or a quorum (10), nothing is promoted over a loss beyond the objective that nobody has accepted (11),
+no run begins on a day on which it must not (12, ``admission``). Number 4, that every moment which is not final has a
+way out, is a question to the whole graph: ``explore`` asks it, and 9 as it goes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 from dr.checker.world import World, first_world
 from dr.journal.run import Run, RunState
+from dr.loss import measured
 from dr.playbook.model import ATTENDED, PlannedStep
 
 LAWS: Mapping[int, str] = {
@@ -29,6 +31,8 @@ LAWS: Mapping[int, str] = {
     8: "one run a system",
     9: "the engine writes what its journal allows",
     10: "what changes production begins with another person's approval, or by itself with a quorum",
+    11: "a loss beyond the objective is accepted by a person before anything is promoted over it",
+    12: "a run begins only when it may",
 }
 LEFTOVERS = frozenset({("bubble", "present"), ("scratch", "restored")})
 MOVES = frozenset({"failover", "switchover", "failback"})
@@ -76,6 +80,12 @@ def effect(run: Run, step: PlannedStep, world: World, *, forced: bool) -> Iterat
             other = plan.to_site if site == plan.from_site else plan.from_site
             if world.value(plan.system, other, "fence") != "on":
                 yield Broken(2, f"step '{step.id}' promotes {site} while {other} is not fenced")
+            loss = measured(run)
+            lost_s = 0.0 if loss is None or loss.seconds is None else loss.seconds
+            if lost_s > max(plan.rpo_s, run.loss_accepted_s):
+                yield Broken(
+                    11, f"step '{step.id}' promotes {site}, and nobody has accepted that {lost_s:g} s are lost"
+                )
         if what == "traffic" and world.value(plan.system, value, "role") != "primary":
             yield Broken(7, f"step '{step.id}' leads clients to {value}, which is not the primary")
 

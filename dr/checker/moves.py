@@ -51,11 +51,15 @@ from dr.journal.event import (
 from dr.journal.fold import ACTIVE, fold
 from dr.journal.override import FENCING, Override, passes
 from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.loss import ACTION as MEASURES
+from dr.loss import Loss, measured
 from dr.playbook.model import Plan, PlannedStep
 
 TOKEN = 2
 APPROVAL_S = 3600.0
 PERSON = "ana"
+NO_LOSS = Loss(0.0, 0, "nothing is behind")
+NOTHING_LOST: Mapping[str, Scalar] = {"lost": 0, "lost_known": "exact", "rpa_s": 0.0}
 PROVEN: Mapping[str, Scalar] = {"proof": "PROVEN"}
 
 
@@ -181,7 +185,9 @@ def _begun(node: Node, engine: Engine, step: str, attempt: int) -> Move:
 def _judged(node: Node, engine: Engine, guards: Sequence[Guard], step: str | None) -> list[Verdict]:
     run = node.run
     where = {run.system: run.plan.from_site}
-    facts = Facts((), (), where, overrides=engine.overrides, unverified="")  # else nothing would begin by itself
+    facts = Facts(
+        (), (), where, overrides=engine.overrides, unverified="", loss=NO_LOSS
+    )  # else nothing would begin by itself
     return [guard(run, facts, step, node.now) for guard in guards]
 
 
@@ -207,6 +213,10 @@ def _outcomes(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
     yield _happened(node, engine, f"{name} succeeds", record, succeeded, kind=Kind.ACTS)
     if not node.left:
         return
+    if step.action == MEASURES:
+        much: dict[str, Scalar] = {"lost": 1, "lost_known": "exact", "rpa_s": node.run.plan.rpo_s + 1.0}
+        lossy, words = replace(succeeded, outputs=much), f"{name} finds that more is lost than may be"
+        yield _happened(node, engine, words, record, lossy, cost=1, kind=Kind.ACTS)
     yield _then(node, engine, f"{name} fails", [failed], cost=1, deed=Deed(Kind.FAILS, step.id))
     if step.reads_only:
         return
@@ -297,7 +307,10 @@ def _by_network(step: PlannedStep) -> bool:
 
 def outputs_of(plan: Plan) -> dict[str, dict[str, Scalar]]:
     """Return what each step yields: a fence its proof, and whatever later steps of the plan refer to."""
-    found: dict[str, dict[str, Scalar]] = {step.id: dict(PROVEN) if step.fences else {} for step in plan.steps}
+    found: dict[str, dict[str, Scalar]] = {
+        step.id: dict(PROVEN) if step.fences else dict(NOTHING_LOST) if step.action == MEASURES else {}
+        for step in plan.steps
+    }
     for step in plan.steps:
         for text in _texts(step.args):
             for match in STEP_REFERENCE.finditer(text):
@@ -331,6 +344,9 @@ def _people(node: Node, engine: Engine) -> Iterator[Move]:
         return
     if node.cut:
         yield Move(f"{' and '.join(sorted(node.cut))} can be reached again", replace(node, cut=frozenset()))
+    accept = partial(commands.accept_loss, run, PERSON, "it must be", None, 0.0, now)
+    if (loss := measured(run)) is not None and run.loss_accepted_s < (loss.seconds or 0.0):
+        yield from _said(node, engine, f"{PERSON} accepts the loss", accept, "accept-loss")
     yield from _said(node, engine, f"{PERSON} resumes", lambda: commands.resume(run, PERSON, "", now), "resume")
     cancel, undo = (partial(each, run, PERSON, "enough", now) for each in (commands.cancel, commands.undo))
     yield from _said(node, engine, f"{PERSON} cancels", cancel, "cancel")

@@ -7,6 +7,7 @@ runner takes one after the other, and the second is judged by what the first has
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 
 from dr.engine.transition import uses
 from dr.errors import RunRefused
@@ -16,6 +17,7 @@ from dr.journal.event import (
     Denied,
     Event,
     GuardRuled,
+    LossAccepted,
     Paused,
     Resumed,
     RetryAsked,
@@ -25,6 +27,7 @@ from dr.journal.names import same_person
 from dr.journal.override import Override
 from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.loss import MAY_LOSE, Loss, measured
 from dr.playbook.model import ancestors, brings_up_again
 
 
@@ -32,6 +35,12 @@ def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequ
     """Approve a waiting run; ``plan_hash`` (or its first 8 digits or more) is what the person saw, empty: any."""
     _waiting(run)
     person(by)
+    if run.approved_by:
+        raise RunRefused(
+            "approval",
+            f"{run.approved_by} has approved {run.id} already; it waits for a person to accept the loss: "
+            f"karaula run accept-loss {run.id} --reason …",
+        )
     if run.approval_expires_at is not None and now >= run.approval_expires_at:
         raise RunRefused(
             "approval", f"the time to approve {run.id} is over; look how things stand, then ask for it anew"
@@ -42,6 +51,25 @@ def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequ
         raise RunRefused("approval", f"what was approved is not the plan of {run.id}; look at it again")
     note = GuardRuled(now, "approval", "allow", "approved", f"approved by {by}", "")
     return (note, Approved(now, by, comment, run.plan_hash))
+
+
+def accept_loss(run: Run, by: str, reason: str, loss: Loss | None, up_to_s: float, now: float) -> Sequence[Event]:
+    """Accept that up to ``up_to_s`` seconds are lost (0: as much as is stated), and go on where only that stops.
+
+    ``loss`` is what is known of it now; the run's own measurement, where there is one, counts before it.
+    """
+    if run.state not in {RunState.WAITING, RunState.PAUSED} or run.plan.kind not in MAY_LOSE:
+        raise RunRefused("state", f"run {run.id} is a {run.plan.kind} and {run.state}; there is no loss to accept")
+    person(by)
+    if not reason.strip():
+        raise RunRefused("reason", "accepting a loss needs a reason")
+    stated = measured(run) or loss
+    if up_to_s <= 0 and (stated is None or stated.seconds is None):
+        raise RunRefused("rpo", "what would be lost is not known; say how much you accept: --up-to 30m")
+    said, seconds = ("not known", None) if stated is None else (stated.words(), stated.seconds)
+    accepted = LossAccepted(now, by, reason, up_to_s if up_to_s > 0 else float(ceil(seconds or 0.0)), said)
+    stopped = any(record.state.failed or record.stuck for record in run.steps.values())
+    return (accepted,) if run.state is RunState.WAITING or stopped else (accepted, Resumed(now, by, reason))
 
 
 def deny(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:

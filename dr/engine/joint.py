@@ -23,6 +23,7 @@ from dr.journal.event import Event
 from dr.journal.joint import Joint, JointAccepted, JointEvent, begin_joint, fold_all_joint, fold_joint
 from dr.journal.run import Run, RunState
 from dr.playbook.joint import JointPlan, Member
+from dr.playbook.model import ANY_RUN
 from dr.playbook.order import in_order
 from dr.playbook.parameters import AS_WRITTEN, Wish
 from monitor.errors import StateError
@@ -99,7 +100,7 @@ class JointRuns:
         if strange := [name for name in wanted if name not in systems]:
             raise RunRefused("system", "; ".join(unknown("system", name, systems) for name in strange))
         now = self.orchestrator.world.clock.now()
-        ids = {name: self.orchestrator.free_id(name, playbook, now) if final else "plan" for name in wanted}
+        ids = {name: self.orchestrator.free_id(name, playbook, now) if final else ANY_RUN for name in wanted}
         plans = {name: self.orchestrator.plan(playbook, name, ids[name], wish) for name in wanted}
         placement = self.orchestrator.placement()
         left_out = {

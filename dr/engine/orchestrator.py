@@ -9,29 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dr.action import Action
 from dr.engine import damaged, whereabouts
+from dr.engine.facts import facts_of
 from dr.engine.listeners import LineListener, Listener, Listeners
 from dr.engine.names import complete, new_id, unknown
 from dr.engine.perform import Performer
 from dr.engine.runner import Command, Performing, Runner
 from dr.engine.standing import Standing
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
-from dr.guard import NOT_VERIFIED, Facts, Guard, Promise, Verdict
+from dr.guard import ALONE, Guard, Promise, Verdict
 from dr.journal.ballot import heard
 from dr.journal.event import Event, Interrupted, RunAccepted, VotesHeard
 from dr.journal.fold import ACTIVE, begin, fold, fold_all
 from dr.journal.joint import Joint, JointAccepted, fold_all_joint
-from dr.journal.override import Override
 from dr.journal.pause import Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal, StepOutput, Story
-from dr.playbook.model import DIRECTION, Plan
+from dr.lease import Tenancy
+from dr.playbook.model import ANY_RUN, DIRECTION, Plan
 from dr.playbook.parameters import AS_WRITTEN, Wish, wrong
 from dr.playbook.plan import Subject, make_plan
 from dr.playbook.read import PlaybookFile
@@ -117,6 +118,8 @@ class Orchestrator:
         self.joint_stories: dict[str, Story] = {}
         self.joint_ids: set[str] = set()
         self.promised: Mapping[str, Promise] = {}
+        self.tenancy: Callable[[], Tenancy] = lambda: ALONE
+        self.may_act: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -125,6 +128,17 @@ class Orchestrator:
         for run_id, story in (await self.in_thread(self.journal.stories)).items():
             self._load(run_id, story)
         await self.standing.load()
+        await self.take_up()
+
+    def let_go(self) -> None:
+        """Let go of every run as it stands, at once: this daemon may not act any more."""
+        for run_id, task in self._drives.items():
+            self._runners[run_id].let_go()  # first: what it waits for may have come already
+            task.cancel()
+
+    async def take_up(self) -> None:
+        """Go on with every run that is not over, as after a restart: what was under way is asked of the world."""
+        await asyncio.gather(*self._drives.values(), return_exceptions=True)
         for run in list(self._runs.values()):
             if run.state.final:
                 continue
@@ -154,8 +168,7 @@ class Orchestrator:
 
     async def stop(self) -> None:
         """Let go of every run as it stands; the next start probes what was under way."""
-        for task in self._drives.values():
-            task.cancel()
+        self.let_go()
         await asyncio.gather(*self._drives.values(), return_exceptions=True)
         self._thread.shutdown(wait=True)
         self.journal.close()
@@ -202,11 +215,6 @@ class Orchestrator:
         """Return the pauses in force."""
         return self.standing.pauses()
 
-    def overridden(self) -> list[Override]:
-        """Return the overrides in force."""
-        now = self.world.clock.now()
-        return [each for each in self.standing.overrides() if each.in_force(now)]
-
     def placement(self) -> dict[str, str]:
         """Return where each system belongs by the journal: the goal of its last hand-over that succeeded."""
         protected = {key: system.protected_site for key, system in self.world.inventory.systems.items()}
@@ -214,15 +222,14 @@ class Orchestrator:
 
     def promoted(self, system: str) -> str:
         """Return the site of the system's newest promotion that is known to hold, else its protected site."""
-        protected_site = self.world.inventory.systems[system].protected_site
-        return whereabouts.promoted(self._runs.values(), system, protected_site)
+        return whereabouts.promoted(self._runs.values(), system, self.world.inventory.systems[system].protected_site)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the journal or with runs beneath it, one sentence each."""
         own = [self.journal_error] if self.journal_error else []
         return [*own, *self._undriven.values(), *(damaged.sentence(key, story) for key, story in self._damaged.items())]
 
-    def plan(self, playbook: str, system: str, run_id: str = "plan", wish: Wish = AS_WRITTEN) -> Plan:
+    def plan(self, playbook: str, system: str, run_id: str = ANY_RUN, wish: Wish = AS_WRITTEN) -> Plan:
         """Return what a run would do. Raises RunRefused for unknown names and PlaybookError for mistakes."""
         systems = self.world.inventory.systems
         if playbook not in self.rules.playbooks:
@@ -249,10 +256,8 @@ class Orchestrator:
     ) -> Sequence[Verdict]:
         """Return what the guards would say to a run of ``plan`` now, were the runs of ``beside`` not there."""
         now = self.world.clock.now()
-        accepted = RunAccepted(now, plan.to_json(), requester, "", origin, "", 0.0, 0.0)
-        run = begin("plan", accepted)
-        votes = self.votes(run)
-        return self.judge(run if votes is None else fold(run, votes), None, now, beside)
+        run = begin(ANY_RUN, RunAccepted(now, plan.to_json(), requester, "", origin, "", 0.0, 0.0))
+        return self.judge(run if (votes := self.votes(run)) is None else fold(run, votes), None, now, beside)
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -294,7 +299,7 @@ class Orchestrator:
         """Apply a person's command (see ``commands``) to the run. Raises RunRefused."""
         run = self.run(run_id)
         if (runner := self._runners.get(run.id)) is None:
-            why = self._undriven.get(run.id, "nothing can be done to it")
+            why = self._undriven.get(run.id, self.tenancy().why or "nothing can be done to it")
             raise RunRefused("state", f"run {run.id} is {run.state}; {why}")
         return await runner.command(command)
 
@@ -305,7 +310,8 @@ class Orchestrator:
     # -- what runners need (runner.Surroundings) -----------------------------------------------------------------------
 
     async def append(self, run: Run | Joint, events: Sequence[Event], output: StepOutput | None = None) -> None:
-        """Make the events that follow ``run`` durable. Raises StateError."""
+        """Make the events that follow ``run`` durable, once this daemon may act. Raises StateError."""
+        await self.may_act()
         await self._noting(lambda: self.journal.append(run.id, run.seq, events, output))
 
     async def recheck(self) -> None:
@@ -322,17 +328,7 @@ class Orchestrator:
 
     def judge(self, run: Run, step: str | None, now: float, beside: frozenset[str] = frozenset()) -> Sequence[Verdict]:
         """Ask every guard of the run, or of the step, as if the runs of ``beside`` were not there, nor to come."""
-        facts = Facts(
-            runs=tuple(other for other in self._runs.values() if other.id not in {run.id, *beside}),
-            pauses=tuple(self.pauses()),
-            placement=self.placement(),
-            isolated=self.world.isolated(),
-            promised={run_id: promise for run_id, promise in self.promised.items() if run_id not in beside},
-            overrides=tuple(self.standing.overrides()),
-            windows=tuple(self.world.inventory.windows.values()),
-            zone=self.world.inventory.estate.timezone,
-            unverified=NOT_VERIFIED if (asked := self.world.unverified) is None else asked(run.plan),
-        )
+        facts = facts_of(self, run, step, beside)
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]
         systems = self.world.inventory.systems
@@ -347,10 +343,12 @@ class Orchestrator:
         return None if poll is None else heard(poll, self.world.clock.now())
 
     def next_token(self, run: Run) -> int:
-        """Return a fencing token above all that were handed out here or seen at the system's databases."""
+        """Return a fencing token above all that were handed out here or seen, and not below the lease's epoch."""
         seen = self._epoch_seen(run.system) if run.system in self.world.inventory.systems else 0
         handed_out = [other.token for other in self._runs.values()]
-        return max([seen, *handed_out, *(story.token for story in self._damaged.values())]) + 1
+        return (
+            max([seen, self.tenancy().epoch - 1, *handed_out, *(story.token for story in self._damaged.values())]) + 1
+        )
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call on the journal in its own thread, after those before it."""
@@ -383,7 +381,9 @@ class Orchestrator:
             )
 
     def _drive(self, run: Run) -> Runner:
-        runner = Runner(run, self._acting, self, self.world.clock, self.approval_s)
+        runner = Runner(
+            run, self._acting, self, self.world.clock, self.approval_s, self.world.inventory.polling.stale_after_s
+        )
         task = asyncio.create_task(runner.drive(), name=run.id)
         self._runners[run.id] = runner
         self._drives[run.id] = task

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dr.engine.doubts import Doubts
 from dr.engine.perform import Outcome
 from dr.engine.transition import Admit, Perform, Probe, Record, Undo, WakeAt, admit, decide, gate
 from dr.errors import RunRefused
@@ -95,13 +96,21 @@ class Runner:
     """Drives one run to its end. ``admitted`` is set once the guards have spoken and that is written down."""
 
     def __init__(
-        self, run: Run, performing: Performing, surroundings: Surroundings, clock: Clock, approval_s: float
+        self,
+        run: Run,
+        performing: Performing,
+        surroundings: Surroundings,
+        clock: Clock,
+        approval_s: float,
+        patience_s: float = 0.0,
     ) -> None:
+        """``patience_s`` bounds how long a guard that lacks only knowledge is asked again before it is believed."""
         self.run = run
         self.performing = performing
         self.surroundings = surroundings
         self.clock = clock
         self.approval_s = approval_s
+        self._doubts = Doubts(clock, patience_s)
         self.admitted = asyncio.Event()
         self._closed = False
         self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
@@ -118,11 +127,15 @@ class Runner:
         finally:
             self._closed = True
             self.admitted.set()
-            for task in self._tasks.values():
-                task.cancel()
+            self.let_go()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             while not self._inbox.empty():
                 self._inbox.get_nowait().answer(self._too_late())
+
+    def let_go(self) -> None:
+        """Stop what is under way before it does anything more; its outcome is not known then."""
+        for task in self._tasks.values():
+            task.cancel()
 
     async def command(self, command: Command) -> Run:
         """Let a person's command change the run; return the run after it. Raises what the command raises."""
@@ -141,6 +154,7 @@ class Runner:
         while True:
             wake_at: float | None = None
             moved = False
+            self._doubts.ask_at = None
             for intent in decide(self.run, self.clock.now()):
                 if isinstance(intent, WakeAt):
                     wake_at = intent.at if wake_at is None else min(wake_at, intent.at)
@@ -150,7 +164,7 @@ class Runner:
             if self.run.state is not RunState.ACCEPTED:
                 self.admitted.set()
             if not moved:
-                return wake_at
+                return min((at for at in (wake_at, self._doubts.ask_at) if at is not None), default=None)
 
     async def _carry_out(self, intent: Record | Admit | Perform | Probe | Undo) -> bool:
         """Carry out one intent; True when the run has changed by it."""
@@ -163,6 +177,8 @@ class Runner:
                     if (votes := self.surroundings.votes(self.run)) is not None:
                         await self._write((votes,))
                     verdicts = self.surroundings.judge(self.run, None, now)
+                    if self._doubts.hold("", verdicts):
+                        return False
                     token = self.surroundings.next_token(self.run)
                     await self._write(admit(self.run, verdicts, token, now, self.approval_s))
             case Perform(step, attempt):
@@ -181,6 +197,8 @@ class Runner:
 
     async def _perform(self, step: str, attempt: int, now: float) -> bool:
         verdicts = self.surroundings.judge(self.run, step, now)
+        if self._doubts.hold(step, verdicts):
+            return False
         if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
             await self._write(gate(self.run, verdicts, step, now))
             return True

@@ -8,9 +8,10 @@ from typing import Protocol, TypeVar
 
 from dr.engine.names import unknown
 from dr.errors import IllegalEvent, RunRefused
-from dr.journal.event import Event, OverrideAsked, OverrideConfirmed, OverrideEnded
+from dr.journal.event import Event
 from dr.journal.names import same_person
-from dr.journal.override import BLACKOUT, FENCING, PREFIX, Override, fold_override, passes
+from dr.journal.override import BLACKOUT, FENCING, PREFIX, SAFETY, Override, fold_override, passes
+from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
 from dr.journal.pause import Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal
@@ -82,13 +83,17 @@ class Standing:
         """Return the overrides that stand, also those that wait for their second person; oldest first."""
         return [each for each in self._overrides if each.stands(self._now())]
 
+    def in_force(self) -> list[Override]:
+        """Return the overrides that may let something pass now."""
+        return [each for each in self._overrides if each.in_force(self._now())]
+
     def overridden(self, rule: str, run: Run, now: float) -> Override | None:
         """Return the override that lets ``run`` pass ``rule``; None when there is none."""
         return passes(self._overrides, rule, run, now)
 
     def rules(self) -> list[str]:
         """Return the rules that can be overridden."""
-        return list(RULES)
+        return [*RULES, *(f"{SAFETY}{key}" for key in self._world().inventory.safety)]
 
     async def override(self, ask: OverrideAsk) -> Override:
         """Write an override down; one that needs a second person counts for nothing yet.

@@ -109,7 +109,8 @@ def admit(run: Run, verdicts: Sequence[Verdict], token: int, now: float, approva
             reason = f"refused by guard '{verdict.guard}': {verdict.sentence}"
             return (*notes, RunEnded(now, RunState.CANCELED.value, reason))
     if any(verdict.ruling is Ruling.WAIT for verdict in verdicts):
-        return (*notes, ApprovalAsked(now, now + approval_s, run.plan_hash))
+        until = now + approval_s if run.approval_expires_at is None else run.approval_expires_at
+        return (*notes, ApprovalAsked(now, until, run.plan_hash))
     return (*notes, RunStarted(now, token))
 
 
@@ -174,8 +175,13 @@ def _note(verdict: Verdict, step: str, now: float) -> GuardRuled:
 def _waiting(run: Run, now: float) -> tuple[Intent, ...]:
     expires = run.approval_expires_at or now
     if now >= expires:
-        return (Record(Denied(now, DAEMON, "nobody approved in time; a time-out is a refusal")),)
+        return (Record(Denied(now, DAEMON, _unanswered(run))),)
     return (WakeAt(expires),)
+
+
+def _unanswered(run: Run) -> str:
+    what = "accepted the loss" if run.approved_by else "approved"
+    return f"nobody {what} in time; a time-out is a refusal"
 
 
 def _moving(run: Run, now: float) -> tuple[Intent, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
 from dr.evidence.picture import Part, Picture, parts, picture
-from dr.evidence.words import sentence
+from dr.evidence.words import NOTHING_TO_JUDGE, sentence
 from dr.forecast import Forecast
 from dr.journal.ballot import known
 from dr.journal.event import (
@@ -19,6 +19,7 @@ from dr.journal.event import (
     CancelAsked,
     Denied,
     Event,
+    LossAccepted,
     Paused,
     Resumed,
     RetryAsked,
@@ -211,7 +212,7 @@ def report(
 
 def _matters(note: GuardNote) -> bool:
     """Tell whether a guard had something to judge at a step (a fence that was proven), not just nothing against it."""
-    return note.reason != "no-promotion"
+    return note.reason not in NOTHING_TO_JUDGE
 
 
 def _step(record: StepRecord, events: Sequence[Event], outputs: Mapping[tuple[str, int], str]) -> StepReport:
@@ -263,6 +264,8 @@ def _acts(events: Sequence[Event]) -> list[PersonsAct]:  # noqa: C901 - a table:
         match event:
             case Approved(at, by, comment, _):
                 acts.append(PersonsAct(at, by, "approved the plan", comment))
+            case LossAccepted(at, by, reason, up_to_s, stated):
+                acts.append(PersonsAct(at, by, f"accepted a loss of up to {up_to_s:g} s ({stated})", reason))
             case Denied(at, by, reason):
                 acts.append(PersonsAct(at, by, "refused", reason))
             case RetryAsked(at, step, by, reason):

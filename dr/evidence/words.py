@@ -10,9 +10,7 @@ from dr.journal.event import (
     Event,
     GuardRuled,
     Interrupted,
-    OverrideAsked,
-    OverrideConfirmed,
-    OverrideEnded,
+    LossAccepted,
     Paused,
     Recovered,
     Resumed,
@@ -42,10 +40,11 @@ from dr.journal.finding import (
     FindingSeenAgain,
 )
 from dr.journal.joint import JointAccepted, JointApproved, JointCancelAsked, JointDenied, JointEnded, JointWentOn
+from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
 from dr.journal.people import QuestionAnswered, UndoAsked
 
 HOLDS = {"yes": "it happened", "no": "it did not happen", "cannot-tell": "it cannot be told"}
-NOTHING_TO_JUDGE = "no-promotion"
+NOTHING_TO_JUDGE = frozenset({"no-promotion", "no-rule", "lease-held"})
 
 
 def sentence(event: Event) -> str:
@@ -62,13 +61,15 @@ def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one
             said = ", ".join(f"{point} {vote['word']}" for point, vote in votes.items())
             return f"asked who else sees {site} down: {said}"
         case GuardRuled(guard=guard, ruling=ruling, reason=reason, sentence=said):
-            return "" if reason == NOTHING_TO_JUDGE else f"guard '{guard}': {ruling}; {said}"
+            return "" if reason in NOTHING_TO_JUDGE else f"guard '{guard}': {ruling}; {said}"
         case ApprovalAsked(plan_hash=plan_hash):
             return f"waits for a second person to approve plan {plan_hash[:12]}"
         case Approved(by=by, comment=comment):
             return f"approved by {by}" + (f": {comment}" if comment else "")
         case Denied(by=by, reason=reason):
             return f"refused by {by}: {reason}"
+        case LossAccepted(by=by, up_to_s=up_to_s, stated=stated, reason=reason):
+            return f"{by} accepts that up to {up_to_s:g} s are lost ({stated}): {reason}"
         case RunStarted(token=token):
             return f"begun, with fencing token {token}"
         case Paused(by=by, reason=reason):

@@ -9,11 +9,16 @@ from dr.guards.exclusive import exclusive
 from dr.guards.fencing import fencing
 from dr.guards.flapping import flapping
 from dr.guards.isolated import isolated
+from dr.guards.lease import lease
 from dr.guards.paused import paused
 from dr.guards.placement import placement
 from dr.guards.quorum import quorum
+from dr.guards.rpo import rpo
+from dr.guards.safety import safety
+from dr.guards.verification import verification
 
 GUARDS: dict[str, Guard] = {
+    "lease": lease,
     "exclusive": exclusive,
     "paused": paused,
     "flapping": flapping,
@@ -21,8 +26,24 @@ GUARDS: dict[str, Guard] = {
     "placement": placement,
     "blackout": blackout,
     "quorum": quorum,
+    "rpo": rpo,
+    "verification": verification,
+    "safety": safety,
     "approval": approval,
     "fencing": fencing,
 }
-RUN_GUARDS: tuple[Guard, ...] = (exclusive, paused, flapping, isolated, placement, blackout, quorum, approval)
-STEP_GUARDS: tuple[Guard, ...] = (fencing,)
+RUN_GUARDS: tuple[Guard, ...] = (
+    lease,
+    exclusive,
+    paused,
+    flapping,
+    isolated,
+    placement,
+    blackout,
+    quorum,
+    rpo,
+    verification,
+    safety,
+    approval,
+)
+STEP_GUARDS: tuple[Guard, ...] = (lease, fencing, rpo, safety)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dr.errors import IllegalEvent
 from dr.journal.ballot import poll_of
-from dr.journal.event import ApprovalAsked, Approved, Denied, GuardRuled, RunStarted, VotesHeard
+from dr.journal.event import ApprovalAsked, Approved, Denied, GuardRuled, LossAccepted, RunStarted, VotesHeard
 from dr.journal.fold_parts import require
 from dr.journal.run import GuardNote, Run, RunState
 
@@ -55,6 +55,13 @@ def votes_heard(run: Run, event: VotesHeard) -> Run:
     if event.site != run.plan.from_site:
         raise IllegalEvent(f"run {run.id} leaves {run.plan.from_site}; votes on {event.site} are not its own")
     return replace(run, poll=poll_of(event))
+
+
+def loss_accepted(run: Run, event: LossAccepted) -> Run:
+    """Note it; a run that had everything else goes before its guards again."""
+    require(run, event, {RunState.WAITING, RunState.PAUSED})
+    state = RunState.ACCEPTED if run.state is RunState.WAITING and run.approved_by else run.state
+    return replace(run, state=state, loss_accepted_s=event.up_to_s, loss_accepted_by=event.by)
 
 
 def _by_itself(run: Run) -> bool:

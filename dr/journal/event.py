@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from dr.errors import IllegalEvent
 from dr.journal.finding import FindingEvent
 from dr.journal.joint import JointEvent
+from dr.journal.overriding import OverrideEvent
 from dr.journal.people import QuestionAnswered, UndoAsked
 
 Scalar = str | int | float | bool
@@ -64,7 +65,7 @@ class GuardRuled:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalAsked:
-    """The run waits for a second person until ``expires_at``; ``plan_hash`` is what is approved."""
+    """The run waits for people's consent until ``expires_at``; ``plan_hash`` is what is approved."""
 
     at: float
     expires_at: float
@@ -88,6 +89,17 @@ class Denied:
     at: float
     by: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LossAccepted:
+    """A person accepts that as much as ``up_to_s`` seconds is lost; ``stated`` is what they were told it would be."""
+
+    at: float
+    by: str
+    reason: str
+    up_to_s: float
+    stated: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,36 +275,6 @@ class RunEnded:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OverrideAsked:
-    """A person wants ``rule`` put out of force for ``system`` until ``expires_at``; no run's, see ``override``."""
-
-    at: float
-    system: str
-    rule: str
-    by: str
-    reason: str
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class OverrideConfirmed:
-    """A second person agrees to the override."""
-
-    at: float
-    by: str
-    comment: str
-
-
-@dataclass(frozen=True, slots=True)
-class OverrideEnded:
-    """A person takes the override back before it expires."""
-
-    at: float
-    by: str
-    reason: str
-
-
 Event = (
     RunAccepted
     | VotesHeard
@@ -300,6 +282,7 @@ Event = (
     | ApprovalAsked
     | Approved
     | Denied
+    | LossAccepted
     | RunStarted
     | StepStarted
     | StepSucceeded
@@ -322,9 +305,7 @@ Event = (
     | RunEnded
     | JointEvent
     | FindingEvent
-    | OverrideAsked
-    | OverrideConfirmed
-    | OverrideEnded
+    | OverrideEvent
 )
 
 WORDS: dict[str, type[Event]] = {word.__name__: word for word in get_args(Event)}

@@ -12,7 +12,15 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dr.errors import IllegalEvent
-from dr.journal.admission import approval_asked, approved, denied, guard_ruled, run_started, votes_heard
+from dr.journal.admission import (
+    approval_asked,
+    approved,
+    denied,
+    guard_ruled,
+    loss_accepted,
+    run_started,
+    votes_heard,
+)
 from dr.journal.event import (
     ApprovalAsked,
     Approved,
@@ -21,6 +29,7 @@ from dr.journal.event import (
     Event,
     GuardRuled,
     Interrupted,
+    LossAccepted,
     Paused,
     Recovered,
     Resumed,
@@ -344,6 +353,7 @@ _HANDLERS: Mapping[type, Callable[[Run, Any], Run]] = MappingProxyType(
         ApprovalAsked: approval_asked,
         Approved: approved,
         Denied: denied,
+        LossAccepted: loss_accepted,
         RunStarted: run_started,
         StepStarted: _step_started,
         StepSucceeded: _step_succeeded,

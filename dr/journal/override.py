@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dr.errors import IllegalEvent
-from dr.journal.event import Event, OverrideAsked, OverrideConfirmed, OverrideEnded
+from dr.journal.event import Event
 from dr.journal.names import same_person
+from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
 from dr.journal.run import Run
 
 PREFIX = "override/"
 BLACKOUT = "blackout"
 FENCING = "fencing"
+SAFETY = "safety/"
 ALONE = frozenset({BLACKOUT})
 """Rules that one person may override; for every other a second one must confirm."""
 

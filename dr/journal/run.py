@@ -10,6 +10,8 @@ from dr.journal.event import Scalar
 from dr.playbook.model import Plan, PlannedStep
 from monitor.status.votes import Poll
 
+NOTHING_ACCEPTED = -1.0
+
 
 class RunState(StrEnum):
     """Where a run stands."""
@@ -146,6 +148,8 @@ class Run:
     approval_expires_at: float | None = None
     approved_by: str = ""
     approved_at: float | None = None
+    loss_accepted_s: float = NOTHING_ACCEPTED
+    loss_accepted_by: str = ""
     pause_reason: str = ""
     paused_by: str = ""
     cancel_by: str = ""

@@ -18,6 +18,9 @@ Kind = Literal["backup", "verify", "drill", "switchover", "failover", "reprotect
 StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 OnFailure = Literal["stop", "continue", "undo"]
 
+ANY_RUN = "any-run"
+"""Stands for a run's id in a plan that is not yet a run's."""
+
 ATTENDED: frozenset[str] = frozenset({"switchover", "failover", "reprotect", "failback"})
 """Kinds that change production: they need an approval, and a failed step waits for a person. The others run at
 night: a failed step ends them through their ``finally`` steps."""

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from dr.errors import PlaybookError
-from dr.playbook.model import ATTENDED, DIRECTION, Mistake, Plan, Playbook
+from dr.playbook.model import ANY_RUN, ATTENDED, DIRECTION, Mistake, Plan, Playbook
 from dr.playbook.parameters import Wish
 from dr.playbook.plan import ActionShape, Subject, make_plan
 from monitor.errors import InventoryError
@@ -116,7 +116,7 @@ def _subjects(file: PlaybookFile, inventory: Inventory) -> Iterator[Subject]:
         sites = {"protected": system.protected_site, "recovery": system.recovery_site}
         way = tuple(sites[word] for word in DIRECTION[file.playbook.kind])
         for from_site, to_site in (way,) if file.playbook.kind in ATTENDED else (way, way[::-1]):
-            yield Subject(inventory, "", key, from_site, to_site, "check")
+            yield Subject(inventory, "", key, from_site, to_site, ANY_RUN)
 
 
 def _named_in_inventory(files: Mapping[str, PlaybookFile], inventory: Inventory) -> list[Problem]:

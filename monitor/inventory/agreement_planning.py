@@ -15,6 +15,7 @@ from cronsim import CronSim
 from monitor.inventory import subjects
 from monitor.inventory.crossings import RouterLink
 from monitor.inventory.dependencies import depends_on
+from monitor.inventory.recovery import filled
 from monitor.inventory.vantage import ObserverPoint
 from monitor.yamlfile import shorten
 
@@ -37,10 +38,50 @@ def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: D
         found = subjects.wrong(subject, known, watched)
         if found is not None:
             yield document.problem(path, *found)
+    yield from _rules(inventory, known, watched, document)
+    yield from _lease(inventory, document)
     yield from _windows(inventory, document)
     yield from _groups(inventory, document)
     yield from _vantage(inventory, document)
     yield from _flapping(inventory, document)
+
+
+def _lease(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    lease = inventory.lease
+    least_s = lease.loop_wait_s + 2 * lease.retry_timeout_s
+    if lease.ttl_s < least_s:
+        message = f"must be at least loop_wait_s + 2 * retry_timeout_s ({least_s:g}), found {lease.ttl_s:g}"
+        yield document.problem(("lease", "ttl_s"), message, "or a single slow renewal ends the right to act")
+
+
+def _rules(
+    inventory: Inventory, known: Mapping[str, frozenset[str]], watched: frozenset[str], document: Document
+) -> Iterator[Problem]:
+    """Demand that what a safety rule asks about is watched, for every system and direction that it is asked for."""
+    for key, rule in inventory.safety.items():
+        word, conditions = rule.conditions
+        for index, condition in enumerate(conditions):
+            path: Path = ("safety", key, word, index, "subject")
+            names = rule.systems or tuple(inventory.systems)
+            found = (_wrong(condition.subject, name, inventory, known, watched) for name in names)
+            if problem := next((each for each in found if each is not None), None):
+                yield document.problem(path, *problem)
+                continue
+            if condition.wanted[0] != "status" and not condition.subject.startswith(("front/", "database/")):
+                message = f"{condition.wanted[0]} is known of fronts and databases only"
+                yield document.problem(path, message, "write front/{system}/{from}, or ask for its status")
+
+
+def _wrong(
+    subject: str, system: str, inventory: Inventory, known: Mapping[str, frozenset[str]], watched: frozenset[str]
+) -> tuple[str, str] | None:
+    entry = inventory.systems.get(system)
+    sites = tuple(entry.sites) if entry is not None else tuple(inventory.sites)
+    for site in sites or ("",):
+        found = subjects.wrong(filled(subject, system, site, site), known, watched)
+        if found is not None:
+            return found
+    return None
 
 
 def _named(inventory: Inventory) -> Iterator[tuple[Path, str]]:

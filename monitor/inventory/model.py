@@ -19,7 +19,7 @@ from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHos
 from monitor.inventory.estate import Estate, Flapping, Polling, Trust
 from monitor.inventory.evidence import Evidence
 from monitor.inventory.planning import Group, PlannedDowntime
-from monitor.inventory.recovery import Window
+from monitor.inventory.recovery import LeaseTimes, Proofs, SafetyRule, Window
 from monitor.inventory.sensors import Sensor, SnmpUser, Vote
 from monitor.inventory.systems import System
 from monitor.inventory.values import Key, Model
@@ -56,6 +56,9 @@ class Inventory(Model):
     checks: dict[Key, Check] = Field(default_factory=dict)
     schedules: dict[Key, Schedule] = Field(default_factory=dict)
     responses: dict[Key, Response] = Field(default_factory=dict)
+    lease: LeaseTimes = LeaseTimes()
+    proofs: Proofs = Proofs()
+    safety: dict[Key, SafetyRule] = Field(default_factory=dict)
     windows: dict[Key, Window] = Field(default_factory=dict)
     groups: dict[Key, Group] = Field(default_factory=dict)
     downtimes: dict[Key, PlannedDowntime] = Field(default_factory=dict)

@@ -38,7 +38,16 @@ _EQUIPMENT = (
     ("power_controllers", "credential"),
     ("dns_servers", "tsig_credential"),
 )  # and the key that names its credential
-_PLAIN = ("polling", "notify", "evidence", "flapping", "vantage", "alertmanager")  # may be left out, hold no entries
+_PLAIN = (
+    "polling",
+    "notify",
+    "evidence",
+    "flapping",
+    "vantage",
+    "proofs",
+    "lease",
+    "alertmanager",
+)  # those that may be left out and hold no entries
 _ADAPTERS = {
     name: TypeAdapter[Any](cast("Any", Inventory.model_fields[name].annotation)) for name in (*SECTIONS, *_PLAIN)
 }

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from monitor.inventory.values import Cron, Key, Model, Number
+from monitor.inventory.values import SUBJECT, Cron, Flag, Key, Model, Number, Seconds, Text, Whole
 
 DAY_S = 86400
+CHANGE = r"^(power|role|fence|traffic|bubble|backup|scratch)(=[a-z][a-z-]{0,62})?$"
+RunKind = Literal["backup", "verify", "drill", "switchover", "failover", "reprotect", "failback"]
+
+
+class LeaseTimes(Model):
+    """How long the right to act lasts without being renewed. ``loop_wait_s + 2 * retry_timeout_s`` fits in it."""
+
+    ttl_s: Annotated[Number, Field(ge=1, le=600, description="a daemon that cannot renew it stops before this")] = 30
+    loop_wait_s: Annotated[Number, Field(gt=0, le=300, description="between two renewals")] = 10
+    retry_timeout_s: Annotated[Number, Field(gt=0, le=300, description="how long one renewal may take")] = 10
+
+
+class Proofs(Model):
+    """When a playbook counts as VERIFIED: what an alarm starts by itself must be."""
+
+    max_age_s: Seconds = Field(31 * DAY_S, description="how long a proof by `karaula prove` holds")
+    faults: Annotated[Whole, Field(ge=0, le=4)] = Field(2, description="how many disturbances it must have tried")
 
 
 class Window(Model):
@@ -26,3 +43,80 @@ class Window(Model):
     def covers(self, kind: str, system: str) -> bool:
         """Tell whether runs of the kind and system go by this window."""
         return kind in self.kinds and (not self.systems or system in self.systems)
+
+
+class Condition(Model):
+    """One thing that was observed of one subject; exactly one of the four."""
+
+    subject: Annotated[str, Field(pattern=SUBJECT)] = Field(
+        description="what is watched; {system}, {from} and {to} stand for the run's",
+        examples=["front/{system}/{from}", "dns/dns-dr"],
+    )
+    status: Literal["ok", "up", "down"] | None = Field(None, description="up: ok or degraded")
+    role: Literal["active", "primary", "standby", "stopped"] | None = Field(
+        None, description="what a front or a database says of itself"
+    )
+    writable: Flag | None = Field(None, description="whether a front or a database takes declarations at its site")
+    fence: Literal["on", "off"] | None = Field(None, description="what the newest run read at the power controller")
+
+    @property
+    def wanted(self) -> tuple[str, str]:
+        """Return what is looked at, and what it must be."""
+        for name in ("status", "role", "writable", "fence"):
+            value = getattr(self, name)
+            if value is not None:
+                return name, {True: "yes", False: "no"}.get(value, value)
+        raise ValueError("a condition without anything to look at")  # not in an inventory that was read
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [name for name in ("status", "role", "writable", "fence") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"a condition has one of status, role, writable and fence, found {found}")
+        return self
+
+
+class SafetyRule(Model):
+    """What must be so before a run begins, and before each of its steps that changes something. Unknown is not so."""
+
+    reason: Text = Field(description="why; it is shown with every refusal")
+    at_least_one_of: tuple[Condition, ...] = Field((), description="one of these must be observed")
+    never_both: tuple[Condition, ...] = Field((), description="no two of these may be so; one may be unknown")
+    only_while: tuple[Condition, ...] = Field((), description="all of these must be observed")
+    kinds: tuple[RunKind, ...] = Field((), description="for runs of these kinds; none named: of all")
+    systems: tuple[Key, ...] = Field((), description="for runs of these systems; none named: of all")
+    before: tuple[Annotated[str, Field(pattern=CHANGE)], ...] = Field(
+        (),
+        description="only before steps that change this (an effect's field, or field=value); none named: always",
+        examples=[["role=primary", "traffic"]],
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        words = ("at_least_one_of", "never_both", "only_while")
+        given = [word for word in words if getattr(self, word)]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"a rule has one of at_least_one_of, never_both and only_while, found {found}")
+        if len(self.never_both) == 1:
+            raise ValueError("never_both needs at least two conditions")
+        return self
+
+    def concerns(self, kind: str, system: str) -> bool:
+        """Tell whether runs of the kind and system go by this rule."""
+        return (not self.kinds or kind in self.kinds) and (not self.systems or system in self.systems)
+
+    @property
+    def conditions(self) -> tuple[str, tuple[Condition, ...]]:
+        """Return the word of the rule (``never_both``) and its conditions."""
+        for word in ("at_least_one_of", "never_both", "only_while"):
+            found: tuple[Condition, ...] = getattr(self, word)
+            if found:
+                return word, found
+        raise ValueError("a rule without conditions")  # not in an inventory that was read
+
+
+def filled(subject: str, system: str, from_site: str, to_site: str) -> str:
+    """Return the subject with the run's names in place of {system}, {from} and {to}."""
+    return subject.replace("{system}", system).replace("{from}", from_site).replace("{to}", to_site)

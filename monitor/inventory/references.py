@@ -68,9 +68,10 @@ def _named_by_the_calendar(inventory: Inventory) -> Iterator[tuple[Path, str, st
         yield ("schedules", key, "system"), schedule.system, "systems"
     for key, response in inventory.responses.items():
         yield ("responses", key, "system"), response.system, "systems"
-    for key, window in inventory.windows.items():
-        for index, name in enumerate(window.systems):
-            yield ("windows", key, "systems", index), name, "systems"
+    for section in ("windows", "safety"):
+        for key, entry in getattr(inventory, section).items():
+            for index, name in enumerate(entry.systems):
+                yield (section, key, "systems", index), name, "systems"
 
 
 def _named_by_points(inventory: Inventory) -> Iterator[tuple[Path, str, str]]:

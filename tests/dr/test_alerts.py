@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from console.api.alertmanager import Webhook
 from dr.alerts import MOST, Alert, Alerts, asks_for
 from dr.journal.run import RunState
+from dr.loss import Loss
 from dr.trigger import AlarmNote, Trigger
 from monitor.inventory.behaviour import Response
 from monitor.status.votes import Poll, Vote, Word
@@ -161,7 +162,10 @@ async def test_an_alert_prepares_is_withdrawn_when_resolved_and_is_trusted_no_mo
         async with house(folder) as at:
             world = at.orchestrator.world
             at.orchestrator.world = replace(
-                world, poll=lambda _system, _site, said=poll: said, unverified=lambda _plan: ""
+                world,
+                poll=lambda _system, _site, said=poll: said,
+                unverified=lambda _plan: "",
+                expected_loss=lambda *_: Loss(0.0, 0, "seen"),
             )
             response = RESPONSE.model_copy(update={"mode": mode})
             trigger = Trigger({"ncts-alert": response}, at.orchestrator, at.clock.now)

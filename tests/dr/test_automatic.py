@@ -24,6 +24,7 @@ from dr.journal.event import RunAccepted, RunEnded, RunStarted
 from dr.journal.fold import begin, fold
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
+from dr.loss import Loss
 from dr.trigger import AlarmNote, Trigger
 from monitor.inventory.behaviour import Response
 from monitor.status.votes import Poll, Vote, Word
@@ -78,7 +79,9 @@ def test_nothing_begins_by_itself_unless_all_holds(
     run = run if poll is None else fold(run, heard(poll, NOW))
     pauses = (Pause("all", "vera", "works", NOW - 1, NOW + paused_for_s),) if paused_for_s else ()
     before = () if ended_s_ago is None else (earlier(ended_s_ago),)
-    facts = Facts(before, pauses, {"ncts": the_plan.from_site}, isolated, unverified=unverified)
+    facts = Facts(
+        before, pauses, {"ncts": the_plan.from_site}, isolated, unverified=unverified, loss=Loss(0.0, 0, "seen")
+    )
     events = admit(run, [guard(run, facts, None, NOW) for guard in RUN_GUARDS], 7, NOW, 60.0)
     begins = isinstance(events[-1], RunStarted)
     calm = ended_s_ago is None or ended_s_ago > 24 * HOUR_S
@@ -137,7 +140,12 @@ async def tower(folder: Path, poll: Poll | None = LOST, unverified: str = "") ->
 
 
 def sees(at: House, poll: Poll | None, unverified: str = "") -> None:
-    world = replace(at.orchestrator.world, poll=lambda _system, _site: poll, unverified=lambda _plan: unverified)
+    world = replace(
+        at.orchestrator.world,
+        poll=lambda _system, _site: poll,
+        unverified=lambda _plan: unverified,
+        expected_loss=lambda *_: Loss(0.0, 0, "seen"),
+    )
     at.orchestrator.world = world
 
 

@@ -319,6 +319,15 @@ SEEDS = (
     ),
     # -- guards
     Seed("guard 'exclusive' off", "failover", {8}, (), no_guard("exclusive")),
+    Seed("guard 'rpo' off", "failover", {11, 12}, (), no_guard("rpo")),
+    Seed("guard 'blackout' off", "drill", {12}, (), no_guard("blackout")),
+    Seed("guard 'verification' off", "failover", {12}, (), no_guard("verification")),
+    Seed("guard 'paused' off", "backup", {12}, (), no_guard("paused")),
+    Seed("guard 'isolated' off", "verify", {12}, (), no_guard("isolated")),
+    Seed("guard 'lease' off", "reprotect", {12}, (), no_guard("lease")),
+    Seed("guard 'safety' off", "failback", {12}, (), no_guard("safety")),
+    Seed("guard 'placement' off", "switchover", {12}, (), no_guard("placement")),
+    Seed("the measured loss is not asked about", "failover", {11}, (), replace(REAL, step_guards=REAL.step_guards[:1])),
     Seed("guard 'approval' off", "failover", {9}, (), no_guard("approval")),
     # -- the engine
     Seed("a time-out taken for success", "failover", {1, 2, 7}, (), _unknown_as(_succeeded)),

@@ -19,9 +19,10 @@ from dr.evidence.report import report
 from dr.evidence.verify import verify
 from dr.forecast import Forecast
 from dr.guard import Facts
-from dr.journal.event import Event, OverrideAsked, OverrideConfirmed, OverrideEnded, RunAccepted
+from dr.journal.event import Event, RunAccepted
 from dr.journal.fold import begin
 from dr.journal.override import FENCING, Override, fold_override
+from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
 from dr.journal.run import Run, RunState
 from monitor.inventory.recovery import Window
 

@@ -1,0 +1,67 @@
+"""Circumstances in which a run must not begin, each held against the real guards (law 12).
+
+The explored courses begin on a day on which nothing stands against the run; here every other day is asked about. The
+approval is left out of the asking: it lets a run wait that no second person has looked at, and would hide that
+the guard in question says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dr.checker.laws import Broken
+from dr.guard import Facts, Guard, Ruling
+from dr.journal.pause import Pause
+from dr.journal.run import Run, RunState
+from dr.lease import Tenancy
+from dr.loss import Loss
+from monitor.inventory.recovery import Condition, SafetyRule, Window
+
+DAY_S = 86400.0
+APPROVAL = "approval"
+UNSATISFIED = SafetyRule(reason="a rule", only_while=(Condition(subject="site/dr", status="ok"),))
+LEAP_DAY = Window(kinds=("backup", "verify", "drill"), cron="0 0 29 2 *", duration_s=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What is so on that day, who asks, and what must not happen then."""
+
+    origin: str
+    facts: Facts
+    words: str
+
+
+def admission(run: Run, guards: Sequence[Guard]) -> Iterator[Broken]:
+    """Yield the days on which all guards but the approval would let the accepted ``run`` begin, and must not."""
+    for day in _days(run):
+        asked = replace(run, origin=day.origin, requester="karaula")
+        verdicts = [guard(asked, day.facts, None, DAY_S) for guard in guards]
+        if all(verdict.ruling is Ruling.ALLOW for verdict in verdicts if verdict.guard != APPROVAL):
+            yield Broken(12, f"a {run.plan.kind} begins {day.words}")
+
+
+def _days(run: Run) -> Iterator[Day]:
+    plan = run.plan
+    calm = Facts((), (), {run.system: plan.from_site}, loss=Loss(0.0, 0, "seen"), unverified="")
+    pause = Pause(run.system, "vera", "works", 0.0, 2 * DAY_S)
+    yield Day("schedule", replace(calm, pauses=(pause,)), "by itself while a pause is in force")
+    yield Day("alarm", replace(calm, isolated="no anchor answers"), "by itself while the monitor is cut off")
+    yield Day("person", replace(calm, tenancy=Tenancy(held=False, epoch=1, why="it has run out")), "without the lease")
+    rules = replace(calm, rules={"one": UNSATISFIED})
+    yield Day("person", rules, "against a safety rule, on what nobody has observed")
+    if not plan.attended:
+        closed = replace(calm, windows=(LEAP_DAY,))
+        yield Day("person", closed, "outside of its window")
+        return
+    yield Day("person", replace(calm, placement={run.system: plan.to_site}), "although the system is there already")
+    yield Day(
+        "alarm", replace(calm, unverified="nobody has proven it"), "by itself although its playbook was not proven"
+    )
+    ended = replace(run, id="before", state=RunState.SUCCEEDED, started_at=0.0, ended_at=DAY_S - 60.0)
+    ended = replace(ended, plan=replace(plan, kind="failover"))
+    yield Day("alarm", replace(calm, runs=(ended,)), "by itself a minute after a failover")
+    if plan.kind == "failover":
+        much = Loss(plan.rpo_s + 1.0, 1, "seen")
+        yield Day("person", replace(calm, loss=much), "although it loses more than may be, accepted by nobody")

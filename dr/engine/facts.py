@@ -1,0 +1,37 @@
+"""What the guards are told beside the run they judge, gathered from the journal, the inventory and the monitor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dr.engine.observed import observed
+from dr.guard import Facts
+from dr.proof import fingerprint, missing
+
+if TYPE_CHECKING:
+    from dr.engine.orchestrator import Orchestrator
+    from dr.journal.run import Run
+
+
+def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: frozenset[str]) -> Facts:
+    """Return the facts for ``run`` (and ``step``), as if the runs of ``beside`` were not there, nor to come."""
+    world, inventory = orchestrator.world, orchestrator.world.inventory
+    others = tuple(other for other in orchestrator.runs() if other.id not in {run.id, *beside})
+    proof = None if step else world.proof(fingerprint(run.plan, run.id))
+    lack = missing(proof, run.plan, inventory.proofs, world.clock.now())
+    return Facts(
+        runs=others,
+        pauses=tuple(orchestrator.pauses()),
+        placement=orchestrator.placement(),
+        isolated=world.isolated(),
+        promised={run_id: promise for run_id, promise in orchestrator.promised.items() if run_id not in beside},
+        overrides=tuple(orchestrator.standing.overrides()),
+        windows=tuple(inventory.windows.values()),
+        zone=inventory.estate.timezone,
+        loss=world.loss(run.plan),
+        proof=proof,
+        unverified=lack if (asked := world.unverified) is None else asked(run.plan),
+        tenancy=orchestrator.tenancy(),
+        rules=inventory.safety,
+        observed=observed(inventory.safety, run, others, world.observed),
+    )
