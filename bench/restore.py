@@ -1,4 +1,4 @@
-"""A restore verification (level L2) beside the bare tool's restore: restic, half a gigabyte, one Debian sshd.
+"""A restore verification (level L2) beside the bare tool's restore: restic, 1.5 gigabytes, one Debian sshd.
 
 Both restore the same snapshot into a fresh folder of the same disk. The bare tool is `restic restore` and nothing else.
 Karaula does the step `restore` of the shipped playbook over SSH: it looks for the snapshot and its record, whether
@@ -38,8 +38,8 @@ from monitor.inventory.read import checked
 from monitor.yamlfile import load
 
 MEGABYTE = 1_000_000
-SIZE = 500 * MEGABYTE
-ROUNDS = 5
+SIZE = 1500 * MEGABYTE
+ROUNDS = 3
 MOST = 1.3
 NAME = "ncts-bench"
 PASSWORD = "throwaway"  # noqa: S105 - of a repository that lives as long as the bench

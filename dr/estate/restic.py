@@ -62,7 +62,7 @@ class Repository:
 
     async def snapshots(self, tag: str, deadline: Deadline) -> list[Snapshot]:
         """Return the snapshots with ``tag`` (all for an empty one), oldest first. Raises TargetError, StepFailed."""
-        words = ["--no-lock", "snapshots", "--json", *(["--tag", tag] if tag else [])]
+        words = ["--no-lock", "--no-cache", "snapshots", "--json", *(["--tag", tag] if tag else [])]
         printed = await self.shell.must(self.argv(*words), deadline)
         try:
             return _SNAPSHOTS.validate_json(printed) or []
