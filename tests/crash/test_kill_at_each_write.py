@@ -15,7 +15,7 @@ from daemon_kit import running_daemon
 from estate_kit import start_lab
 
 pytestmark = pytest.mark.lab
-WRITES = {"failover": 19, "drill": 13}
+WRITES = {"failover": 21, "drill": 13}
 
 
 @pytest.mark.parametrize("playbook", WRITES)
