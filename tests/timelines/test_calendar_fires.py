@@ -54,4 +54,5 @@ def test_every_minute_backs_up_and_verifies_once_a_slot(tmp_path: Path) -> None:
             for found in (after, later):
                 assert len(started(found)) == len(set(started(found)))
             assert {*started(after)} <= runs <= {*started(later)}
-            assert daemon.api("/api/backups")["proven_at"]["cdeps"] is not None
+            proofs = daemon.api("/api/backups")["proofs"]
+            assert next(proof for proof in proofs if proof["system"] == "cdeps")["proven"] is not None

@@ -121,8 +121,10 @@ def test_a_host_with_a_changed_key_is_named_and_no_step_talks_to_it(daemon: Runn
 
 
 def proven(daemon: RunningDaemon, system: str) -> float | None:
-    answer: float | None = daemon.api("/api/backups")["proven_at"][system]
-    return answer
+    answer = daemon.api("/api/backups")
+    mine = next(proof for proof in answer["proofs"] if proof["system"] == system)
+    taken = {backup["id"]: backup["taken_at"] for backup in answer["backups"]}
+    return None if mine["proven"] is None else float(taken[mine["proven"]])
 
 
 def test_a_backup_that_does_not_restore_fails_at_the_check_that_finds_it_and_proves_nothing(
