@@ -231,6 +231,7 @@ class Daemon:
             report=self.report,
             past=self.past,
             tracker=self.tracker,
+            refusals=lambda: self.trigger.refusals,
         )
 
     # -- a changed inventory -----------------------------------------------------------------------------------------

@@ -56,7 +56,10 @@ class Trigger:
         now: Callable[[], float],
         withheld: Callable[[AlarmNote], str] = lambda _: "",
     ) -> None:
-        """``withheld`` says why nothing may be prepared for an alarm now; empty: it may."""
+        """``withheld`` says why nothing may be prepared for an alarm now; empty: it may.
+
+        ``refusals`` has, by alarm, why the run that a response asks for is not prepared.
+        """
         self._responses = responses
         self._orchestrator = orchestrator
         self._now = now
@@ -90,6 +93,7 @@ class Trigger:
                 if against := self._withheld(replace(alarm, subject=f"system/{response.system}")):
                     self.refusals[alarm.ref] = against
                     continue
+                self.refusals.pop(alarm.ref, None)
                 stood_s = self._now() - alarm.since
                 due = stood_s >= response.grace_s or stood_s < 0  # a clock set back must not hold up a preparation
                 if due and not self._votes_to_come(response, stood_s):

@@ -253,6 +253,7 @@ class DeskDaemon:
         self.watch = FakeWatch()
         self.clock = clock or RealClock()
         self.broken: list[str] = []
+        self.refusals: dict[str, str] = {}
         self.mistakes: list[Problem] = []
         self.reloaded = Reloaded(NOW, Changes(), ())
         self.reloaded_by: list[str] = []
@@ -356,6 +357,7 @@ class DeskDaemon:
             report=self._report,
             past=Past(self.orchestrator),
             tracker=self.tracker,
+            refusals=lambda: self.refusals,
         )
         self.app = make_app(desk, frozenset())
         await self.open_doors()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -30,7 +30,8 @@ class Desk:
     ``problems()`` says what is wrong with the daemon or with what it was told, a sentence each, and ``faults()`` what
     of it is work of its own that it cannot do; ``not_ready()`` why its picture is not complete. ``reload(by)`` reads
     the configuration anew. ``metrics(accept, accept_encoding)`` returns the page in the form that these headers want.
-    ``past`` says what past runs let expect.
+    ``past`` says what past runs let expect. ``refusals()`` has, by alarm id, why the run that a
+    response asks for is not prepared.
     """
 
     version: str
@@ -51,6 +52,7 @@ class Desk:
     report: Callable[[str], Awaitable[Report]]
     past: Past
     tracker: Tracker
+    refusals: Callable[[], Mapping[str, str]]
 
     @property
     def title(self) -> str:

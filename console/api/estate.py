@@ -128,7 +128,7 @@ def _subjects(desk: Desk, statuses: Mapping[str, Status]) -> list[SubjectView]:
 
 def alarm_views(desk: Desk, *, active_only: bool) -> list[AlarmView]:
     """Return alarms, the newest first."""
-    found = desk.watch.alarms(active_only=active_only)
+    found, refusals = desk.watch.alarms(active_only=active_only), desk.refusals()
     return [
         AlarmView(
             id=str(alarm.id),
@@ -140,6 +140,7 @@ def alarm_views(desk: Desk, *, active_only: bool) -> list[AlarmView]:
             cleared_at=alarm.cleared_at,
             cause=alarm.cause or "",
             downtime=alarm.downtime,
+            not_prepared=refusals.get(str(alarm.id), ""),
         )
         for alarm in sorted(found, key=lambda alarm: alarm.since, reverse=True)
     ]

@@ -23,7 +23,10 @@ class Subject(TypedDict):
 
 
 class Alarm(TypedDict):
-    """An alarm; ``cleared_at`` is None while it stands. One with a ``cause`` or ``downtime`` is not sent."""
+    """An alarm; ``cleared_at`` is None while it stands. One with a ``cause`` or ``downtime`` is not sent.
+
+    ``not_prepared`` says why no run is prepared for it, although a response asks for one.
+    """
 
     id: str
     name: str
@@ -34,6 +37,7 @@ class Alarm(TypedDict):
     cleared_at: float | None
     cause: str
     downtime: str
+    not_prepared: str
 
 
 class Downtime(TypedDict):

@@ -71,6 +71,7 @@ def overview(
         yield Text()
         yield _grouped(answer["alarms"], screen)
         yield from _held_back(answer["alarms"])
+        yield from _unprepared(answer["alarms"])
     if runs:
         yield Text()
         yield from _unfinished(runs, screen)
@@ -101,6 +102,7 @@ def alarms(found: Sequence[Alarm], screen: Screen) -> RenderableType:
             if explained:
                 text = f"explains {len(explained)} more: {_short(other['subject'] for other in explained)}"
                 rows.append(("", "", "", cell(text, QUIET)))
+            rows += [("", "", "", line) for line in _unprepared([alarm, *explained])]
     known = {f"{alarm['name']} {alarm['subject']}" for alarm in causes if alarm["cleared_at"] is None}
     rows += [_alarm(alarm, screen) for alarm in found if alarm["cause"] and alarm["cause"] not in known]
     return table(("ALARM", "OF", "SINCE", "BECAUSE"), rows, keep=3)
@@ -179,6 +181,16 @@ def _held_back(found: Sequence[Alarm]) -> Iterator[Text]:
     counts += [f"{planned} in planned downtime"] if planned else []
     if counts:
         yield cell(f"not sent: {', '.join(counts)}: karaula alarms", QUIET)
+
+
+def _unprepared(found: Sequence[Alarm]) -> Iterator[Text]:
+    """Yield why runs are not prepared that responses ask for; those that say the same in one line."""
+    subjects: dict[str, list[str]] = {}
+    for alarm in found:
+        if alarm["not_prepared"]:
+            subjects.setdefault(alarm["not_prepared"], []).append(_key(alarm["name"], alarm["subject"]))
+    for why, of in subjects.items():
+        yield cell(f"nothing is prepared for {_short(of)}, because {why}", CALL)
 
 
 def _key(alarm: str, subject: str) -> str:

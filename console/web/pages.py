@@ -68,6 +68,7 @@ async def estate(request: Request) -> HTMLResponse:
         flapping=desk.watch.flapping(),
         covered=desk.watch.covered(),
         groups=overview.groups(alarms),
+        refusals=desk.refusals(),
         causes=causes,
         detail_word=lambda status: detail_word(status.detail, causes.get(status.subject, "")),
         doubtful=lambda status: overview.doubtful(status, desk.clock.now(), inventory.polling.stale_after_s),

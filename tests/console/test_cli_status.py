@@ -264,3 +264,23 @@ def test_a_sensor_out_of_reach_with_its_site_is_not_called_faulty(daemon: DeskDa
     assert "sensor-fault" not in text
     document = daemon.json("status", "main-rack-1")
     assert document["status"]["detail"] == "sensor-fault", "programs are told what the sensor's alarm is"
+
+
+def test_why_no_failover_is_prepared_stands_beside_the_alarm(daemon: DeskDaemon) -> None:
+    hold(daemon, "system/ncts", Health.DOWN, reason=CUT)
+    alarm(daemon, "site-down", "site/main", "none of the 12 things answers")
+    alarm(daemon, "system-down", "system/ncts", CUT, cause="site-down site/main")
+    alarm(daemon, "system-down", "system/ite", CUT, cause="site-down site/main")
+    alarm(daemon, "system-down", "system/exim", CUT)
+    why = "it is in planned downtime, announced by Ana: new racks"
+    daemon.refusals |= {"1": why, "2": why, "3": "refused by exclusive: a backup of exim is under way"}
+    told = [
+        f"nothing is prepared for ncts, ite, because {why}",
+        "nothing is prepared for exim, because refused by exclusive: a backup of exim is under way",
+    ]
+    lines = daemon.karaula("status").stdout.splitlines()
+    assert [line for line in lines if "prepared" in line] == told
+    shown = " ".join(daemon.karaula("alarms").stdout.split())
+    assert all(" ".join(line.split()) in shown for line in told)
+    found = {each["id"]: each["not_prepared"] for each in daemon.json("alarms")["alarms"]}
+    assert found == {"0": "", **daemon.refusals}

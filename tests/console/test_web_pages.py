@@ -139,11 +139,15 @@ def test_the_page_folds_alarms(daemon: WebDaemon) -> None:
         alarm("site-down", "site/main"),
         alarm("sensor-fault", "sensor/main-dust", "site-down site/main"),
         alarm("link-down", "link/blace/backup", severity="warning"),
+        alarm("system-down", "system/ncts", "site-down site/main"),
     ]
+    daemon.refusals[daemon.watch.standing[3].id] = "it is in planned downtime, announced by <b>Ana</b>"
     daemon.watch.set("sensor/main-dust", Health.UNKNOWN, "a very long reason")
     page = daemon.ask("GET", "/").text
     assert "Alarms (2)" in page
-    assert "1 more alarm comes of it" in page
+    assert "2 more alarms come of it" in page
+    why = "<strong>Nothing is prepared for NCTS,</strong> because it is in planned downtime, announced by &lt;b&gt;Ana"
+    assert page.count(why) == 2, "under what explains it, and at its own line"
     assert "Blace, reserve link" in page
     assert "because of site-down site/main" in page
     assert "a very long reason" not in page

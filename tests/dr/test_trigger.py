@@ -44,6 +44,18 @@ def response(**more: Any) -> Response:
     return Response(**{"alarm": "system-down", "system": "ncts", "playbook": "failover", "grace_s": 30, **more})
 
 
+async def test_what_withheld_a_run_is_not_said_any_more_while_it_only_has_to_stand(tmp_path: Path) -> None:
+    async with tower(tmp_path) as at:
+        reasons = ["the monitor itself is cut off"]
+        at.trigger = Trigger({"ncts-down": response()}, at.house.orchestrator, at.house.clock.now, lambda _: reasons[0])
+        at.raised()
+        assert await at.tick(5) == []
+        assert at.trigger.refusals
+        reasons[0] = ""
+        assert await at.tick(5) == []
+        assert at.trigger.refusals == {}
+
+
 async def test_what_is_withheld_is_prepared_once_that_is_over_and_only_if_it_still_stands(tmp_path: Path) -> None:
     async with tower(tmp_path) as at:
         reasons = ["the monitor itself is cut off"]
