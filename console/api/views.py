@@ -50,8 +50,8 @@ class AlarmView(View):
     """An alarm; ``cleared_at`` is null while it stands.
 
     ``cause`` is the key of the alarm that explains it, ``downtime`` the id of the planned downtime that covers it; one
-    with either is not sent. ``not_prepared`` says why the run that a response asks for is not prepared; it is empty when
-    it is, or when none is asked for.
+    with either is not sent. ``not_prepared`` says why the run that a response asks for is not prepared; it is empty
+    when it is, or when none is asked for.
     """
 
     id: str

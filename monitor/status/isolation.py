@@ -66,6 +66,7 @@ class Lookout:
         self.reason = ""
         self._heard: dict[str, Heard] = {}
         self._evidence: tuple[float, float] | None = None
+        self._latest = NEVER  # when the newest ask was over
 
     def change(self, rules: Rules) -> None:
         """Go by other rules from now on."""
@@ -79,6 +80,7 @@ class Lookout:
 
     def hear(self, observation: Observation) -> None:
         """Take in what came of one ask."""
+        self._latest = observation.at
         answered = observation.answer is Answer.OK
         before = self._heard.get(observation.subject)
         last = observation.at if answered else (NEVER if before is None else before.answered_at)
@@ -150,7 +152,7 @@ class Lookout:
         return newest[-1] if len(newest) == self.rules.need else NEVER
 
     def _others_at(self) -> float:
-        times = [self._heard[each].answered_at for each in self.rules.far if each in self._heard]
+        times = [self._last(each) for each in self.rules.far if each in self._heard]
         newest = heapq.nlargest(self._few(len(times)), times)
         return newest[-1] if newest else NEVER
 
@@ -168,8 +170,9 @@ class Lookout:
         return heard.misses >= self.rules.patience or (not heard.answered and heard.answered_at == NEVER)
 
     def _last(self, subject: str) -> float:
+        """Return when ``subject`` last answered; never, where that is in the future: then the clock was set back."""
         heard = self._heard.get(subject)
-        return NEVER if heard is None else heard.answered_at
+        return NEVER if heard is None or heard.answered_at > self._latest else heard.answered_at
 
     def _words(self, asked: int, answering: int) -> str:
         others = f"{asked - answering} of {asked} targets beyond the own uplink do not answer"
