@@ -17,6 +17,7 @@ from console.api.desk import Desk
 from console.clients import Clients, Made
 from console.due import start_due, started_by
 from console.files import Changes, Files, differences, read_files
+from console.lastgood import LastGood
 from console.morning import Morning
 from console.options import Options
 from console.proofs import Proofs
@@ -88,15 +89,14 @@ class Daemon:
     """All parts of a running Karaula."""
 
     def __init__(self, options: Options, clock: Clock | None = None) -> None:
-        """Read the files; nothing is started yet. Raises InventoryError and StateError."""
+        """Read the files, or what is kept of them; nothing is started yet. Raises InventoryError and StateError."""
         self.options = options
         self.clock: Clock = clock or RealClock()
         self.credentials = Credentials(options.credentials)
-        self.files = read_files(options, self.credentials)
-        self.loaded_at = self.clock.now()
-        self.refused: Refused | None = None
         self.markers = Markers(options.state, lambda: self.orchestrator.world, lambda k: self.watch.evidence(k).primary)
         self.proofs = Proofs(options.state)
+        self.last_good = LastGood(options, self.credentials)
+        self.files, self.loaded_at, self.refused = self.last_good.start(self.clock.now())
         self.clients = Clients(
             self.credentials,
             self.clock,
@@ -182,7 +182,8 @@ class Daemon:
         await self.tracker.load()
         self.keeper = Keeper(made.world, lambda: self.orchestrator.in_thread(journal.head))
         self._start_ticks()
-        self.watch.hold(*REFUSED_ALARM, None)  # what the files say was read just now
+        self.watch.hold(*REFUSED_ALARM, self.refused.reason if self.refused else None)
+        await self.last_good.keep(self.files, self.loaded_at)
         self._start_press()
         self.app = make_app(self._desk(), self.doors.host_headers)
         await self.doors.open(self.app)
@@ -231,7 +232,7 @@ class Daemon:
             report=self.report,
             past=self.past,
             tracker=self.tracker,
-            refusals=lambda: self.trigger.refusals,
+            refusals=lambda: self.responding.trigger.refusals,
         )
 
     # -- a changed inventory -----------------------------------------------------------------------------------------
@@ -253,6 +254,7 @@ class Daemon:
                 raise
             else:
                 self.refused = None
+                await self.last_good.keep(self.files, self.loaded_at)
                 log.warning("the configuration was reloaded for %s: %s", by, done.changes)
                 return done
             finally:
@@ -308,7 +310,8 @@ class Daemon:
         """Return what is wrong with the daemon itself or with what it was told, one sentence each."""
         refused = [self.refused.sentence(self.loaded_at, self.inventory.estate.timezone)] if self.refused else []
         mine = [*self.tenure.problems(), *self.orchestrator.problems(), *self.keeper.problems(), *self.ticks.problems()]
-        return [*mine, *self.morning.problems(), *self.watch.problems(), *refused]
+        found = [*mine, *self.morning.problems(), *self.watch.problems(), *refused]
+        return [*found, *self.last_good.problems()]
 
     def faults(self) -> list[str]:
         """Return what the daemon itself cannot do, one sentence each; no other server's illness is among them.
@@ -333,13 +336,8 @@ class Daemon:
 
     def _picture(self) -> Callable[[], tuple[Family, ...]]:
         view, recovery = self.watch.view(), tuple(self._recovery_families())
-        mine = self.options.shard
         read = configuration.families(
-            self.loaded_at,
-            self.inventory.sha256,
-            refused=self.refused is not None,
-            shard=mine.number,
-            shards=mine.count,
+            self.loaded_at, self.inventory.sha256, self.options.shard, refused=self.refused is not None
         )
         return lambda: (*families(view), *recovery, *read)
 

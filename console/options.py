@@ -10,7 +10,10 @@ from monitor.inventory.shard import WHOLE, Shard
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where the daemon finds and keeps things, where it listens, and which part of the estate it watches."""
+    """Where the daemon finds and keeps things, where it listens, and which part of the estate it watches.
+
+    With ``last_good`` it starts with what held last, while what people wrote has mistakes.
+    """
 
     inventory: Path
     playbooks: Path
@@ -20,3 +23,4 @@ class Options:
     port: int = 8470
     socket: Path | None = None
     shard: Shard = WHOLE
+    last_good: bool = False

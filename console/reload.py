@@ -42,7 +42,8 @@ class Refused:
         """Return one sentence for people who look at the daemon."""
         return (
             f"the changed configuration was refused at {_clock(self.at, zone)} ({self.reason}); "
-            f"that of {_clock(loaded_at, zone)} goes on, and a restart would fail until it is mended: karaula check"
+            f"that of {_clock(loaded_at, zone)} goes on, and a restart without --last-good would fail until it is "
+            "mended: karaula check"
         )
 
 

@@ -108,6 +108,12 @@ class Part(click.ParamType["Shard"]):
     show_default=True,
     help="Watch this part of the estate only; several daemons share it ($KARAULA_SHARD).",
 )
+@click.option(
+    "--last-good",
+    is_flag=True,
+    envvar="KARAULA_LAST_GOOD",
+    help="Start with the configuration that held last, while the files have mistakes ($KARAULA_LAST_GOOD).",
+)
 def serve(
     inventory: Path,
     playbooks: Path,
@@ -116,11 +122,16 @@ def serve(
     listen: tuple[str, int],
     socket: Path | None,
     shard: Shard,
+    last_good: bool,
 ) -> None:
     """Run the daemon: watch, alarm, keep the calendar, do the runs. SIGTERM or Ctrl-C stops it.
 
     Runs under way are journaled and go on at the next start. With --shard 1/3, 2/3 and 3/3 three daemons share the
     estate, each with the same inventory and a state folder of its own; the first alone does recovery.
+
+    A start with mistakes in inventory or playbooks fails, and names them. What held last is kept in the state folder:
+    with --last-good the daemon starts with that instead, an alarm stands (inventory-refused), and karaula reload
+    takes up the files once they are mended. Files without mistakes are always used themselves.
 
     \b
     Example:
@@ -135,7 +146,7 @@ def serve(
     if socket is None and runtime:
         socket = Path(runtime) / "karaula.sock"
     host, port = listen
-    run(Options(inventory, playbooks, state, credentials, host, port, socket, shard), _started)
+    run(Options(inventory, playbooks, state, credentials, host, port, socket, shard, last_good), _started)
 
 
 def _started(daemon: Daemon) -> None:

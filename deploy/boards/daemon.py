@@ -213,6 +213,14 @@ BOARD = Board(
         lines(
             "Longest wait in the event loop", (6, 7), Ask("karaula_loop_lag_seconds", "{{instance}}"), unit="s", min=0
         ),
+        lines(
+            "Tasks in the event loop",
+            (6, 7),
+            Ask("karaula_event_loop_tasks", "{{instance}}"),
+            unit="none",
+            about="What it has under way at once: grows and falls with what is asked, and never grows for days",
+            min=0,
+        ),
         lines("A scrape takes", (6, 7), Ask('scrape_duration_seconds{job="karaula"}', "{{instance}}"), unit="s", min=0),
         lines(
             "A page takes",

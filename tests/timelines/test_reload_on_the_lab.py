@@ -97,9 +97,11 @@ def without_a_sensor(inventory: Path) -> None:
     inventory.write_text(head.rstrip() + found + rest)
 
 
-def held(daemon: RunningDaemon) -> tuple[int, int]:
+def held(daemon: RunningDaemon) -> tuple[int, int, int]:
+    """Open files, threads, and tasks of the event loop."""
     process = Path(f"/proc/{daemon.process.pid}")
-    return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+    tasks = next(line for line in daemon.api("/metrics").splitlines() if line.startswith("karaula_event_loop_tasks "))
+    return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir())), int(float(tasks.split()[1]))
 
 
 def refused(daemon: RunningDaemon) -> str:
@@ -146,7 +148,7 @@ def test_a_bad_inventory_is_refused_whole_and_an_alarm_says_so(daemon: RunningDa
     assert "unknown operator 'operator-x'; did you mean" in said
     problems = daemon.api("/api/status")["problems"]
     assert len(problems) == 1
-    assert "goes on, and a restart would fail until it is mended: karaula check" in problems[0]
+    assert "goes on, and a restart without --last-good would fail until it is mended: karaula check" in problems[0]
     assert "and 1 more mistake" in problems[0]
     daemon.wait("the alarm", lambda: ("inventory-refused", "karaula/inventory") in daemon.alarms())
     assert daemon.api("/-/healthy") == "healthy\n"  # nobody shall restart it for that
@@ -253,7 +255,7 @@ def test_a_hundred_reloads_leak_nothing(daemon: RunningDaemon, lab: RunningLab) 
     )
     bundle = lab.credentials / "lab-ca.pem"
     kept = bundle.read_bytes()
-    counts: list[tuple[int, int]] = []
+    counts: list[tuple[int, int, int]] = []
     try:
         with daemon.client() as client:
             for number in range(MANY):
@@ -292,3 +294,18 @@ def test_a_daemon_killed_in_a_reload_starts_with_what_the_file_says(
         assert "sensor/main-rack-1-humidity" not in since(second)
         flips = second.api("/api/status/site/main")["flips"]
         assert len(flips) == 1  # it came up once, in the first daemon
+    good = inventory.read_text()
+    inventory.write_text(good.replace("role: dr,", "role: drr,", 1))
+    log = (tmp_path / "s").with_suffix(".log")
+    again = running_daemon(lab, tmp_path / "s", inventory=inventory)
+    with pytest.raises(AssertionError, match="the daemon died"), again:
+        pass
+    assert "found 'drr'" in log.read_text()
+    assert "systemctl set-environment KARAULA_LAST_GOOD=1" in log.read_text()
+    with running_daemon(lab, tmp_path / "s", inventory=inventory, environment={"KARAULA_LAST_GOOD": "1"}) as third:
+        third.wait("the alarm", lambda: ("inventory-refused", "karaula/inventory") in third.alarms())
+        assert "found 'drr'" in third.karaula("status", code=None)
+        assert len(third.api("/api/status/site/main")["flips"]) == 1, "the record goes on"
+        inventory.write_text(good)
+        assert third.karaula("reload").startswith("reloaded: nothing has changed")
+        third.wait("the alarm to clear", lambda: ("inventory-refused", "karaula/inventory") not in third.alarms())
