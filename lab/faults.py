@@ -13,6 +13,7 @@ Parameter = str | int | float | bool
 KINDS: Mapping[str, str] = {
     # name: what the target is
     "cut-site": "site",
+    "cut-monitor": "monitor",
     "cut-replication": "system",
     "cut-link": "link",
     "delay-link": "link",

@@ -26,6 +26,7 @@ class Injuries:
         plan = self._estate.plan
         return {
             "site": plan.sites,
+            "monitor": ("monitor",),
             "system": tuple(plan.systems),
             "link": tuple(plan.links),
             "router": tuple(plan.routers),

@@ -40,6 +40,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from lab import uplink
 from lab.effects import Effects
 from lab.faults import Faults
 from lab.injuries import Injuries
@@ -173,7 +174,7 @@ class Estate:
 
     def front_presence(self, system: str, site: str) -> Presence:
         """How the front of ``system`` at ``site`` appears."""
-        return self._presence(self.alive_front(system, site), "hang-front", f"{system}/{site}")
+        return self._presence(self.alive_front(system, site), "hang-front", f"{system}/{site}", to_clients=True)
 
     def bubble_presence(self, system: str, site: str) -> Presence:
         """How the isolated front of a drill appears."""
@@ -181,7 +182,7 @@ class Estate:
 
     def dns_presence(self, key: str) -> Presence:
         """How the DNS server ``key`` appears."""
-        return self._presence(self.power[self.plan.dns_servers[key].site], "hang-dns", key)
+        return self._presence(self.power[self.plan.dns_servers[key].site], "hang-dns", key, to_clients=True)
 
     def power_presence(self, key: str) -> Presence:
         """How the power controller ``key`` appears; it outlives its site."""
@@ -189,7 +190,7 @@ class Estate:
 
     def sensor_presence(self, key: str) -> Presence:
         """How the device of the sensor ``key`` appears."""
-        return Presence.ALIVE if self.power[self.plan.sensors[key].site] else Presence.DEAD
+        return self._presence(self.power[self.plan.sensors[key].site], "", key)
 
     def time_presence(self, site: str) -> Presence:
         """How the time server of ``site`` appears."""
@@ -305,8 +306,8 @@ class Estate:
             self.alive_host(one.database_host) for one in self.plan.systems[system].deployments.values()
         )
 
-    def _presence(self, alive: bool, fault: str, target: str) -> Presence:
-        if not alive:
+    def _presence(self, alive: bool, fault: str, target: str, *, to_clients: bool = False) -> Presence:
+        if not alive or (self.faults.active(*uplink.CUT) and not to_clients):
             return Presence.DEAD
         return Presence.HANGING if self.faults.active(fault, target) else Presence.ALIVE
 

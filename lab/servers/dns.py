@@ -24,6 +24,7 @@ import dns.rrset
 import dns.tsig
 import dns.update
 
+from lab import uplink
 from lab.identity import Identity
 from lab.plan import DnsPlan
 from lab.scenario import Estate, Server
@@ -55,9 +56,9 @@ class DnsServer:
         self._plan = plan
         name = dns.name.from_text(plan.tsig_name)
         self._keyring: Keyring = {name: dns.tsig.Key(name, tsig_secret, dns.tsig.HMAC_SHA256)}
-        presence = partial(estate.dns_presence, plan.key)
-        self._udp = UdpListener(plan.address, plan.port, self._answer_datagram, presence)
-        self._tcp = TcpListener(plan.address, plan.port, self._converse, presence)
+        presence, refuses = partial(estate.dns_presence, plan.key), partial(uplink.refuses, estate)
+        self._udp = UdpListener(plan.address, plan.port, self._answer_datagram, presence, refuses)
+        self._tcp = TcpListener(plan.address, plan.port, self._converse, presence, refuses=refuses)
 
     async def start(self) -> None:
         """Bind both ports. Raises ``OSError`` when one is taken."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
+from lab import uplink
 from lab.identity import Identity
 from lab.ledger import Database, NotPrimaryError, Record
 from lab.plan import DeploymentPlan
@@ -112,6 +113,7 @@ def _production(estate: Estate, identity: Identity, plan: DeploymentPlan) -> Htt
         Front(estate, plan, ledger, portal).serve,
         partial(estate.front_presence, plan.system, plan.site),
         identity.tls(plan.front_address),
+        partial(uplink.refuses, estate),
     )
 
 

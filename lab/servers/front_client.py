@@ -17,6 +17,7 @@ import dns.rdatatype
 from lab.identity import Identity
 from lab.plan import DeploymentPlan, SystemPlan
 from lab.scenario import Estate
+from lab.uplink import CLIENTS
 
 DNS_TIMEOUT_S = 0.5
 HTTP_TIMEOUT_S = 2.0
@@ -48,7 +49,7 @@ class FrontClient:
             server = self._estate.plan.dns_servers[key]
             query = dns.message.make_query(plan.fqdn, dns.rdatatype.A)
             try:
-                reply = await dns.asyncquery.udp(query, server.address, timeout=DNS_TIMEOUT_S, port=server.port)
+                reply = await dns.asyncquery.udp(query, server.address, DNS_TIMEOUT_S, server.port, CLIENTS)
             except (OSError, dns.exception.DNSException):
                 continue
             addresses = {item.to_text() for answer in reply.answer for item in answer}
@@ -59,7 +60,11 @@ class FrontClient:
 
     async def _post(self, deployment: DeploymentPlan, declaration: str) -> int:
         reader, writer = await asyncio.open_connection(
-            deployment.front_address, deployment.front_port, ssl=self._tls, server_hostname=deployment.front_address
+            deployment.front_address,
+            deployment.front_port,
+            ssl=self._tls,
+            server_hostname=deployment.front_address,
+            local_addr=(CLIENTS, 0),
         )
         try:
             body = json.dumps({"id": declaration}).encode()

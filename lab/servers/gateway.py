@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import itertools
 import random
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from lab import uplink
 from lab.identity import Identity
 from lab.scenario import Estate, Server
 from lab.servers.front_client import FrontClient, NotAcceptedError
@@ -27,7 +29,7 @@ class Gateway:
 
     def __init__(self, estate: Estate, identity: Identity, address: str, port: int) -> None:
         self._estate = estate
-        self._http = HttpServer(address, port, self._serve, tls=identity.tls(address))
+        self._http = HttpServer(address, port, self._serve, partial(uplink.presence, estate), identity.tls(address))
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken."""
@@ -38,7 +40,8 @@ class Gateway:
         await self._http.stop()
 
     def refresh(self) -> None:
-        """Do nothing: it is outside both sites."""
+        """Follow the monitor's uplink; it is outside both sites."""
+        self._http.refresh()
 
     async def _serve(self, request: Request) -> Response:
         area, _, system = request.path.strip("/").partition("/")

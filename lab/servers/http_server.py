@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lab.presence import Presence
-from lab.servers.listener import TcpListener, always_alive
+from lab.servers.listener import TcpListener, always_alive, nobody
 
 MAX_HEAD_LINES = 100
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -92,9 +92,10 @@ class HttpServer:
         service: Service,
         presence: Callable[[], Presence] = always_alive,
         tls: ssl.SSLContext | None = None,
+        refuses: Callable[[str], bool] = nobody,
     ) -> None:
         self._service = service
-        self._listener = TcpListener(address, port, self._converse, presence, tls)
+        self._listener = TcpListener(address, port, self._converse, presence, tls, refuses)
 
     @property
     def port(self) -> int:

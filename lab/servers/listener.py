@@ -30,6 +30,11 @@ MAX_DATAGRAM_BYTES = 65_535
 ANCILLARY_BYTES = socket.CMSG_SPACE(struct.calcsize("i"))
 
 
+def nobody(_peer: str) -> bool:
+    """Refuse nobody."""
+    return False
+
+
 def always_alive() -> Presence:
     """Say that nothing ever happens to this server (the sinks outside both sites)."""
     return Presence.ALIVE
@@ -39,7 +44,8 @@ class TcpListener:
     """A TCP server whose connections each run ``serve`` in a task of their own.
 
     ``serve`` may end by any connection error; the connection is closed when it returns. ``presence`` is asked at the
-    start and at every ``refresh``. A port of 0 lets the kernel choose; ``port`` then tells which.
+    start and at every ``refresh``; whom ``refuses`` names is reset. A port of 0 lets the kernel choose; ``port`` then
+    tells which.
     """
 
     def __init__(
@@ -49,7 +55,9 @@ class TcpListener:
         serve: Conversation,
         presence: Callable[[], Presence] = always_alive,
         tls: ssl.SSLContext | None = None,
+        refuses: Callable[[str], bool] = nobody,
     ) -> None:
+        self._refuses = refuses
         self.address = address
         self.port = port
         self._serve = serve
@@ -83,6 +91,8 @@ class TcpListener:
             return
         if self._listening is None:
             self._listen()
+        for transport in [each for each in self._transports if self._refuses(each.get_extra_info("peername")[0])]:
+            transport.abort()
         if presence is Presence.HANGING:
             self._answering.clear()
             for transport in self._transports:
@@ -101,9 +111,12 @@ class TcpListener:
 
     def _accept(self, listening: socket.socket) -> None:
         try:
-            connected, _ = listening.accept()
+            connected, peer = listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return  # the client gave up before we came to it
+        if self._refuses(peer[0]):
+            _reset(connected)
+            return
         connected.settimeout(0)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.get_running_loop().create_task(self._converse(connected))
@@ -184,7 +197,9 @@ class UdpListener:
         port: int,
         answer: Callable[[Datagram], bytes | None],
         presence: Callable[[], Presence] = always_alive,
+        refuses: Callable[[str], bool] = nobody,
     ) -> None:
+        self._refuses = refuses
         self.address = address
         self.port = port
         self._answer = answer
@@ -229,7 +244,7 @@ class UdpListener:
                 return
             except OSError:
                 continue  # an ICMP error about an earlier reply
-            if self._presence() is not Presence.ALIVE:
+            if self._presence() is not Presence.ALIVE or self._refuses(sender[0]):
                 continue
             ttl = next(
                 (int.from_bytes(value, sys.byteorder) for _, kind, value in ancillary if kind == socket.IP_TTL), 0

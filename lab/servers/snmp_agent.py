@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from lab import uplink
 from lab.identity import Identity
 from lab.plan import RouterPlan, SensorPlan
 from lab.presence import Presence
@@ -206,7 +207,7 @@ def _router(estate: Estate, identity: Identity, router: RouterPlan) -> SnmpAgent
 
 def _router_presence(estate: Estate, router: RouterPlan) -> Presence:
     cut = all(estate.link(f"{router.crossing}/{which}").cut for which in ("primary", "backup"))
-    return Presence.DEAD if cut else Presence.ALIVE
+    return Presence.DEAD if cut else uplink.presence(estate)
 
 
 def _router_objects(estate: Estate, router: RouterPlan, began: float) -> Objects:

@@ -11,9 +11,12 @@ import random
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from lab import uplink
 from lab.identity import Identity
+from lab.presence import Presence
 from lab.scenario import Estate, Server
 from lab.servers.listener import Datagram, UdpListener
 from lab.states import LinkState
@@ -82,10 +85,15 @@ class StampReflector:
             self._listener.send(reply, datagram.sender)
 
 
+def _seen(estate: Estate, key: str) -> LinkState:
+    """Return how a link treats packets of the monitor's."""
+    return replace(estate.link(key), cut=estate.link(key).cut or uplink.presence(estate) is Presence.DEAD)
+
+
 def servers(estate: Estate, identity: Identity) -> list[Server]:  # noqa: ARG001 - a link has no secrets
     """Build the far ends of all links."""
     return [
-        StampReflector(link.far_end, link.port, partial(estate.link, key), f"{estate.seed}/{key}")
+        StampReflector(link.far_end, link.port, partial(_seen, estate, key), f"{estate.seed}/{key}")
         for key, link in estate.plan.links.items()
     ]
 

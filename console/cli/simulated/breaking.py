@@ -8,7 +8,9 @@ from console.cli.simulated.talk import Lab, on_lab
 
 
 def _cut_of(target: str) -> str:
-    """Return the fault that cuts ``target``: a link is written CROSSING/LINK, anything else is a site."""
+    """Return the fault that cuts ``target``: a link is written CROSSING/LINK; else it is the monitor, or a site."""
+    if target == "monitor":
+        return "cut-monitor"
     return "cut-link" if "/" in target else "cut-site"
 
 
@@ -16,11 +18,15 @@ def _cut_of(target: str) -> str:
 @click.argument("target")
 @on_lab
 def cut(lab: Lab, target: str) -> None:
-    """Cut a site's power, or a crossing's link (CROSSING/primary or CROSSING/backup).
+    """Cut a site's power, a crossing's link (CROSSING/primary or CROSSING/backup), or the monitor's own uplink.
+
+    With its uplink cut the monitor is answered by nobody while the estate works on: it must call itself isolated, once,
+    and nothing down.
 
     \b
     Example:
       karaula lab cut main
+      karaula lab cut monitor
       karaula lab cut tabanovce/primary
     """  # noqa: D301 - click's mark
     _inject(lab, _cut_of(target), target, {})

@@ -19,7 +19,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "console.cli.simulated.looking:anchors",
             "Print the journal's signed heads that the vault keeps.",
         ),
-        "cut": ("console.cli.simulated.breaking:cut", "Cut a site's power, or a crossing's link."),
+        "cut": (
+            "console.cli.simulated.breaking:cut",
+            "Cut a site, a crossing's link, or the monitor's uplink.",
+        ),
         "restore": ("console.cli.simulated.breaking:restore", "Mend what was cut."),
         "fault": ("console.cli.simulated.breaking:fault", "Break something."),
         "clear": ("console.cli.simulated.breaking:clear", "Mend something, or everything."),
