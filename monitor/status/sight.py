@@ -1,7 +1,7 @@
 """What may be believed of each subject while the monitor's own uplink is in doubt or gone (``isolation``).
 
-Between the hysteresis and the board: a subject that would become DOWN waits until somebody else was heard after it
-failed; while the monitor is isolated, what it cannot see is UNKNOWN and nothing else.
+Between the hysteresis and the board: a subject that would become DOWN, or a sensor that would be at fault, waits until
+somebody else was heard after it failed; while the monitor is isolated, what it cannot see is UNKNOWN and nothing else.
 """
 
 from __future__ import annotations
@@ -144,7 +144,11 @@ def _inside_a_vcenter(subject: str) -> bool:
 
 
 def _fell(before: Memory, later: Memory) -> bool:
-    return later.status.health is Health.DOWN and before.status.health is not Health.DOWN
+    """Tell whether a subject would become DOWN, or unknown by its own fault, as a sensor that does not answer."""
+    now = later.status
+    if now.health is Health.UNKNOWN:
+        return now.detail not in ("", ISOLATED, before.status.detail)
+    return now.health is Health.DOWN and before.status.health is not Health.DOWN
 
 
 def _lost(status: Status) -> bool:

@@ -204,3 +204,23 @@ async def test_the_own_uplink_that_goes_as_the_clock_is_set_back_calls_nothing_d
         await it.live(40)
         assert ISOLATED in it.alone()
         assert Health.DOWN not in {flip.new for flip in it.watch.flips(limit=1000)}
+
+
+@pytest.mark.parametrize("back", [0, 9, 500])
+async def test_a_cut_that_sensors_notice_first_calls_none_of_them_faulty(tmp_path: Path, back: float) -> None:
+    """One answer of theirs was lost already; the second fails before anybody knows of the others that it is a cut."""
+    sensors = [f"sensor/{key}" for key in estate().sensors]
+    async with story(tmp_path, anchored()) as it:
+        await it.live(20)
+        it.world.set(REFUSES, *sensors)
+        await it.until(lambda: it.watch.observation(sensors[0]).answer is REFUSES.answer, 5)
+        it.world.set(Says(REFUSES.answer, "no answer", after_s=1.4), *(set(everything(it)) - set(sensors)))
+        it.clock._wall -= back
+        await it.live(60)
+        assert {alarm.name for alarm in it.heard} == {"isolated"}
+        it.world.set(None, *everything(it))
+        await it.live(60)
+        assert it.standing() == {}
+        assert {alarm.name for alarm in it.heard} == {"isolated"}
+        it.world.set(REFUSES, sensors[0])
+        await it.until(lambda: f"sensor-fault {sensors[0]}" in it.standing(), 20)
