@@ -223,8 +223,15 @@ def _rpa_measured(run: Run, point: StepRecord) -> list[Measure]:
     seconds = float(point.outputs.get("rpa_s", 0.0))
     met = seconds <= objective if known == "exact" else (False if seconds > objective else None)
     time_note = "from the newest record that the standby had received to the newest one acknowledged"
+    counted = Measure("rpa_count", title, lost, "declarations", bound=bound, note=note)
+    if lost and not seconds and not point.outputs.get("newest_at"):
+        unsaid = "nobody says when the newest one that is lost was accepted"
+        return [counted, Measure("rpa_time", time_title, None, "s", objective, note=unsaid)]
+    if lost and not seconds:  # what survived was on its way for longer than the two lie apart
+        bound = "at least"
+        time_note = "the newest one lost was accepted before the newest one here had arrived: its way hides the rest"
     return [
-        Measure("rpa_count", title, lost, "declarations", bound=bound, note=note),
+        counted,
         Measure("rpa_time", time_title, seconds, "s", objective, met=met, bound=bound, note=time_note),
     ]
 

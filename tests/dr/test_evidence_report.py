@@ -133,6 +133,16 @@ def test_without_an_alarm_time_counts_from_the_fence_and_that_is_said() -> None:
     assert any("recovery time counts from the fence" in said for said in made.not_known)
 
 
+def test_a_loss_is_never_no_time_at_all() -> None:
+    hidden = reported(whole({"lost": 3, "lost_known": "exact", "rpa_s": 0.0, "newest_at": 998.0}))
+    time = measure(hidden, "rpa_time")
+    assert (time.value, time.bound) == (0.0, "at least")
+    assert "its way hides the rest" in time.note
+    unsaid = reported(whole({"lost": 3, "lost_known": "at-least", "rpa_s": 0.0, "newest_at": 0.0}))
+    assert measure(unsaid, "rpa_time").value is None
+    assert any("nobody says when the newest one that is lost was accepted" in said for said in unsaid.not_known)
+
+
 @pytest.mark.parametrize(
     ("point", "value", "bound", "met"),
     [
