@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from monitor.yamlfile import Document, Path
 
 # What moves production is started by a person or prepared by an alarm, never by the calendar.
+OF_SYSTEMS = ("system-down", "system-degraded", "split-brain", "flapping", "unknown")  # alarms
 MOVES = frozenset({"failover", "failback", "switchover"})
 
 _MANY = 200  # orphans; comparing more of them with one another takes long and helps nobody
@@ -147,6 +148,10 @@ def _calendar(inventory: Inventory, document: Document) -> Iterator[Problem]:
     answers: dict[Hashable, Path] = {}
     for key, response in inventory.responses.items():
         path = ("responses", key)
+        if response.alarm and response.mode != "notify" and response.alarm not in OF_SYSTEMS:
+            message = f"'{response.alarm}' is no alarm of a system's, and prepares nothing"
+            hint = "a system's are system-down, system-degraded, split-brain, flapping, unknown; else mode: notify"
+            yield document.problem((*path, "alarm"), message, hint)
         asked = response.alarm or tuple(sorted((response.alert or {}).items()))
         first = answers.setdefault((asked, response.system, response.playbook), path)
         if response.alert is not None and inventory.alertmanager is None:
