@@ -91,8 +91,10 @@ class TcpListener:
             return
         if self._listening is None:
             self._listen()
-        for transport in [each for each in self._transports if self._refuses(each.get_extra_info("peername")[0])]:
-            transport.abort()
+        for transport in tuple(self._transports):
+            peer = transport.get_extra_info("peername")  # None once it is lost
+            if peer is not None and self._refuses(peer[0]):
+                transport.abort()
         if presence is Presence.HANGING:
             self._answering.clear()
             for transport in self._transports:
