@@ -14,6 +14,7 @@ from console.terminal.screen import Screen, cell, state, table
 from console.terminal.shapes import Forecast, Plan, Run, Step, Verdict
 from console.terminal.words import BAD, CALL, QUIET, STRONG, STYLES, span, state_word
 
+LEAST_ROOM = 3  # lines for the steps
 WATCHING = "Ctrl-C stops watching; the run goes on."
 ANY_RUN = "any-run"  # how the daemon calls a run in a plan that is not one yet
 SETTLED_WELL = frozenset({"SUCCEEDED", "SKIPPED"})
@@ -50,10 +51,14 @@ def live(run: Run, lines: dict[str, str], screen: Screen, trouble: str = "") -> 
     ``trouble`` says why this may not be the newest state.
     """
     top = Group(head(run, screen), cell(trouble, BAD)) if trouble else head(run, screen)
-    below = [*next_commands(run, "To type next, in another terminal:"), Text(WATCHING, QUIET)]
     width = screen.console.width
-    used = sum(len(screen.console.render_lines(part, pad=False)) for part in (top, *below))
-    room = max(screen.console.height - used - 2, 3)
+    for terse in (False, True):  # a small screen shows the commands without what they do, rather than too few steps
+        title = "To type next, in another terminal:"
+        below = [*next_commands(run, title, terse=terse), Text(WATCHING, QUIET)]
+        used = sum(len(screen.console.render_lines(part, pad=False)) for part in (top, *below))
+        room = max(screen.console.height - used - 2, LEAST_ROOM)
+        if screen.console.height - used - 2 >= LEAST_ROOM:
+            break
     return Group(top, Text(), steps_table(run["steps"], screen, lines=lines, room=room, width=width), *below)
 
 
@@ -168,13 +173,14 @@ def _sentence(verdict: Verdict) -> str:
     return (f"step {verdict['step']}: " if verdict["step"] else "") + said
 
 
-def next_commands(run: Run, title: str = "To type next:") -> list[RenderableType]:
-    """Return what can be typed about the run; empty when nothing needs to be."""
+def next_commands(run: Run, title: str = "To type next:", *, terse: bool = False) -> list[RenderableType]:
+    """Return what can be typed about the run; empty when nothing needs to be. ``terse``: without what it does."""
     found = choices(run)
     lines: list[RenderableType] = [Text(), Text(title, STRONG)] if found else []
     for choice in found:
         lines.append(Text.assemble("  ", (choice.command, STRONG), overflow="fold"))
-        lines.append(cell(f"      {choice.effect}", QUIET))
+        if not terse:
+            lines.append(cell(f"      {choice.effect}", QUIET))
     return lines
 
 

@@ -45,10 +45,6 @@ NOT_THERE = {
         "of a VM at most six counters are read, and the shipped inventory names others",
     ),
     **dict.fromkeys(
-        (f"karaula_ntp_{name}" for name in ("offset_seconds", "delay_seconds", "root_distance_seconds", "stratum")),
-        "the lab has no time server; test_real_ntp.py asks a real one",
-    ),
-    **dict.fromkeys(
         (
             *("karaula_postgresql_primary", "karaula_postgresql_replay_lag_seconds"),
             *("karaula_postgresql_replay_lag_bytes", "karaula_postgresql_standbys"),
