@@ -137,6 +137,8 @@ def _rta(run: Run) -> Measure:
     began, note = interruption(run)
     ended = answered_at(run)
     title, objective = "Recovery time (RTA)", run.plan.rto_s
+    if run.started_at is None:
+        return Measure("rta", title, None, "s", objective, note="the run never began")
     if began is None:
         return Measure("rta", title, None, "s", objective, note="the run never interrupted the service")
     if ended is None:

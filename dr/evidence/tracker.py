@@ -168,7 +168,12 @@ class Tracker:
 
 
 def _found(run: Run, events: Sequence[Event]) -> list[Finding]:
-    """Return what the run's report found that somebody should see to; each once."""
+    """Return what the run's report found that somebody should see to; each once.
+
+    A run that never began (refused, denied, withdrawn when its alarm cleared) has shown nothing of the estate.
+    """
+    if run.started_at is None:
+        return []
     found = findings(run, measures(run, events, Forecast(0)), ())
     return [each for each in dict.fromkeys(found) if each.severity in SEVERITIES]
 

@@ -109,10 +109,14 @@ def overview(
     zone: tzinfo,
     now: float,
 ) -> Year:
-    """Return the overview of ``year`` in ``zone``, from every run with its journal and every finding."""
+    """Return the overview of ``year`` in ``zone``, from every run that began, with its journal, and every finding."""
     begin = datetime(year, 1, 1, tzinfo=zone).timestamp()
     end = datetime(year + 1, 1, 1, tzinfo=zone).timestamp()
-    mine = [(run, events) for run, events in runs if run.ended_at is not None and begin <= run.ended_at < end]
+    mine = [
+        (run, events)
+        for run, events in runs
+        if run.started_at is not None and run.ended_at is not None and begin <= run.ended_at < end
+    ]
     mine.sort(key=lambda one: (one[0].ended_at or 0.0, one[0].id))
     found = tuple(one for one in tracked if begin <= one.entered_at < end or not one.state.over)
     systems = tuple(_system(key, mine, inventory, zone, (begin, min(end, now))) for key in inventory.systems)

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_kit import Act, House, acts, house, refused
 
+from dr.engine.commands import withdraw
 from dr.errors import IllegalEvent, RunRefused
+from dr.evidence.collect import measures
 from dr.evidence.tracker import Tracker
+from dr.forecast import Forecast
 from dr.journal.finding import (
     ActionAgreed,
     ActionDone,
@@ -120,3 +123,18 @@ async def test_an_action_is_agreed_done_and_closed_by_somebody_else(tmp_path: Pa
         await kept.load()
         assert [(each.id, each.state, each.events) for each in kept.standing()] == [("finding/1", "open", 5)]
         assert "finding/1" not in at.orchestrator.journal.stories()
+
+
+@pytest.mark.anyio
+async def test_a_run_that_was_withdrawn_before_it_began_is_no_finding(tmp_path: Path) -> None:
+    async with house(tmp_path) as at:
+        lost = at.clock.now() - 40
+        run = await at.submit(origin="alarm", origin_ref="a:1", service_lost_at=lost, alarm_at=lost + 5)
+        await at.orchestrator.command(run.id, lambda run, now: withdraw(run, "karaula", "the alarm cleared", now))
+        ended = await at.until(run)
+        assert ended.started_at is None
+        rta = next(one for one in measures(ended, at.orchestrator.events(run.id), Forecast(0)) if one.name == "rta")
+        assert (rta.value, rta.met, rta.note) == (None, None, "the run never began")
+        tracker = Tracker(at.orchestrator.journal, at.orchestrator, at.clock)
+        await tracker.tick()
+        assert tracker.all() == []
