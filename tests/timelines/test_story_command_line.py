@@ -43,6 +43,7 @@ def test_cut_main_fail_over_read_the_report_fail_back(tmp_path: Path) -> None:
         # Cut: an alarm, a failover that is ready, and nothing done yet.
         daemon.karaula("lab", "cut", "main")
         daemon.wait("the alarm", lambda: ("system-down", "system/ncts") in daemon.alarms())
+        daemon.wait("the one that explains it", lambda: ("site-down", "site/main") in daemon.alarms())
         said = daemon.karaula("status")  # one alarm, which names the systems that went with the site
         assert "site-down" in said
         assert "NCTS" in said
