@@ -208,6 +208,9 @@ class _Stage:
         elif deed.kind is Kind.DIES:
             await self._die(deed)
         elif deed.step:
+            if self.run.state is RunState.WAITING and not self.run.approved_by:
+                # in the story an alarm began it by itself; no alarm stands here, so a person lets it begin
+                await self._decide(Deed(Kind.PERSON, "", "approve"))
             await self._until(lambda: deed.step in self.waiting, f"'{deed.step}' to come to: {deed.kind}")
             turn = self.waiting.pop(deed.step)
             if deed.kind not in turn.kinds:
