@@ -16,6 +16,7 @@ from console.api import backups as backups_api
 from console.api import configuration as configuration_api
 from console.api import downtimes as downtimes_api
 from console.api import estate as estate_api
+from console.api import findings as findings_api
 from console.api import joint_views, journal_views, views
 from console.api import overrides as overrides_api
 from console.cli.lazy import LazyGroup
@@ -107,6 +108,8 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.Plan, views.PlanView),
         (shapes.Pause, views.PauseView),
         (shapes.Override, overrides_api.OverrideView),
+        (shapes.Finding, findings_api.FindingView),
+        (shapes.Forecast, views.ForecastView),
         (shapes.Slot, views.SlotView),
         (shapes.Entry, journal_views.EventView),
         (shapes.Output, journal_views.OutputView),
