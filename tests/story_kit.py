@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from watch_kit import TimelineClock, World, idle
+from watch_kit import TimelineClock, World, live
 
 from monitor.alarms.patience import hold_s
 from monitor.errors import Unreachable
@@ -60,10 +60,8 @@ class Story:
         self.watch.subscribe(self.heard.append)
 
     async def live(self, seconds: float, step_s: float = 1.0) -> None:
-        """Let time pass, but never faster than the disk writes: those threads live in real time."""
-        for _ in range(round(seconds / step_s)):
-            await self.clock.advance(step_s)
-            await idle(self.watch)
+        """Let time pass."""
+        await live(self.watch, self.clock, seconds, step_s)
 
     async def until(self, holds: object, within_s: float) -> float:
         """Live until ``holds()``; return how many seconds that took."""

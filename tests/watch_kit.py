@@ -279,3 +279,10 @@ async def idle(watch: Watch) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while watch._record is not None and watch._record._writing_since is not None:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.001)
+
+
+async def live(watch: Watch, clock: TimelineClock, seconds: float, step_s: float = 1.0) -> None:
+    """Let time pass, but never faster than the disk writes: those threads live in real time."""
+    for _ in range(round(seconds / step_s)):
+        await clock.advance(step_s)
+        await idle(watch)

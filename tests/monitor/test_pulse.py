@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from watch_kit import HANGS, TimelineClock, World, estate, settled
+from watch_kit import HANGS, TimelineClock, World, estate, live, settled
 
 from monitor.pulse import LAG_KEPT_S, Pulse
 from monitor.watch import EVALUATION_WITHIN_S, Watch
@@ -78,7 +78,7 @@ async def watch(tmp_path: Path) -> AsyncIterator[tuple[Watch, TimelineClock, Wor
 async def test_sources_that_hang_are_no_fault_of_the_watch(watch: tuple[Watch, TimelineClock, World]) -> None:
     made, clock, world = watch
     world.set(HANGS, *(target.subject for target in world.targets))
-    await clock.advance(120)
+    await live(made, clock, 120)
     assert {status.health.value for status in made.statuses().values()} <= {"unknown", "down"}
     assert made.faults() == []
     assert set(made.pulse.silent_s().values()) == {0.0}
@@ -86,10 +86,10 @@ async def test_sources_that_hang_are_no_fault_of_the_watch(watch: tuple[Watch, T
 
 async def test_a_poll_loop_that_died_is_a_fault(watch: tuple[Watch, TimelineClock, World]) -> None:
     made, clock, _ = watch
-    await clock.advance(5)
+    await live(made, clock, 5)
     key = next(key for key in made._poller._loops if key[0] == "snmp")
     made._poller._loops[key].cancel()
-    await clock.advance(key[1] + 17)
+    await live(made, clock, key[1] + 17)
     (fault,) = made.faults()
     assert fault.startswith(f"no snmp target has been asked, although some are due every {key[1]:g} s, for ")
 
@@ -98,7 +98,7 @@ async def test_an_evaluation_that_died_or_is_stuck_is_a_fault(
     watch: tuple[Watch, TimelineClock, World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, clock, _ = watch
-    await clock.advance(5)
+    await live(made, clock, 5)
     assert made.faults() == []
     stuck = asyncio.get_running_loop().create_future()
 
@@ -106,13 +106,13 @@ async def test_an_evaluation_that_died_or_is_stuck_is_a_fault(
         await stuck
 
     monkeypatch.setattr(made, "tick", never)
-    await clock.advance(EVALUATION_WITHIN_S + 2)
+    await live(made, clock, EVALUATION_WITHIN_S + 2)
     (fault,) = made.faults()
     assert fault.startswith("states and alarms have not been worked out for ")
     stuck.set_result(None)
     await settled()
     monkeypatch.undo()
-    await clock.advance(2)
+    await live(made, clock, 2)
     assert made.faults() == []
 
 
@@ -121,6 +121,6 @@ async def test_a_writer_of_the_history_that_died_is_a_fault(watch: tuple[Watch, 
     assert made._record is not None
     assert made._record._task is not None
     made._record._task.cancel()
-    await clock.advance(3)
+    await live(made, clock, 3)
     (fault,) = made.faults()
     assert "its writer has ended" in fault

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from watch_kit import HANGS, REFUSES, START, Says, TimelineClock, World, estate, idle, settled, written
+from watch_kit import HANGS, REFUSES, START, Says, TimelineClock, World, estate, live, settled, written
 
 from monitor.errors import StateError, Unreachable
 from monitor.metrics.catalog import METRICS
@@ -65,10 +65,8 @@ class Story:
         self.watch.subscribe(self.heard.append)
 
     async def live(self, seconds: int) -> None:
-        """Let time pass, but never faster than the disk writes: that thread lives in real time."""
-        for _ in range(seconds):
-            await self.clock.advance(1)
-            await idle(self.watch)
+        """Let time pass."""
+        await live(self.watch, self.clock, seconds)
 
     def health(self, subject: str) -> str:
         status = self.watch.status(subject)
