@@ -219,7 +219,7 @@ def gates(*pytest: str) -> int:
         ("mypy", (tools / "mypy",)),
         ("mypy do, bench", (tools / "mypy", "--explicit-package-bases", "do", *ROOT.glob("bench/*.py"))),
         ("lint-imports", (tools / "lint-imports",)),
-        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-rs", *pytest)),
+        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-rs", *pytest)),
     )
     results: list[tuple[str, int, float]] = []
     for name, command in steps:

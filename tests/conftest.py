@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,16 @@ from matrix_kit import planted_table, table
 # each time; whoever runs the tests by hand tries others.
 settings.register_profile("karaula", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("karaula")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left with one of them when the others are done."""
+    weights: dict[Path, int] = {}
+    for item in items:
+        lab = any(item.get_closest_marker(name) for name in ("lab", "real", "browser"))
+        heavy = item.path.parent.name == "crash" or item.get_closest_marker("proof")
+        weights[item.path] = max(weights.get(item.path, 0), 2 if heavy else lab)
+    items.sort(key=lambda item: -weights[item.path])
 
 
 @pytest.fixture

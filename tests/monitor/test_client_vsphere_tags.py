@@ -196,9 +196,13 @@ async def test_another_certificate_than_the_vcenters_is_told_nothing(ca: Throwaw
     ],
 )
 @pytest.mark.parametrize("where", ["category", "tag/", "tag-association"])
-async def test_whatever_goes_wrong_what_was_read_stays(ca: ThrowawayCa, wrong: bytes, where: str) -> None:
+async def test_whatever_goes_wrong_what_was_read_stays(
+    ca: ThrowawayCa, wrong: bytes, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with following(ca) as it:
         before = await it.after(0)
+        if not wrong:  # nothing is ever answered
+            monkeypatch.setattr("monitor.clients.vsphere_tags.READING_S", 1.0)
         it.vcenter.wrong = lambda request: (wrong or b"") if f"/tagging/{where}" in request.path else None
         after = await it.after(60)
         if where == "tag-association" and wrong == said(None):  # an empty list is left out
@@ -207,6 +211,7 @@ async def test_whatever_goes_wrong_what_was_read_stays(ca: ThrowawayCa, wrong: b
         assert (after.vms, after.at) == (before.vms, before.at)
         assert after.trouble
         it.vcenter.wrong = None
+        monkeypatch.undo()
         assert (await it.after(AFTER_REFUSAL_S)).trouble == ""
 
 
