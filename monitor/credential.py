@@ -75,7 +75,8 @@ class Credentials:
         """Return the text of ``reference`` without its trailing newline. Raises CredentialError."""
         path = self.path(reference)
         try:
-            text = path.read_text(encoding="utf-8").rstrip("\n")
+            with path.open("rb", buffering=0) as file:
+                text = file.read().decode("utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             msg = f"credential '{reference}' cannot be read: {type(error).__name__}"
             raise CredentialError(msg) from error

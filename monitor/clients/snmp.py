@@ -66,16 +66,16 @@ def encode_get(community: bytes, request_id: int, oids: Sequence[str], kind: int
     return tlv(SEQUENCE, integer(VERSION_2C) + tlv(OCTETS, community) + get_request(request_id, oids, kind))
 
 
-def decode_response(datagram: bytes, wanted: int | None = None) -> Response:
+def decode_response(datagram: bytes, wanted: int | None = None, oids: Sequence[str] = ()) -> Response:
     """Return what an agent answered. Raises ValueError for anything that is not a v2c response.
 
-    With ``wanted``, of an answer to another request ID no value is read.
+    With ``wanted``, of an answer to another request ID no value is read; ``oids`` are those that were asked for.
     """
     start, stop = expect(datagram, 0, len(datagram), SEQUENCE)
     low, at = expect(datagram, start, stop, INTEGER)
     version = number(datagram, low, at)
     _, at = expect(datagram, at, stop, OCTETS)
-    response, at = read_pdu(datagram, at, stop, wanted)
+    response, at = read_pdu(datagram, at, stop, wanted, oids)
     if stop != len(datagram) or at != stop or version != VERSION_2C or response.kind == REPORT:
         raise ValueError("not one v2c message")
     return response
@@ -197,7 +197,7 @@ class Agents:
         request_id = usm.new_id()
 
         def answer(datagram: bytes) -> Response | None:
-            response = decode_response(datagram, request_id)
+            response = decode_response(datagram, request_id, oids)
             return response if response.request_id == request_id else None  # else the answer to another question
 
         return await wire.ask(encode_get(community.reveal().encode(), request_id, oids, kind), answer)
@@ -228,7 +228,7 @@ class Agents:
         def answer(datagram: bytes) -> Message | None:
             if usm.id_of(datagram) != message_id:
                 return None
-            message = usm.read(datagram, user)
+            message = usm.read(datagram, user, oids)
             if message.pdu.kind == REPORT:
                 return message
             if not message.signed or message.encrypted != (user.privacy is not None):

@@ -164,8 +164,10 @@ def id_of(data: bytes) -> int:
     return _opened(data)[0]
 
 
-def read(data: bytes, user: User | None) -> Message:
+def read(data: bytes, user: User | None, oids: Sequence[str] = ()) -> Message:
     """Read a message and check its signature, when it says that it has one; None reads the answer to a discovery.
+
+    ``oids`` are those that were asked for.
 
     Raises SignatureError, and ValueError for what is no such message.
     """
@@ -189,7 +191,7 @@ def read(data: bytes, user: User | None) -> Message:
     start, stop = expect(scoped, begin, end, SEQUENCE)
     _, at = expect(scoped, start, stop, OCTETS)
     _, at = expect(scoped, at, stop, OCTETS)
-    pdu, _ = read_pdu(scoped, at, stop)
+    pdu, _ = read_pdu(scoped, at, stop, None, oids)
     return Message(message_id, signed and user is not None, bool(flags & ENCRYPTED), engine_id, boots, time, pdu)
 
 

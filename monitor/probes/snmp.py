@@ -50,10 +50,15 @@ class SnmpParams:
     point: Point
     index: str = ""
     oids: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    plain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Work out once what is asked for at every round: the point's own objects first."""
-        object.__setattr__(self, "oids", asked(self.point, self.index))
+        """Work out once what is asked for at every round (own objects first), and whether a number is all."""
+        point = self.point
+        object.__setattr__(self, "oids", asked(point, self.index))
+        object.__setattr__(
+            self, "plain", not (point.guards or point.flags or point.entity or point.sentinels or point.states)
+        )
 
 
 class SnmpProbe:
@@ -92,6 +97,9 @@ class SnmpProbe:
 
     def _observation(self, target: Target, found: Values) -> Observation:
         params: SnmpParams = target.params
+        if params.plain and type(number := found[params.oids[0]]) is int:  # nearly all are; ``read`` says the same
+            values = {"value": round(number * params.point.scale, DIGITS)}
+            return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, "", values)
         try:
             values, facts = read(params.point, params.index, params.oids, found)
         except TargetError as error:

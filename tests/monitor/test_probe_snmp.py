@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_client_snmp import ADDRESS, OIDS, Agent, answered
 
-from monitor.clock import RealClock
+from monitor.clock import ManualClock, RealClock
 from monitor.credential import Credentials
 from monitor.inventory.estate import Trust
 from monitor.inventory.profiles import Point
@@ -99,3 +100,19 @@ async def test_a_missing_community_is_our_mistake(probe: SnmpProbe) -> None:
 def test_a_reading_is_finite_or_none(found: float | str | bytes | None) -> None:
     number = as_number(found)
     assert number is None or math.isfinite(number)
+
+
+@given(
+    st.one_of(st.none(), st.integers(-(2**71), 2**71), st.floats(), st.binary(max_size=9)),
+    st.sampled_from([1.0, 0.1, 60.0]),
+)
+def test_a_plain_number_is_read_as_any_other_value(found: float | bytes | None, scale: float) -> None:
+    """The short way for what nearly all sensors are gives what ``read`` gives."""
+    point = Point("power", "1.3.6.1.9.1", (0, 1e9), scale)
+    plain, long = (SnmpParams(ADDRESS, 161, "c", each) for each in (point, replace(point, sentinels={1e300: "never"})))
+    assert (plain.plain, long.plain) == (True, False)
+    probe = SnmpProbe(Credentials(None), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), ManualClock())
+    one, other = (
+        probe._observation(Target("sensor/x", "snmp", params, 10, 5), {point.oid: found}) for params in (plain, long)
+    )
+    assert one == other
