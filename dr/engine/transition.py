@@ -203,6 +203,8 @@ def _moving_on(run: Run, now: float) -> tuple[Intent, ...]:
         return () if under_way else (Record(Paused(now, DAEMON, _what_broke(broken))),)
     if broken or run.state is RunState.CANCELING:
         return _wind_down(run, main, broken, now)
+    if any(record.undoing for record in main):  # somebody has passed over what it is undone for: it is no step to go by
+        return ()
     starts = tuple(_starts(run, main, now))
     if starts or any(not record.over for record in main):
         return starts
