@@ -79,6 +79,9 @@ TEST_PACKAGES = (
     "nftables",
     "poppler-utils",
     "openssl",
+    "ansible-core",
+    "python3-pip",  # the example of a package that brings an action is built and installed
+    "python3-setuptools",
     "python3",  # what is shipped for hosts runs by the system's own
     "util-linux",
     "procps",

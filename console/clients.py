@@ -18,6 +18,7 @@ from dr.backups.catalog import Backup, newest_kept
 from dr.loss import NOT_SEEN, Loss
 from dr.proof import Proof
 from dr.world import Marker, World
+from monitor.clients import ansible
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
 from monitor.clients.ssh import SshPool
@@ -97,6 +98,7 @@ class Clients:
 
         The recovery half has clients of its own: a probe that hangs must not hold up a failover.
         """
+        ansible.sweep()  # what a daemon before this one may have left
         parts: dict[str, tuple[Hashable, Closing]] = {}
 
         def kept(name: str, made_of: Hashable, make: Callable[[], C], kind: type[C]) -> C:

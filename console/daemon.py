@@ -16,13 +16,14 @@ from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
 from console.due import start_due, started_by
-from console.files import Changes, Files, differences, read_files
+from console.files import Changes, Files, differences, read_files, unusable
 from console.lastgood import LastGood
 from console.morning import Morning
 from console.options import Options
 from console.proofs import Proofs
 from console.reload import (
     REFUSED_ALARM,
+    UNUSABLE_ALARM,
     WAIT_FOR_REQUEST_S,
     Refused,
     Reloaded,
@@ -40,7 +41,6 @@ from console.telling import RunTeller, health_of
 from console.ticks import Ticks
 from console.version import VERSION
 from dr import metrics as dr_metrics
-from dr.actions import ACTIONS
 from dr.backups.catalog import catalog
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
@@ -50,6 +50,7 @@ from dr.evidence.keep import Keeper
 from dr.evidence.report import Report
 from dr.evidence.report import report as make_report
 from dr.evidence.tracker import Tracker
+from dr.extensions import installed
 from dr.forecast import Past
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.guards.shard import only_on_the_first
@@ -182,7 +183,7 @@ class Daemon:
         await self.tracker.load()
         self.keeper = Keeper(made.world, lambda: self.orchestrator.in_thread(journal.head))
         self._start_ticks()
-        self.watch.hold(*REFUSED_ALARM, self.refused.reason if self.refused else None)
+        self._hold_alarms()
         await self.last_good.keep(self.files, self.loaded_at)
         self._start_press()
         self.app = make_app(self._desk(), self.doors.host_headers)
@@ -198,7 +199,7 @@ class Daemon:
 
     def _rules(self, files: Files) -> Rules:
         here = () if self.options.shard.recovers else (only_on_the_first(str(self.options.shard)),)
-        return Rules(files.playbooks, ACTIONS, (*here, *RUN_GUARDS), STEP_GUARDS, files.inventory.sha256)
+        return Rules(files.playbooks, installed().actions, (*here, *RUN_GUARDS), STEP_GUARDS, files.inventory.sha256)
 
     @property
     def _by_itself(self) -> tuple[Mapping[str, Response], Mapping[str, Schedule]]:
@@ -258,8 +259,15 @@ class Daemon:
                 log.warning("the configuration was reloaded for %s: %s", by, done.changes)
                 return done
             finally:
-                self.watch.hold(*REFUSED_ALARM, self.refused.reason if self.refused else None)
+                self._hold_alarms()
                 supervisor.tell("READY=1", f"STATUS={self.refused.reason if self.refused else 'watching'}")
+
+    def _hold_alarms(self) -> None:
+        self.watch.hold(*REFUSED_ALARM, self.refused.reason if self.refused else None)
+        stuck = unusable(self.files)
+        self.watch.hold(*UNUSABLE_ALARM, "; ".join(stuck) or None)
+        for sentence in stuck:
+            log.error("%s", sentence)
 
     async def _reload(self) -> Reloaded:
         before = self.files
@@ -311,7 +319,7 @@ class Daemon:
         refused = [self.refused.sentence(self.loaded_at, self.inventory.estate.timezone)] if self.refused else []
         mine = [*self.tenure.problems(), *self.orchestrator.problems(), *self.keeper.problems(), *self.ticks.problems()]
         found = [*mine, *self.morning.problems(), *self.watch.problems(), *refused]
-        return [*found, *self.last_good.problems()]
+        return [*found, *self.last_good.problems(), *unusable(self.files)]
 
     def faults(self) -> list[str]:
         """Return what the daemon itself cannot do, one sentence each; no other server's illness is among them.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.options import Options
-from dr.actions import ACTIONS
-from dr.playbook.read import PlaybookFile, check, read_playbooks
+from dr.extensions import installed
+from dr.playbook.read import PlaybookFile, check, read_playbooks, withheld
 from monitor.credential import Credentials
 from monitor.errors import CredentialError, InventoryError
 from monitor.inventory.dependencies import depends_on
@@ -32,13 +32,15 @@ class Files:
     """One state of everything that was written.
 
     ``watched`` is the part of the inventory that this daemon watches, ``prints`` has the SHA-256 of every credential
-    file that this part names, by its name.
+    file that this part names, by its name. ``withheld`` says why playbooks cannot be run: another package's action
+    cannot be used. That is no mistake in what was written, and what is watched does not wait for it.
     """
 
     inventory: Inventory
     watched: Inventory
     playbooks: Mapping[str, PlaybookFile]
     prints: Mapping[str, str]
+    withheld: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,18 @@ def read_files(options: Options, credentials: Credentials) -> Files:
         message = f"cannot be read: {error.strerror or type(error).__name__}"
         raise InventoryError([Problem(str(error.filename or options.playbooks), 1, 1, "", message)]) from error
     watched = part(inventory, options.shard)
-    problems = [*check(playbooks, inventory, ACTIONS), *missing_credentials(watched, credentials)]
+    actions = installed().actions
+    unplanned = withheld(playbooks, actions)
+    problems = [*check(playbooks, inventory, actions, unplanned), *missing_credentials(watched, credentials)]
     if problems:
         raise InventoryError(sorted(problems))
-    return Files(inventory, watched, playbooks, dict(_prints(watched, credentials)))
+    return Files(inventory, watched, playbooks, dict(_prints(watched, credentials)), unplanned)
+
+
+def unusable(files: Files) -> list[str]:
+    """Return what is wrong with packages that bring actions, and what cannot be run for it, one sentence each."""
+    stuck = [f"playbook '{name}' cannot be run: {why}" for name, why in sorted(files.withheld.items())]
+    return [*installed().problems, *stuck]
 
 
 def differences(before: Files, after: Files) -> Changes:

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from dr.checker.world import TIERS, World
+from dr.checker.world import World
 from dr.errors import RunRefused
+from dr.playbook.foreign import TIERS
 from monitor.inventory.model import Inventory
 from monitor.inventory.systems import Deployment
 

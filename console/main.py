@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "downtime": ("console.cli.pause:downtime", "Announce planned works; nobody is called for them."),
         "override": ("console.cli.override:override", "Put a rule out of force for a system, for a while."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),
+        "actions": ("console.cli.actions:actions", "List what a playbook's steps can do, and who brings it."),
         "inventory": (
             "console.cli.inventory.group:inventory",
             "Bring entries into the inventory, and hand them to others.",

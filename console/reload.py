@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from console.files import Changes, Files
+from console.files import Changes, Files, unusable
 from dr.errors import RunRefused
 from dr.journal.run import Run
 from monitor.errors import InventoryError, KaraulaError
@@ -19,7 +19,10 @@ from monitor.targets import targets
 
 WAIT_FOR_REQUEST_S = 10.0
 REFUSED_ALARM = ("inventory-refused", "karaula/inventory")
-UNTIL_RESTART = ("what `karaula serve` was started with (addresses, folders, shard) changes with a restart only",)
+UNUSABLE_ALARM = ("action-unusable", "karaula/actions")
+UNTIL_RESTART = (
+    "what `karaula serve` was started with (addresses, folders, shard, packages) changes with a restart only",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def told(runs: Iterable[Run], before: Files, after: Files) -> tuple[str, ...]:
         for run in runs
         if not run.state.final and before.inventory.systems.get(run.system) != after.inventory.systems[run.system]
     ]
-    return (*found, *UNTIL_RESTART)
+    return (*found, *unusable(after), *UNTIL_RESTART)
 
 
 def in_short(error: KaraulaError) -> str:

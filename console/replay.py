@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dr.actions import ACTIONS
 from dr.checker.deeds import Deed, Kind
 from dr.checker.explore import REQUESTER, Counterexample
 from dr.checker.laws import Broken, effect, moment
@@ -23,6 +22,7 @@ from dr.engine.orchestrator import Orchestrator, Request, Rules
 from dr.engine.perform import Outcome
 from dr.engine.runner import Command, Performing
 from dr.errors import RunRefused
+from dr.extensions import installed
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.journal.event import StepFailed, StepProbed, StepUnknown, UndoFailed
 from dr.journal.run import Run, RunState, StepState
@@ -164,7 +164,7 @@ class _Stage:
         await self.orchestrator.stop()
 
     async def _begin(self) -> None:
-        rules = Rules({}, ACTIONS, RUN_GUARDS, STEP_GUARDS, self.plan.inventory_hash)
+        rules = Rules({}, installed().actions, RUN_GUARDS, STEP_GUARDS, self.plan.inventory_hash)
         journal = await asyncio.to_thread(SqliteJournal, self.folder / "replay.sqlite")
         self.orchestrator = Orchestrator(
             journal,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from dr.errors import StepFailed
+from dr.playbook.reference import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +33,15 @@ class StepArgs(BaseModel):
 
     system: str
     site: str
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Tell whether what is asked for can be taken back, where the action can at all."""
+        return True
+
+
+HostKey = Annotated[str, Field(json_schema_extra={NAMES: "hosts"})]
+ProjectKey = Annotated[str, Field(json_schema_extra={NAMES: "ansible"})]
 
 
 class Holds(StrEnum):
@@ -124,6 +134,15 @@ class Action(Protocol):
 
     async def undo(self, args: Any, context: Context, outputs: Mapping[str, Output]) -> Done:
         """Take back what the attempt with these ``outputs`` did (only called where ``undoable``)."""
+        ...
+
+
+@runtime_checkable
+class Needing(Protocol):
+    """A shipped action that needs what is not installed everywhere."""
+
+    def lacking(self) -> str:
+        """Say what is missing, and how to get it; empty: nothing."""
         ...
 
 

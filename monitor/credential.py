@@ -6,6 +6,7 @@ A reference is a bare file name below the credentials directory. systemd sets ``
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -84,8 +85,16 @@ class Credentials:
         return Secret(text)
 
     def redact(self, text: str) -> str:
-        """Return ``text`` with every secret handed out so far replaced by ``***``."""
-        for secret in sorted(self._seen.values(), key=len, reverse=True):
-            if secret:
-                text = text.replace(secret, "***")
+        """Return ``text`` with every secret handed out so far, plain or quoted as in JSON, replaced by ``***``."""
+        forms = {
+            form for secret in self._seen.values() for form in (secret, _quoted(secret), _quoted(secret, ascii_=True))
+        }
+        for form in sorted(forms, key=len, reverse=True):
+            if form:
+                text = text.replace(form, "***")
         return text
+
+
+def _quoted(text: str, *, ascii_: bool = False) -> str:
+    """Return ``text`` as it stands inside a JSON string: programs print their arguments so."""
+    return json.dumps(text, ensure_ascii=ascii_)[1:-1]

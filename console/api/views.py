@@ -97,6 +97,7 @@ class StepView(View):
     reason: str
     evidence: str
     outputs: dict[str, Any]
+    provider: str
 
 
 class VerdictView(View):
@@ -393,4 +394,5 @@ def _step_view(step: PlannedStep, record: StepRecord) -> StepView:
         reason=record.reason,
         evidence=record.evidence,
         outputs=dict(record.outputs),
+        provider=step.provider,
     )

@@ -28,7 +28,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @output_option
 def check(inventory: Path, playbooks: Path, credentials: Path | None, output: str) -> None:
-    """Say every mistake in the inventory and the playbooks.
+    """Say every mistake in the inventory, the playbooks and the packages that bring actions.
 
     Exit code 0: none; 1: mistakes, each as file:line:column: what is wrong and what was probably meant; 2: usage.
 
@@ -40,22 +40,24 @@ def check(inventory: Path, playbooks: Path, credentials: Path | None, output: st
     """  # noqa: D301 - click's mark
     from console.terminal import exits
     from console.terminal.screen import Screen
+    from dr.extensions import installed
 
+    packages = installed().problems
     problems, found = _problems(inventory, playbooks, credentials)
     screen = Screen(as_json=output == "json")
-    screen.document({"problems": [asdict(problem) for problem in problems], "found": found})
-    for problem in problems:
-        screen.line(str(problem))
-    if problems:
-        screen.note(f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}")
+    screen.document({"problems": [asdict(problem) for problem in problems], "packages": list(packages), "found": found})
+    for told in (*packages, *problems):
+        screen.line(str(told))
+    if count := len(problems) + len(packages):
+        screen.note(f"{count} mistake{'s' if count > 1 else ''}")
     else:
         screen.line("no mistakes: " + ", ".join(f"{count} {name}" for name, count in found.items()))
-    click.get_current_context().exit(exits.FAILED if problems else exits.DONE)
+    click.get_current_context().exit(exits.FAILED if count else exits.DONE)
 
 
 def _problems(inventory: Path, playbooks: Path, credentials: Path | None) -> tuple[list[Problem], dict[str, int]]:
     """Return every mistake, sorted by place, and how many entries of each sort there are."""
-    from dr.actions import ACTIONS
+    from dr.extensions import installed
     from dr.playbook.read import check as check_together
     from dr.playbook.read import read_playbooks
     from monitor.credential import Credentials
@@ -73,7 +75,7 @@ def _problems(inventory: Path, playbooks: Path, credentials: Path | None) -> tup
     except InventoryError as error:
         problems.update(error.problems)
     if estate is not None and files is not None:
-        problems.update(check_together(files, estate, ACTIONS))
+        problems.update(check_together(files, estate, installed().actions))
     if estate is not None and credentials is not None:
         problems.update(missing_credentials(estate, Credentials(credentials)))
     found = {"playbooks": len(files or {})}

@@ -132,7 +132,7 @@ def prove(
     screen.line("" if plant else f"\n{_recorded(state, found)}")
     rate = moments / took_s if took_s else 0.0
     screen.line(f"\n{moments} moments in {took_s:.1f} s, {rate:.0f} a second")
-    screen.line(LIMITS.format(faults=f"{faults} disturbance{'' if faults == 1 else 's'} a run"))
+    screen.line("\n".join(_limits(found, faults)))
     if replay:
         click.get_current_context().exit(_replayed(found, inventory, playbooks, credentials, lab_url, screen))
     click.get_current_context().exit(exits.FAILED if bad else exits.DONE)
@@ -172,14 +172,15 @@ def _replayed(
 
 def _plans(inventory: Path, playbooks: Path, wanted: tuple[str, ...], systems: tuple[str, ...]) -> list[Plan]:
     """Return the plans to prove. Raises InventoryError with every mistake, and UsageError for unknown names."""
-    from dr.actions import ACTIONS
+    from dr.extensions import installed
     from dr.playbook.read import check, plans_of, read_playbooks
     from monitor.errors import InventoryError
     from monitor.inventory.read import read
     from monitor.problem import did_you_mean
 
     estate, files = read(inventory), read_playbooks(playbooks)
-    problems = check(files, estate, ACTIONS)
+    actions = installed().actions
+    problems = check(files, estate, actions)
     if problems:
         raise InventoryError(sorted(problems))
     for what, names, known in (("playbook", wanted, files.keys()), ("system", systems, estate.systems.keys())):
@@ -189,7 +190,7 @@ def _plans(inventory: Path, playbooks: Path, wanted: tuple[str, ...], systems: t
     return [
         plan
         for name in wanted or sorted(files)
-        for plan in plans_of(files[name], estate, ACTIONS)
+        for plan in plans_of(files[name], estate, actions)
         if not systems or plan.system in systems
     ]
 
@@ -253,6 +254,22 @@ class _watched:  # noqa: N801 - used as a context, like a function
         return lambda moments: self._bar.update(task, description=f"{what}: {moments} moments")
 
 
+def _limits(found: list[Found], faults: int) -> Iterator[str]:
+    """Yield what was not proven."""
+    yield from sorted({sentence for one in found for sentence in _on_trust(one.result.plan)})
+    yield LIMITS.format(faults=f"{faults} disturbance{'' if faults == 1 else 's'} a run")
+
+
+def _on_trust(plan: Plan) -> Iterator[str]:
+    """Yield what the proof of ``plan`` takes from packages: their declarations, which their code may not keep to."""
+    for step in plan.steps:
+        if step.provider:
+            what = "; ".join(f"{field} of {subject} becomes {value}" for subject, field, value in step.effects)
+            said = f"declares that {what}" if what else "declares that it only reads"
+            who = f"{step.action} by {step.provider}"
+            yield f"Step '{step.id}' of {plan.playbook}: {who} {said}, and is taken at its word."
+
+
 def _row(found: Found) -> tuple[Cell, ...]:
     from console.terminal.screen import cell
     from console.terminal.words import BAD, GOOD
@@ -280,6 +297,7 @@ def _body(found: Found) -> dict[str, Any]:
         "ends": result.ends,
         "proved": result.proved,
         "complete": result.complete,
+        "taken_on_trust": list(_on_trust(result.plan)),
         "counterexample": None
         if story is None
         else {"law": story.law, "wrong": story.wrong, "course": list(story.course)},

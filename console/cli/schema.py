@@ -22,8 +22,9 @@ def schema(what: str) -> None:
 
         made = inventory_schema()
     else:
-        from dr.actions import ACTIONS
+        from dr.extensions import installed
         from dr.playbook.schema import schema as playbook_schema
 
-        made = playbook_schema(ACTIONS, {name: action.summary for name, action in ACTIONS.items()})
+        actions = installed().actions
+        made = playbook_schema(actions, {name: action.summary for name, action in actions.items()})
     click.echo(json.dumps(made, indent=2, ensure_ascii=False))

@@ -109,7 +109,8 @@ def plan_view(plan: Plan | Run, expected: Forecast) -> list[RenderableType]:
         after = f"after {', '.join(step['needs'])}" if step["needs"] else ""
         always = "in any case" if step["final"] else ""
         reads = "" if step["effects"] else "looks only"
-        more = "; ".join(part for part in (after, always, reads, _failing(step)) if part)
+        by = f"by {step['provider']}" if step["provider"] else ""
+        more = "; ".join(part for part in (after, always, reads, by, _failing(step)) if part)
         what = cell(step["description"] or step["action"])
         if arguments(step):
             what.append(f"\n{arguments(step)}", QUIET)

@@ -87,6 +87,7 @@ class Step(TypedDict):
     reason: str
     evidence: str
     outputs: dict[str, Any]
+    provider: str
 
 
 class Verdict(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dr.action import Action
+from dr.actions.ansible import Ansible
 from dr.actions.ask import Ask
 from dr.actions.backup import BackupCheck, BackupSelect, TakeBackup
 from dr.actions.backup_keep import BackupCopy, BackupExpire, CopyCheck
@@ -26,6 +27,7 @@ from dr.actions.wait_for import WaitFor
 ACTIONS: dict[str, Action] = {
     "vm_power": VmPower(),
     "ssh_run": SshRun(),
+    "ansible": Ansible(),
     "http_check": HttpCheck(),
     "dns_record": DnsRecord(),
     "vip": MoveAddress(),

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from dr.action import Context, Done, Effect, Holds, Lasting, Output, Reading, Seen, StepArgs
+from dr.action import Context, Done, Effect, Holds, HostKey, Lasting, Output, Reading, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate.pgbackrest import Stanzas
 from dr.estate.restoring import filled_by, make_target, remove_target
@@ -23,7 +23,7 @@ Number = Annotated[int, Field(ge=1, le=256)]
 class PgbackrestArgs(StepArgs):
     """A stanza as ``host`` sees it; ``cipher_password`` names a credential, where the configuration has no key."""
 
-    host: str
+    host: HostKey
     stanza: Key
     config: Place = "/etc/pgbackrest/pgbackrest.conf"
     repository: Number = 1
@@ -136,7 +136,7 @@ class PgbackrestRestore:
 class DatabaseDumpArgs(StepArgs):
     """Which database, by libpq's connection string without a password, and the new file for its dump."""
 
-    host: str
+    host: HostKey
     connection: Text
     password: Reference | None = None
     path: Place

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from dr.action import Context, Done, Effect, Holds, Lasting, Output, Reading, Seen, StepArgs
+from dr.action import Context, Done, Effect, Holds, HostKey, Lasting, Output, Reading, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate.restic import TAG, Repository
 from dr.estate.restoring import filled_by, make_target, remove_target
@@ -27,7 +27,7 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 class ResticArgs(StepArgs):
     """A restic repository as ``host`` reaches it; ``password`` names a credential."""
 
-    host: str
+    host: HostKey
     repository: Location
     password: Reference
     options: tuple[Text, ...] = ()

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from dr.action import Context, Done, Effect, Holds, Lasting, Seen, StepArgs
+from dr.action import Context, Done, Effect, Holds, HostKey, Lasting, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate import commands
 from dr.estate.waiting import Deadline
@@ -23,7 +23,7 @@ class SshRunArgs(StepArgs):
     ``{epoch}`` in either is the run's fencing token, for hosts that refuse an old one (docs/targets.md).
     """
 
-    host: str
+    host: HostKey
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     check: Annotated[tuple[str, ...], Field(min_length=1)]
     expect_exit: Annotated[int, Field(ge=0, le=255)] = 0

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from dr.playbook.foreign import TIERS
 from dr.playbook.model import Plan, PlannedStep
 
 Effect = tuple[str, str, str]
 Place = tuple[str, str]  # subject and field
-TIERS = ("database", "application", "web")
 RETURNS = frozenset({"failback", "reprotect"})
 PRODUCTION = frozenset({"role", "fence", "traffic", *(f"power {tier}" for tier in TIERS)})
 

@@ -157,7 +157,9 @@ def _who(report: Report, times: Times) -> Iterator[Flowable]:
 def _step(step: StepReport, times: Times) -> Iterator[Flowable]:
     tone = {"SUCCEEDED": "good", "FAILED_IGNORED": "warn"}.get(step.state, "bad" if step.attempts else "soft")
     state = _colored(step.state.replace("_", " ").lower(), tone)
-    yield Paragraph(f"<b>{_safe(step.id)}</b> {state}, {_safe(step.action)} at {_safe(step.site)}", _style("step"))
+    by = f", by {_safe(step.provider)}" if step.provider else ""
+    head = f"<b>{_safe(step.id)}</b> {state}, {_safe(step.action)} at {_safe(step.site)}{by}"
+    yield Paragraph(head, _style("step"))
     if step.description:
         yield _text(step.description)
     for subject, field, value in step.effects:

@@ -56,7 +56,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """One step: what it was to do, what became of it, and the proof. ``effects`` are subject, field, value."""
+    """One step: what it was to do, what became of it, and the proof. ``effects`` are subject, field, value.
+
+    ``provider`` is the package, with its version, that brought the action; empty: it is Karaula's own.
+    """
 
     id: str
     action: str
@@ -68,6 +71,7 @@ class StepReport:
     evidence: str
     outputs: Mapping[str, Scalar]
     attempts: tuple[Attempt, ...]
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ def _step(record: StepRecord, events: Sequence[Event], outputs: Mapping[tuple[st
         evidence=record.evidence,
         outputs=dict(record.outputs),
         attempts=tuple(attempts),
+        provider=record.plan.provider,
     )
 
 

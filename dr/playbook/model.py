@@ -85,7 +85,8 @@ class PlannedStep:
     """One step with its site and every inventory reference resolved.
 
     ``args`` may still hold ``${steps.ID.NAME}`` texts, which are filled in when the step starts.
-    ``reads_only`` steps declare no effect and may be repeated freely.
+    ``reads_only`` steps declare no effect and may be repeated freely. ``provider`` is the package, with its version,
+    that brings the action; empty: it is shipped.
     """
 
     id: str
@@ -102,6 +103,7 @@ class PlannedStep:
     reads_only: bool
     undoable: bool
     effects: tuple[tuple[str, str, str], ...]
+    provider: str = ""
 
     @property
     def promotes(self) -> bool:
@@ -202,6 +204,7 @@ class Plan:
                 if name == "args"
                 else value
                 for name, value in ((name, getattr(step, name)) for name in PlannedStep.__slots__)
+                if name != "provider" or value  # as above
             }
             for step in self.steps
         ]
@@ -266,7 +269,8 @@ def _step_from_json(body: Mapping[str, Any]) -> PlannedStep:
     _demand(isinstance(body["args"], Mapping), "args is not a mapping")
     effects = tuple((subject, field, value) for subject, field, value in body["effects"])
     step = PlannedStep(**{**body, "needs": tuple(body["needs"]), "effects": effects})
-    texts = (step.id, step.action, step.site, step.description, *step.needs, *(part for one in effects for part in one))
+    named = (step.id, step.action, step.site, step.description, step.provider)
+    texts = (*named, *step.needs, *(part for one in effects for part in one))
     _demand(all(isinstance(text, str) for text in texts), "a name is not text")
     _demand(step.on_failure in get_args(OnFailure), f"unknown on_failure {step.on_failure!r}")
     _demand(_is_number(step.timeout_s) and _is_number(step.retry_wait_s), "a time is not a number")

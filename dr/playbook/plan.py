@@ -15,16 +15,14 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from dr.playbook.foreign import Foreign, provider_of, undeclared
 from dr.playbook.model import Mistake, Plan, PlannedStep, Playbook, Step, ancestors
 from dr.playbook.parameters import AS_WRITTEN, Wish, values
+from dr.playbook.reference import PATH, REFERENCE, ROOTS, can_be_undone, members, unknown_keys, waits
 from dr.playbook.safety import unsafe
 from monitor.inventory.explain import worded
 from monitor.inventory.model import Inventory
 from monitor.problem import did_you_mean
-
-REFERENCE = re.compile(r"\$\{([^}]*)\}")
-PATH = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)*")
-ROOTS = ("system", "from", "to", "run", "steps", "parameters")
 
 
 class ActionShape(Protocol):
@@ -189,6 +187,9 @@ class _Planner:
         if action is None:
             self._mistake((*path, "action"), f"unknown action '{step.action}'", did_you_mean(step.action, self.actions))
             return None
+        if isinstance(action, Foreign) and action.unusable:
+            self._mistake((*path, "action"), f"action '{step.action}' cannot be used: {action.unusable}")
+            return None
         site = self._site((*path, "site"), step.site)
         args: dict[str, Any] = {}
         spoilt: set[str] = set()
@@ -208,7 +209,7 @@ class _Planner:
             self._mistake((*path, "on_failure"), "nothing in this playbook can be undone", "use 'stop' or 'continue'")
         if len(self.mistakes) > before:
             return None
-        effects = self._effects((*path, "args"), action, args)
+        effects = self._effects(path, step, action, args)
         if effects is None:
             return None
         return PlannedStep(
@@ -224,22 +225,39 @@ class _Planner:
             on_failure=step.on_failure,
             final=step.id in self.final,
             reads_only=action.reads_only,
-            undoable=action.undoable,
+            undoable=action.undoable and can_be_undone(action.Args, args),
             effects=effects,
+            provider=provider_of(action),
         )
 
     def _effects(
-        self, path: tuple[str | int, ...], action: ActionShape, args: dict[str, Any]
+        self, path: tuple[str | int, ...], step: Step, action: ActionShape, args: dict[str, Any]
     ) -> tuple[tuple[str, str, str], ...] | None:
         """Return what the step will change. That must be plain now: guards and rules go by it."""
+        later = waits(args)
         try:
-            declared = action.effects(action.Args.model_construct(**args))
-            effects = tuple((effect.subject, effect.field, effect.value) for effect in declared)
-        except (TypeError, ValueError, AttributeError, KeyError):  # of an argument that waits and is not validated yet
+            made = action.Args.model_construct(**args) if later else action.Args.model_validate(args)
+            effects = tuple((effect.subject, effect.field, effect.value) for effect in action.effects(made))
+        except Exception as error:  # noqa: BLE001 - the border of foreign code; or an argument waits and is no value yet
+            if not later:
+                self._mistake((*path, "action"), f"'{step.action}' cannot say what it would change: {error!r}")
+                return None
             effects = (("", "", "${steps."),)
         if any("${steps." in part for effect in effects for part in effect):
             message = "what this step changes depends on an earlier step's output"
-            self._mistake(path, message, "write it out, so that it can be read and approved beforehand")
+            self._mistake((*path, "args"), message, "write it out, so that it can be read and approved beforehand")
+            return None
+        sites = self.subject.inventory.systems[self.subject.system].sites
+        if isinstance(action, Foreign) and (
+            lack := undeclared(
+                effects,
+                reads_only=action.reads_only,
+                outputs=action.outputs,
+                system=self.subject.system,
+                sites=sites,
+            )
+        ):
+            self._mistake((*path, "action"), f"action '{step.action}' of {action.provider} {lack}")
             return None
         return effects
 
@@ -260,7 +278,7 @@ class _Planner:
 
         Of ``spoilt`` ones, whose reference led nowhere, enough has been said.
         """
-        later = {key for key, value in args.items() if _waits(value)} | spoilt
+        later = {key for key, value in args.items() if waits(value)} | spoilt
         fields = action.Args.model_fields
         unknown = {key: did_you_mean(key, set(fields) - {"system", "site"}) for key in set(args) - set(fields)}
         for key, hint in sorted(unknown.items()):
@@ -277,6 +295,8 @@ class _Planner:
                 elif item["type"] != "extra_forbidden":
                     self._mistake((*path, *item["loc"]), *worded(item))
             return args
+        for name, message, hint in unknown_keys(action.Args, args, self.subject.inventory):
+            self._mistake((*path, name), message, hint)
         return {**model.model_dump(mode="json"), **{key: args[key] for key in later}}
 
     def _fill(self, path: tuple[str | int, ...], value: Any, step: Step) -> Any:
@@ -337,7 +357,7 @@ class _Planner:
     def _walk(self, path: tuple[str | int, ...], reference: str, value: Any, rest: list[str]) -> Any:
         walked: list[str] = []
         for name in rest:
-            known = _members(value)
+            known = members(value)
             if name not in known:
                 where = ".".join([reference.split(".", maxsplit=1)[0], *walked])
                 self._mistake(path, f"'{where}' has no '{name}'", did_you_mean(name, known))
@@ -345,7 +365,7 @@ class _Planner:
             value = known[name]
             walked.append(name)
         if isinstance(value, (BaseModel, Mapping)):
-            self._mistake(path, f"'{reference}' is a section, not a value", did_you_mean("", _members(value)))
+            self._mistake(path, f"'{reference}' is a section, not a value", did_you_mean("", members(value)))
         elif value is None:
             self._mistake(path, f"the inventory does not say '{reference}' for {self.subject.system}")
         return list(value) if isinstance(value, tuple) else value
@@ -374,22 +394,3 @@ class _Planner:
         action = self.actions.get(other.action)
         if action is not None and output not in action.outputs:
             self._mistake(path, f"'{other.action}' has no output '{output}'", did_you_mean(output, action.outputs))
-
-
-def _members(value: Any) -> dict[str, Any]:
-    if isinstance(value, BaseModel):
-        return {name: getattr(value, name) for name in type(value).model_fields}
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
-    if isinstance(value, tuple):
-        return {str(index): item for index, item in enumerate(value)}
-    return {}
-
-
-def _waits(value: Any) -> bool:
-    """Tell whether ``value`` holds a reference to an earlier step's output."""
-    if isinstance(value, str):
-        return any(match[1].startswith("steps.") for match in REFERENCE.finditer(value))
-    if isinstance(value, Mapping):
-        return any(_waits(item) for item in value.values())
-    return isinstance(value, (list, tuple)) and any(_waits(item) for item in value)

@@ -7,7 +7,7 @@ inventory, so that a playbook that passes ``karaula check`` can be planned for e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from dr.errors import PlaybookError
+from dr.playbook.foreign import Foreign
 from dr.playbook.model import ANY_RUN, ATTENDED, DIRECTION, Mistake, Plan, Playbook
 from dr.playbook.parameters import Wish
 from dr.playbook.plan import ActionShape, Subject, make_plan
@@ -84,14 +85,33 @@ def read_playbooks(folder: Path) -> dict[str, PlaybookFile]:
     return files
 
 
-def check(files: Mapping[str, PlaybookFile], inventory: Inventory, actions: Mapping[str, ActionShape]) -> list[Problem]:
-    """Return every mistake of the playbooks against the inventory, and of the inventory against the playbooks."""
+def check(
+    files: Mapping[str, PlaybookFile],
+    inventory: Inventory,
+    actions: Mapping[str, ActionShape],
+    unplanned: Container[str] = (),
+) -> list[Problem]:
+    """Return every mistake of the playbooks against the inventory, and of the inventory against the playbooks.
+
+    Those named in ``unplanned`` are taken as they are written.
+    """
     found: set[Problem] = set()
     for file in files.values():
-        for subject in _subjects(file, inventory):
+        for subject in _subjects(file, inventory) if file.name not in unplanned else ():
             _, mistakes = make_plan(file.name, file.playbook, subject, actions)
             found.update(file.problem(mistake) for mistake in mistakes)
     return sorted(found) + _named_in_inventory(files, inventory)
+
+
+def withheld(files: Mapping[str, PlaybookFile], actions: Mapping[str, ActionShape]) -> dict[str, str]:
+    """Return why playbooks cannot be run though nothing in them is wrong, by name: an action of theirs is unusable."""
+    found: dict[str, str] = {}
+    for name, file in files.items():
+        for step in (*file.playbook.steps, *file.playbook.finally_steps):
+            action = actions.get(step.action)
+            if isinstance(action, Foreign) and action.unusable:
+                found.setdefault(name, f"action '{step.action}' cannot be used: {action.unusable}")
+    return found
 
 
 def plans_of(file: PlaybookFile, inventory: Inventory, actions: Mapping[str, ActionShape]) -> list[Plan]:

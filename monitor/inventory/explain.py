@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
+from monitor.inventory.ansible import BELOW, VARIABLE
 from monitor.inventory.backups import RESTIC
 from monitor.inventory.checks_hosts import PATH, UNIT
 from monitor.inventory.checks_http import FIELD
@@ -70,6 +71,8 @@ _FORMS: Mapping[str, str] = {
     PATH: "expected an absolute path without spaces",
     FIELD: "expected keys with dots between, such as 'status.database'",
     RESTIC: "expected a restic repository, without spaces, such as /srv/restic or rclone:second",
+    BELOW: "expected a path below the project's folder, such as 'site.yml' or 'plays/site.yml'",
+    VARIABLE: "a variable's name has lower-case letters, digits and '_', at most 63 characters",
     UNIT: "expected the name of a systemd unit such as 'nginx.service'",
 }
 
@@ -114,7 +117,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], document: Document) -
         unused = _unused(_kind_at(model, loc[:-1]), document, path[:-1])
         return document.problem(path, "unknown key", did_you_mean(str(loc[-1])[:100], unused), "key")
     if loc and loc[-1] == "[key]":
-        return document.problem(path, _FORMS[KEY], at="key")
+        return document.problem(path, _wrong_key(detail), at="key")
     if kind in _CHOICES:
         return _choice(detail, path, document)
     message, hint = _wrong_value(detail, path)
@@ -157,7 +160,7 @@ def worded(detail: ErrorDetails) -> tuple[str, str]:
 def _wrong_value(detail: ErrorDetails, path: Path) -> tuple[str, str]:
     kind, found, ctx = detail["type"], detail["input"], detail.get("ctx", {})
     shown, hint = describe(found), ""
-    if path and path[-1] in _SECRETIVE:
+    if (path and path[-1] in _SECRETIVE) or str(ctx.get("pattern")) == REFERENCE:
         message = _FORMS[REFERENCE]
     elif kind in _EXPECTED:
         message, hint = f"{_EXPECTED[kind]}, found {shown}", _conversion(kind, found)
@@ -176,6 +179,11 @@ def _wrong_value(detail: ErrorDetails, path: Path) -> tuple[str, str]:
     else:
         message = f"{detail['msg']}, found {shown}"
     return message, hint
+
+
+def _wrong_key(detail: ErrorDetails) -> str:
+    ctx = detail.get("ctx", {})
+    return str(ctx["error"]) if "error" in ctx else _FORMS.get(str(ctx.get("pattern")), _FORMS[KEY])
 
 
 def _conversion(kind: str, found: object) -> str:

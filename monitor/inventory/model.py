@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from monitor.inventory.ansible import AnsibleProject
 from monitor.inventory.behaviour import Alertmanager, Notify, Response, Schedule
 from monitor.inventory.checks import Check
 from monitor.inventory.crossings import Crossing, Links, Operator
@@ -45,6 +46,7 @@ class Inventory(Model):
     hosts: dict[Key, SshHost]
     power_controllers: dict[Key, PowerController]
     dns_servers: dict[Key, DnsServer]
+    ansible: dict[Key, AnsibleProject] = Field(default_factory=dict)
     database_kinds: dict[Key, DatabaseKind]
     systems: dict[Key, System]
     operators: dict[Key, Operator]

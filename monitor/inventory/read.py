@@ -120,6 +120,12 @@ def references_of(inventory: Inventory) -> Iterator[tuple[Path, str]]:
 def _of_programs(inventory: Inventory) -> Iterator[tuple[Path, str]]:
     if inventory.alertmanager is not None:
         yield ("alertmanager", "credential"), inventory.alertmanager.credential
+    for key, project in inventory.ansible.items():
+        for name in ("credential", "vault_password"):
+            if (reference := getattr(project, name)) is not None:
+                yield ("ansible", key, name), reference
+        for name, reference in project.secrets.items():
+            yield ("ansible", key, "secrets", name), reference
     for key, point in inventory.vantage.points.items():
         if isinstance(point, ObserverPoint):
             yield ("vantage", "points", key, "credential"), point.credential

@@ -78,6 +78,6 @@ def test_json_names_place_and_hint(folder: Path) -> None:
     result = check("--output", "json")
     assert result.exit_code == 1
     document = json.loads(result.stdout)
-    assert set(document) == {"schema_version", "problems", "found"}
+    assert set(document) == {"schema_version", "problems", "packages", "found"}
     assert set(document["problems"][0]) == {"file", "line", "column", "path", "message", "hint"}
     assert document["problems"][0]["hint"] == "did you mean 'failover'?"

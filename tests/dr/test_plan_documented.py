@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from console.cli.actions import kind_of
 from dr.actions import ACTIONS
 from dr.playbook.model import ATTENDED, DIRECTION, Kind, Playbook, Step
 from dr.playbook.read import check, read_playbooks
@@ -50,15 +51,8 @@ def all_fields() -> str:
     return "\n".join([*head, *fields(Playbook), *fields(Step, "steps[].")])
 
 
-def kind_of(rule: dict[str, Any]) -> str:
-    """Return in words what a value may be, from its JSON Schema."""
-    if "anyOf" in rule:
-        return " or ".join(kind_of(one) for one in rule["anyOf"] if one.get("type") != "null")
-    if "enum" in rule:
-        return " or ".join(f"`{one}`" for one in rule["enum"])
-    if rule.get("type") == "array":
-        return f"list of {kind_of(rule['items'])}"
-    return {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false"}[rule["type"]]
+def quoted(rule: dict[str, Any]) -> str:
+    return kind_of(rule, "`")
 
 
 def action(name: str) -> str:
@@ -68,9 +62,10 @@ def action(name: str) -> str:
     lines = [f"### {name}", "", one.summary[0].upper() + one.summary[1:] + ".", ""]
     for key, field in given.items():
         needed = "required" if field.is_required() else f"default {form(field) or 'none'}"
-        lines.append(f"- `{key}`: {kind_of(properties[key])}, {needed}")
-    samples: dict[str, Any] = {key: ("…",) if "list of" in kind_of(properties[key]) else f"<{key}>" for key in given}
-    defaults = {key: field.default for key, field in given.items() if not field.is_required()}
+        lines.append(f"- `{key}`: {quoted(properties[key])}, {needed}")
+    samples: dict[str, Any] = {key: ("…",) if "list of" in quoted(properties[key]) else f"<{key}>" for key in given}
+    optional = {key: field for key, field in given.items() if not field.is_required()}
+    defaults = {key: field.get_default(call_default_factory=True) for key, field in optional.items()}
     args = one.Args.model_construct(**{"system": "<system>", "site": "<site>", **samples, **defaults})
     effects = [f"`{effect.subject}`: {effect.field} = {effect.value}" for effect in one.effects(args)]
     lines.append(f"- yields: {', '.join(f'`{output}`' for output in one.outputs) or 'nothing'}")

@@ -125,6 +125,7 @@ def test_each_alarm_has_its_part_of_the_page_of_alarms() -> None:
         "history-failing",
         "isolated",
         "inventory-refused",
+        "action-unusable",
         "evidence-not-anchored",
         "automatic-failover",
         "pause-ends",
