@@ -28,6 +28,7 @@ from dr.playbook.model import Plan
 
 REQUESTER = "karaula"
 PROGRESS_EVERY = 2000
+KEPT_KEYS = 50_000
 STATES = {state: number for number, state in enumerate(StepState)}
 
 
@@ -76,6 +77,7 @@ class _Search:
         self.engine = engine
         self.most = most
         self.progress = progress
+        self.keys = Keys(plan)
         self.result = Result(plan, faults)
         second = RunAccepted(1.0, plan.to_json(), "bojan", "a second run", "person", "", 0.0, 0.0)
         self.newcomer = begin("second", second)
@@ -89,7 +91,7 @@ class _Search:
     def run(self) -> Result:
         queue: deque[tuple[bytes, Node]] = deque()
         for words, node in self.firsts:
-            key = key_of(node)
+            key = self.keys.of(node)
             self.came[key] = (None, words, BY_ITSELF)
             queue.append((key, node))
         while queue and self.result.counterexample is None:
@@ -129,7 +131,7 @@ class _Search:
             if move.broken:
                 self._found(key, move.broken[0], move)
                 return
-            after = key_of(move.node)
+            after = self.keys.of(move.node)
             self.leads.setdefault(after, []).append(key)
             if after not in self.came:
                 self.came[after] = (key, move.words, move.deed)
@@ -194,31 +196,56 @@ def shape(plan: Plan) -> str:
     return re.sub(r"[A-Za-z0-9-]+", lambda word: names.get(word[0], word[0]), text)
 
 
-def key_of(node: Node) -> bytes:
-    """Return what tells this moment from others: 16 bytes of a hash, for there are very many."""
-    run = node.run
-    fences = [(each.started_seq, name) for name, each in run.steps.items() if each.attempt and each.plan.touches_fence]
-    late = run.approval_expires_at is not None and node.now >= run.approval_expires_at
-    about = (
-        *(
-            run.state,
-            run.before_interruption,
-            allowed(run),
-            run.started_at is not None,
-            bool(run.cancel_by),
-            run.undo_asked,
-            run.loss_accepted_s,
-        ),
-        run.automatic and run.started_at is None,  # once it has begun nobody looks at how
-        *(late, node.left, sorted(node.cut), sorted(node.forced), [name for _, name in sorted(fences)]),
-    )
-    steps = [_step_key(each, node.now) for each in run.steps.values()]
-    return blake2b(repr((about, steps, node.world.key)).encode(), digest_size=16).digest()
+class Keys:
+    """What tells the moments of one plan's runs from others: 16 bytes of a hash each, for there are very many.
+
+    What tells a step's state is worked out once a record, for moments that follow one another share most of them. A
+    record is kept with that, so that its place in memory is nobody else's while it is looked up by it.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Know the steps that open or close a fence, and nothing else."""
+        self._fences = tuple(step.id for step in plan.steps if step.touches_fence)
+        self._kept: dict[int, tuple[StepRecord, int | tuple[int, str]]] = {}
+
+    def of(self, node: Node) -> bytes:
+        """Return what tells this moment from others."""
+        run = node.run
+        records = [run.steps[name] for name in self._fences]
+        fences = sorted((each.started_seq, each.plan.id) for each in records if each.attempt)
+        late = run.approval_expires_at is not None and node.now >= run.approval_expires_at
+        about = (
+            *(
+                run.state,
+                run.before_interruption,
+                allowed(run),
+                run.started_at is not None,
+                bool(run.cancel_by),
+                run.undo_asked,
+                run.loss_accepted_s,
+            ),
+            run.automatic and run.started_at is None,  # once it has begun nobody looks at how
+            *(late, node.left, sorted(node.cut), sorted(node.forced), [name for _, name in fences]),
+        )
+        steps = [self._step(each, node.now) for each in run.steps.values()]
+        return blake2b(repr((about, steps, node.world.key)).encode(), digest_size=16).digest()
+
+    def _step(self, record: StepRecord, now: float) -> int | tuple[int, str]:
+        kept = self._kept.get(id(record))
+        if kept is not None:
+            return kept[1]
+        waits = record.state is StepState.QUEUED and record.ended_at is not None
+        late = record.plan.asks and record.started_at is not None and now >= record.started_at + record.plan.timeout_s
+        key = _step_key(record, late=late, waits=waits and now < (record.ended_at or 0.0) + record.plan.retry_wait_s)
+        if not (waits or record.plan.asks):  # else it changes as time passes
+            if len(self._kept) >= KEPT_KEYS:
+                self._kept.clear()
+            self._kept[id(record)] = record, key
+        return key
 
 
-def _step_key(record: StepRecord, now: float) -> int | tuple[int, str]:
+def _step_key(record: StepRecord, *, late: bool, waits: bool) -> int | tuple[int, str]:
     """Return, packed, what tells this step's state from others."""
-    waits = record.state is StepState.QUEUED and record.ended_at is not None
     flags = (
         record.attempt > 0,
         record.cannot_tell,
@@ -226,9 +253,9 @@ def _step_key(record: StepRecord, now: float) -> int | tuple[int, str]:
         record.undoing,
         bool(record.outputs),
         bool(record.answered_by),
-        record.plan.asks and record.started_at is not None and now >= record.started_at + record.plan.timeout_s,
+        late,
         record.outputs.get("lost", 0) == 1,
-        waits and now < (record.ended_at or 0.0) + record.plan.retry_wait_s,
+        waits,
     )
     packed = STATES[record.state]
     for flag in flags:
