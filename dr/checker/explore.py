@@ -7,6 +7,7 @@ the stated bound, and says nothing beyond that. The shortest course to a broken 
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections import deque
@@ -68,8 +69,18 @@ def explore(
     most: int = 5_000_000,
     progress: Callable[[int], None] = lambda _moments: None,
 ) -> Result:
-    """Explore every course of ``plan`` with at most ``faults`` disturbances, at most ``most`` moments."""
-    return _Search(plan, faults, engine, most, progress).run()
+    """Explore every course of ``plan`` with at most ``faults`` disturbances, at most ``most`` moments.
+
+    Meanwhile no garbage is collected in this process: moments hold no cycles, and walking over them all again and again
+    was a third of the time.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _Search(plan, faults, engine, most, progress).run()
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Search:
