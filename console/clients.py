@@ -17,6 +17,7 @@ from console.files import Files
 from dr.backups.catalog import Backup, newest_kept
 from dr.loss import NOT_SEEN, Loss
 from dr.proof import Proof
+from dr.readiness.lights import Readiness
 from dr.world import Marker, World
 from monitor.clients import ansible
 from monitor.clients.http import HttpClient
@@ -78,6 +79,7 @@ class Clients:
         observed: Callable[[str], Mapping[str, str]] = lambda _subject: {},
         proof: Callable[[str], Proof | None] = lambda _fingerprint: None,
         expected_loss: Callable[[str, str, str], Loss] = lambda _system, _from_site, _to_site: NOT_SEEN,
+        readiness: Callable[[str], Readiness | None] = lambda _system: None,
     ) -> None:
         """Begin with none; the functions are what a World has of these names."""
         self._credentials = credentials
@@ -90,6 +92,7 @@ class Clients:
         self._observed = observed
         self._proof = proof
         self._expected_loss = expected_loss
+        self._readiness = readiness
         self._parts: Mapping[str, tuple[Hashable, Closing]] = {}
         self._retired: list[Closing] = []
 
@@ -146,6 +149,7 @@ class Clients:
             observed=self._observed,
             proof=self._proof,
             expected_loss=self._expected_loss,
+            readiness=self._readiness,
         )
         return Made(world, notices, parts)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from console.lastgood import LastGood
 from console.morning import Morning
 from console.options import Options
 from console.proofs import Proofs
+from console.readiness import Readying
 from console.reload import (
     REFUSED_ALARM,
     UNUSABLE_ALARM,
@@ -96,6 +98,7 @@ class Daemon:
         self.credentials = Credentials(options.credentials)
         self.markers = Markers(options.state, lambda: self.orchestrator.world, lambda k: self.watch.evidence(k).primary)
         self.proofs = Proofs(options.state)
+        self.readying = Readying(lambda: self.watch, lambda: self.orchestrator, self.proofs)
         self.last_good = LastGood(options, self.credentials)
         self.files, self.loaded_at, self.refused = self.last_good.start(self.clock.now())
         self.clients = Clients(
@@ -107,6 +110,7 @@ class Daemon:
             health=lambda subject: health_of(self.watch, subject),
             poll=lambda system, site: poll(self.inventory, system, site, self.watch, self.clock.now()),
             proof=self.proofs.find,
+            readiness=self.readying.of,
             expected_loss=lambda *place: sight.expected_loss(self.watch, *place),
             observed=lambda subject: sight.observed(self.watch, subject),
         )
@@ -232,6 +236,7 @@ class Daemon:
             not_ready=self.not_ready,
             report=self.report,
             past=self.past,
+            readying=self.readying,
             tracker=self.tracker,
             refusals=lambda: self.responding.trigger.refusals,
         )
@@ -359,8 +364,11 @@ class Daemon:
             return iter(())  # another daemon's to say
         systems, now = self.inventory.systems, self.clock.now()
         behind = {place.name: bool(place.error) for place in self.keeper.kept()}
-        return dr_metrics.collect(
-            self.orchestrator, systems, now, self.scheduler.upcoming, behind, self.past, self.tracker.standing()
+        return itertools.chain(
+            dr_metrics.collect(
+                self.orchestrator, systems, now, self.scheduler.upcoming, behind, self.past, self.tracker.standing()
+            ),
+            dr_metrics.of_readiness(self.readying.every(), self.readying.verified()),
         )
 
     # -- time --------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "alarms": ("console.cli.alarms:alarms", "Show the alarms that stand."),
         "runs": ("console.cli.runs:runs", "List the newest runs."),
         "run": ("console.cli.run:run", "Look at one run and decide about it."),
+        "readiness": ("console.cli.readiness:readiness", "Show how ready systems are for a recovery."),
         "plan": ("console.cli.plan:plan", "Show what a run would do; change nothing."),
         "failover": ("console.cli.start:failover", "Move a system whose site is lost to the other site."),
         "switchover": ("console.cli.start:switchover", "Move a system to the other site while both are well."),

@@ -13,6 +13,7 @@ from dr.journal.run import Run
 from dr.lease import Tenancy
 from dr.loss import Loss
 from dr.proof import Proof
+from dr.readiness.lights import Readiness
 from monitor.inventory.recovery import SafetyRule, Window
 
 ALONE = Tenancy(held=True, epoch=0)
@@ -58,6 +59,7 @@ class Facts:
     itself for cut off from the estate; empty while it does not. ``promised`` are runs to come, by id.
     ``overrides`` are those that have not ended, ``windows`` the inventory's, in ``zone``; ``loss`` is what the monitor
     has seen that the run would lose. ``proof`` is what was proven of this very plan.
+    ``readiness`` is how ready the system is where it stands by; None where nobody has looked.
     ``unverified`` says why the plan is not verified, which a run that begins by itself must be; empty when it is.
     """
 
@@ -72,6 +74,7 @@ class Facts:
     unverified: str = NOT_VERIFIED
     loss: Loss | None = None
     proof: Proof | None = None
+    readiness: Readiness | None = None
     rules: Mapping[str, SafetyRule] = field(default_factory=dict)
     tenancy: Tenancy = ALONE
     observed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -13,6 +13,8 @@ from dr.journal.finding import TrackedFinding
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.lease import Tenancy
+from dr.readiness.lights import WORST_LAST, Readiness
+from dr.readiness.proven import Verified
 from monitor.inventory.systems import System
 from monitor.metrics.catalog import Family, Metric
 
@@ -112,7 +114,32 @@ FINDINGS_OVERDUE = _gauge(
 ANCHOR_BEHIND = _gauge(
     "karaula_evidence_behind", "", "place", "1 while the place cannot be given the journal's newest signed head, else 0"
 )
+READINESS = _gauge(
+    "karaula_readiness_light",
+    "",
+    "system check",
+    "How ready the system is for a recovery to where it stands by: 0 green, 1 amber, 2 unknown, 3 red",
+)
+READINESS_WORST = _gauge(
+    "karaula_readiness_worst", "", "system", "The worst of the system's checks, as the light of each"
+)
+PROOF_VERIFIED = _gauge(
+    "karaula_proof_verified",
+    "",
+    "system playbook",
+    "1 while the playbook is VERIFIED for the system as it stands, else 0",
+)
+PROOF_AT = _gauge(
+    "karaula_proof_timestamp_seconds",
+    "seconds",
+    "system playbook",
+    "When the playbook was proven as it stands; of several plans the oldest proof counts, absent while one has none",
+)
 METRICS: tuple[Metric, ...] = (
+    READINESS,
+    READINESS_WORST,
+    PROOF_VERIFIED,
+    PROOF_AT,
     PLACEMENT,
     RUN_ACTIVE,
     RUN_SINCE,
@@ -208,6 +235,17 @@ def collect(
     yield Family(JOURNAL_FAILING, (((), float(bool(source.problems()))),))
     yield Family(ANCHOR_BEHIND, tuple(((place,), float(late)) for place, late in sorted(behind.items())))
     yield Family(NEXT_DUE, tuple(((job,), due) for job, due in sorted(upcoming().items())))
+
+
+def of_readiness(found: Sequence[Readiness], proven: Sequence[Verified]) -> Iterator[Family]:
+    """Yield how ready every system is, check by check, and which playbooks are VERIFIED for which."""
+    lights = [(each.system, check.name, check.light) for each in found for check in each.checks]
+    yield Family(READINESS, tuple(((system, name), float(WORST_LAST.index(light))) for system, name, light in lights))
+    totals = tuple(((each.system,), float(WORST_LAST.index(each.total))) for each in found)
+    yield Family(READINESS_WORST, totals)
+    yield Family(PROOF_VERIFIED, tuple(((each.system, each.playbook), float(not each.lack)) for each in proven))
+    dated = [(each.system, each.playbook, each.proven_at) for each in proven if each.proven_at is not None]
+    yield Family(PROOF_AT, tuple(((system, playbook), at) for system, playbook, at in dated))
 
 
 def _of_backups(found: Sequence[Proof]) -> Iterator[Family]:

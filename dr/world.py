@@ -9,6 +9,7 @@ from dr.backups.catalog import Backup
 from dr.loss import NOT_SEEN, Loss
 from dr.playbook.model import Plan
 from dr.proof import Proof
+from dr.readiness.lights import Readiness
 from monitor.clients.http import HttpClient
 from monitor.clients.redfish import RedfishClient
 from monitor.clients.ssh import SshPool
@@ -40,7 +41,7 @@ class World:
     begin by itself, empty where it may; without it ``proof`` decides.
     ``observed(subject)`` is the monitor's word on it: ``status``, and ``role`` while it is heard.
     ``proof(fingerprint)`` says what was proven of a plan, ``expected_loss(system, from, to)`` what the monitor
-    has seen that a promotion would lose.
+    has seen that a promotion would lose, ``readiness(system)`` how ready it is for a recovery, None where nobody looks.
     """
 
     inventory: Inventory
@@ -60,6 +61,7 @@ class World:
     observed: Callable[[str], Mapping[str, str]] = lambda _subject: {}
     proof: Callable[[str], Proof | None] = lambda _fingerprint: None
     expected_loss: Callable[[str, str, str], Loss] = lambda _system, _from_site, _to_site: NOT_SEEN
+    readiness: Callable[[str], Readiness | None] = lambda _system: None
 
     def loss(self, plan: Plan) -> Loss:
         """Return what a run of ``plan`` would lose now, by what the monitor has seen."""

@@ -25,6 +25,8 @@ from console.api.app import make_app
 from console.api.desk import Desk
 from console.files import Changes
 from console.main import karaula
+from console.proofs import Proofs
+from console.readiness import Readying
 from console.reload import Reloaded
 from console.responding import Responding
 from console.serving import Doors
@@ -224,6 +226,12 @@ class FakeWatch:
     def statuses(self) -> Mapping[str, Status]:
         return self.held
 
+    def status(self, subject: str) -> Status | None:
+        return self.held.get(subject)
+
+    def last_good(self, subject: str) -> Observation | None:
+        return self.seen.get(subject)
+
     def observation(self, subject: str) -> Observation | None:
         return self.seen.get(subject)
 
@@ -356,6 +364,7 @@ class DeskDaemon:
             not_ready=list,
             report=self._report,
             past=Past(self.orchestrator),
+            readying=Readying(lambda: self.watch, lambda: self.orchestrator, Proofs(self.folder)),  # type: ignore[arg-type,return-value]  # likewise
             tracker=self.tracker,
             refusals=lambda: self.refusals,
         )

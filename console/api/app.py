@@ -15,6 +15,7 @@ from console.api import (
     metrics,
     overrides,
     plans,
+    readiness,
     runs,
     sla,
     year,
@@ -26,6 +27,7 @@ from console.api.streams import Streams
 from console.web import backups as backups_page
 from console.web import joint as joint_page
 from console.web import pages
+from console.web import readiness as readiness_page
 from console.web import sla as sla_page
 from console.web.render import make_environment
 
@@ -46,6 +48,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         alertmanager.router,
         configuration.router,
         plans.router,
+        readiness.router,
         overrides.router,
         findings.router,
         year.router,
@@ -55,6 +58,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         pages.router,
         sla_page.router,
         backups_page.router,
+        readiness_page.router,
         joint_page.router,
     ):
         app.include_router(routes)

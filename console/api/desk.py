@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from console.readiness import Readying
 from console.reload import Reloaded
 from console.responding import Responding
 from dr.engine.joint import JointRuns
@@ -30,8 +31,8 @@ class Desk:
     ``problems()`` says what is wrong with the daemon or with what it was told, a sentence each, and ``faults()`` what
     of it is work of its own that it cannot do; ``not_ready()`` why its picture is not complete. ``reload(by)`` reads
     the configuration anew. ``metrics(accept, accept_encoding)`` returns the page in the form that these headers want.
-    ``past`` says what past runs let expect. ``refusals()`` has, by alarm id, why the run that a
-    response asks for is not prepared.
+    ``past`` says what past runs let expect, ``readying`` how ready systems are. ``refusals()`` has, by alarm id, why
+    the run that a response asks for is not prepared.
     """
 
     version: str
@@ -51,6 +52,7 @@ class Desk:
     not_ready: Callable[[], list[str]]
     report: Callable[[str], Awaitable[Report]]
     past: Past
+    readying: Readying
     tracker: Tracker
     refusals: Callable[[], Mapping[str, str]]
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from console.api.actor import Actor, actor_of
 from console.api.desk import Desk, desk_of
 from console.api.joint_views import JointPlanView, JointView, joint_plan_view, joint_view
+from console.api.plan_views import plan_view
 from console.api.streams import Streams
-from console.api.views import plan_view
 from dr.engine import commands, joint_course
 from dr.engine.joint import JointCommand
 from dr.evidence.joint import joint_report
@@ -140,6 +140,7 @@ def whole_plan(desk: Desk, plan: JointPlan, requester: str, replaces: Collection
                 desk.orchestrator.verdicts(member.plan, requester, beside=own),
                 desk.past.forecast(member.plan),
                 now,
+                desk.readying.of_plan(member.plan),
             )
             for member in plan.members
         ],

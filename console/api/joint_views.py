@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from console.api.views import PlanView, RunView, View, run_view
+from console.api.plan_views import PlanView
+from console.api.views import RunView, View, run_view
 from dr.engine.joint_course import standings, stands_still
 from dr.journal.joint import Joint
 from dr.journal.run import Run

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.actor import actor_of
 from console.api.desk import desk_of
-from console.api.views import PauseView, PlanView, pause_view, plan_view
+from console.api.plan_views import PlanView, plan_view
+from console.api.views import PauseView, pause_view
 from dr.journal.pause import Pause
 from dr.playbook.parameters import Wish
 
@@ -45,7 +46,7 @@ async def plan(request: Request, ask: PlanAsk) -> PlanView:
     made = desk.orchestrator.plan(ask.playbook, ask.system, wish=Wish(ask.settings, ask.forced))
     requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
     verdicts = desk.orchestrator.verdicts(made, requester)
-    return plan_view(made, verdicts, desk.past.forecast(made), desk.clock.now())
+    return plan_view(made, verdicts, desk.past.forecast(made), desk.clock.now(), desk.readying.of_plan(made))
 
 
 @router.get("/pauses")

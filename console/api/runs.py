@@ -13,12 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from console.api.actor import Actor, actor_of
 from console.api.desk import desk_of
 from console.api.journal_views import EventView, OutputView, event_views, output_view
+from console.api.plan_views import ForecastView, forecast_view
 from console.api.streams import Streams
 from console.api.views import (
-    ForecastView,
     RunDetailView,
     RunView,
-    forecast_view,
     run_detail_view,
     run_view,
 )

@@ -5,20 +5,17 @@ They are made here from the product's own types and from nothing else, so that w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from dr.engine.telling import expires_at, question, questions
-from dr.evidence.render import expectation
-from dr.forecast import ENOUGH, Forecast
-from dr.guard import Verdict
 from dr.journal.ballot import known
 from dr.journal.pause import Pause
 from dr.journal.run import Run, StepRecord
 from dr.journal.sqlite import Slot
-from dr.playbook.model import Plan, PlannedStep
+from dr.playbook.model import PlannedStep
 from monitor.status.state import Flip, Status
 
 SCHEMA = 1
@@ -180,38 +177,6 @@ class RunDetailView(RunView):
     votes_needed: int
 
 
-class ForecastView(View):
-    """How long the machine needed in ``n`` past runs of the same steps, in seconds; null where they are too few.
-
-    ``critical`` are the steps that decide it, in order.
-    """
-
-    n: int
-    needed: int
-    p50_s: float | None
-    p90_s: float | None
-    critical: list[str]
-    sentence: str
-
-
-class PlanView(View):
-    """What a run would do and what the guards would say now."""
-
-    playbook: str
-    kind: str
-    summary: str
-    system: str
-    from_site: str
-    to_site: str
-    rto_s: float
-    rpo_s: float
-    wish: str
-    plan_hash: str
-    steps: list[StepView]
-    guards: list[VerdictView]
-    expected: ForecastView
-
-
 class PauseView(View):
     """A pause in force."""
 
@@ -274,7 +239,7 @@ def run_detail_view(run: Run) -> RunDetailView:
         service_lost_at=run.service_lost_at,
         alarm_at=run.alarm_at,
         token=run.token,
-        steps=[_step_view(run.steps[step.id].plan, run.steps[step.id]) for step in run.plan.steps],
+        steps=[step_view(run.steps[step.id].plan, run.steps[step.id]) for step in run.plan.steps],
         guards=[VerdictView(**{name: getattr(note, name) for name in VerdictView.model_fields}) for note in run.guards],
         votes=[VoteView(**known(vote)) for vote in (run.poll.votes if run.poll else ())],
         votes_needed=run.poll.needed if run.poll else 0,
@@ -289,47 +254,6 @@ def run_detail_view(run: Run) -> RunDetailView:
             for record in questions(run)
         ],
         undo_refused=run.undo_refused,
-    )
-
-
-def plan_view(plan: Plan, verdicts: Sequence[Verdict], expected: Forecast, now: float) -> PlanView:
-    """Return the plan with the guards' present answers and what past runs let expect."""
-    return PlanView(
-        playbook=plan.playbook,
-        kind=plan.kind,
-        summary=plan.summary,
-        system=plan.system,
-        from_site=plan.from_site,
-        to_site=plan.to_site,
-        rto_s=plan.rto_s,
-        rpo_s=plan.rpo_s,
-        wish=plan.wished,
-        plan_hash=plan.hash(),
-        steps=[_step_view(step, StepRecord(plan=step)) for step in plan.steps],
-        guards=[
-            VerdictView(
-                guard=verdict.guard,
-                ruling=verdict.ruling.value,
-                reason=verdict.reason,
-                sentence=verdict.sentence,
-                step="",
-                at=now,
-            )
-            for verdict in verdicts
-        ],
-        expected=forecast_view(expected),
-    )
-
-
-def forecast_view(expected: Forecast) -> ForecastView:
-    """Return what past runs let expect."""
-    return ForecastView(
-        n=expected.n,
-        needed=ENOUGH,
-        p50_s=expected.p50_s,
-        p90_s=expected.p90_s,
-        critical=list(expected.critical),
-        sentence=expectation(expected),
     )
 
 
@@ -375,7 +299,8 @@ def _run_fields(run: Run) -> Mapping[str, Any]:
     }
 
 
-def _step_view(step: PlannedStep, record: StepRecord) -> StepView:
+def step_view(step: PlannedStep, record: StepRecord) -> StepView:
+    """Return a step as planned, with what became of it."""
     return StepView(
         id=step.id,
         action=step.action,

@@ -73,6 +73,7 @@ def plan(session: Session, playbook: str, systems: tuple[str, ...], settings: di
 
 def show_plan(session: Session, playbook: str, systems: tuple[str, ...], wish: Mapping[str, Any]) -> None:
     """Ask for the plan and show it. Raises ClientError."""
+    from console.terminal.readiness_view import readiness_view
     from console.terminal.run_view import plan_view
 
     if joint.several(systems):
@@ -81,3 +82,5 @@ def show_plan(session: Session, playbook: str, systems: tuple[str, ...], wish: M
     found = cast("Plan", session.post("/api/plans", {"playbook": playbook, "system": systems[0], **wish}))
     session.screen.document({"plan": found})
     session.screen.say(*plan_view(found, found["expected"]))
+    if found["readiness"] is not None:
+        session.screen.say("", *readiness_view(found["readiness"]))

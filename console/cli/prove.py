@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from console.terminal.screen import Cell, Screen
     from dr.checker.explore import Result
     from dr.playbook.model import Plan
+    from monitor.inventory.model import Inventory
 
 MOST_FAULTS = 4
 PLANTED = ("fence-removed", "fence-opened", "names-first", "promotion-ignored", "clones-left")
@@ -41,7 +42,11 @@ class Found:
 @click.command()
 @click.argument("playbook", nargs=-1)
 @click.option("--system", "systems", multiple=True, help="Only this system; may be given several times.")
-@click.option("--faults", type=click.IntRange(0, MOST_FAULTS), default=2, show_default=True, help="How many at most.")
+@click.option(
+    "--faults",
+    type=click.IntRange(0, MOST_FAULTS),
+    help="How many at most; if not given, as many as the inventory demands (proofs.faults, 2).",
+)
 @click.option("--most", type=click.IntRange(1), default=5_000_000, show_default=True, help="Moments a plan at most.")
 @click.option("--inventory", type=FILE, default="inventory.yaml", show_default=True, help="The estate.")
 @click.option("--playbooks", type=FOLDER, default="playbooks", show_default=True, help="The folder of playbooks.")
@@ -69,7 +74,7 @@ class Found:
 def prove(
     playbook: tuple[str, ...],
     systems: tuple[str, ...],
-    faults: int,
+    faults: int | None,
     most: int,
     inventory: Path,
     playbooks: Path,
@@ -105,9 +110,12 @@ def prove(
     from console.terminal.screen import Screen, table
     from dr.checker.laws import LAWS
     from dr.checker.story import numbered
+    from monitor.inventory.read import read
 
     screen = Screen(as_json=output == "json")
-    plans = _plans(inventory, playbooks, playbook, systems)
+    estate = read(inventory)
+    faults = estate.proofs.faults if faults is None else faults
+    plans = _plans(estate, playbooks, playbook, systems)
     if plant is not None:
         plans = _planted(plant, plans)
     began = time.perf_counter()
@@ -170,15 +178,14 @@ def _replayed(
     return exits.FAILED
 
 
-def _plans(inventory: Path, playbooks: Path, wanted: tuple[str, ...], systems: tuple[str, ...]) -> list[Plan]:
+def _plans(estate: Inventory, playbooks: Path, wanted: tuple[str, ...], systems: tuple[str, ...]) -> list[Plan]:
     """Return the plans to prove. Raises InventoryError with every mistake, and UsageError for unknown names."""
     from dr.extensions import installed
     from dr.playbook.read import check, plans_of, read_playbooks
     from monitor.errors import InventoryError
-    from monitor.inventory.read import read
     from monitor.problem import did_you_mean
 
-    estate, files = read(inventory), read_playbooks(playbooks)
+    files = read_playbooks(playbooks)
     actions = installed().actions
     problems = check(files, estate, actions)
     if problems:

@@ -16,7 +16,7 @@ INTERRUPTED = 130
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
         DONE: "done; the run succeeded",
-        FAILED: "mistakes were found; the run FAILED or was CANCELED; a defect",
+        FAILED: "mistakes were found; the run FAILED or was CANCELED; a system's readiness is red; a defect",
         USAGE: "wrong usage; an unknown command, option, system or run",
         REFUSED: "refused: by a guard, by the state of the run or daemon, or by a permission",
         NO_DAEMON: "no daemon (or no lab) answers",

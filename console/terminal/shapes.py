@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from console.terminal.readiness_shapes import Readiness
+
 
 class Subject(TypedDict):
     """What is held true of one subject."""
@@ -197,6 +199,7 @@ class Plan(TypedDict):
     steps: list[Step]
     guards: list[Verdict]
     expected: Forecast
+    readiness: Readiness | None
 
 
 class Pause(TypedDict):

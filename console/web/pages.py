@@ -15,6 +15,7 @@ from console.api.desk import desk_of
 from console.api.runs import Decision, decision_command
 from console.terminal.words import detail_word
 from console.web import overview, run_sheet
+from console.web.readiness import TONES
 from console.web.render import page
 from console.web.rest import rest
 from dr.backups.catalog import proven_at
@@ -81,6 +82,8 @@ async def estate(request: Request) -> HTMLResponse:
         sensors=[key for key in sensors if key not in away],
         explained_sensors=overview.by_cause(away),
         proven={key: proven_at(runs, key) for key in inventory.systems},
+        ready={each.system: each for each in desk.readying.every()} if desk.shard.recovers else {},
+        tones=TONES,
         upcoming=sorted(desk.scheduler.upcoming().items(), key=lambda item: item[1])[:NEXT_SLOTS],
     )
 

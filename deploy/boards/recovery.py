@@ -95,6 +95,20 @@ BOARD = Board(
             "Grows with each change of the active site; whoever comes with an older one is refused",
         ),
         Row("Proven"),
+        table(
+            "Playbooks that are not VERIFIED",
+            (12, 6),
+            f"karaula_proof_verified{{{HERE}}} == 0",
+            {"system": "System", "playbook": "Playbook"},
+            about="Nothing on record proves them as they stand written; karaula-prove.timer does that nightly",
+        ),
+        table(
+            "Playbooks were proven",
+            (12, 6),
+            f"karaula_proof_timestamp_seconds{{{HERE}}} * 1000",
+            {"system": "System", "playbook": "Playbook", "Value": "Proven"},
+            "dateTimeFromNow",
+        ),
         stat(
             "Newest proven backup is",
             (8, 6),

@@ -21,7 +21,7 @@ from deploy.boards.panels import (
     table,
     timeline,
 )
-from deploy.boards.words import SYSTEM, system_state
+from deploy.boards.words import LIGHT, SYSTEM, system_state
 
 HERE = 'system=~"$system"'
 BOTH = "{{system}} {{site}}"
@@ -98,6 +98,20 @@ BOARD = Board(
         timeline("State, history", (12, 8), Ask(system_state(HERE), "{{system}}"), SYSTEM),
         timeline("Fronts, history", (12, 8), Ask(f"karaula_system_up{{{HERE}}}", BOTH), UP_DOWN),
         Row("Would a failover work?"),
+        stat(
+            "Readiness",
+            (8, 7),
+            Ask(f"karaula_readiness_worst{{{HERE}}}", "{{system}}"),
+            LIGHT,
+            "The worst of its checks; unknown counts as worse than amber: karaula readiness",
+        ),
+        stat(
+            "Each check that is not green",
+            (16, 7),
+            Ask(f"karaula_readiness_light{{{HERE}}} > 0", "{{system}} {{check}}"),
+            LIGHT | {"noValue": "all are green"},
+            "Red in replica, machines, access or capacity refuses drills, and never a person's failover",
+        ),
         stat(
             "Newest proven backup is",
             (6, 6),

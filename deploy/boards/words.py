@@ -41,6 +41,7 @@ def _reading(words: tuple[str, ...]) -> Json:
 SYSTEM, CROSSING, SITE, SENSOR = (_reading(words) for words in (SYSTEM_STATES, CROSSING_STATES, HEALTHS, SENSOR_WORDS))
 
 UPS = _reading(UPS_WORDS)
+LIGHT = reading(("green", GREEN), ("amber", YELLOW), ("unknown", PURPLE), ("RED", RED))
 
 
 def system_state(only: str = "") -> str:

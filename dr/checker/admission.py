@@ -16,6 +16,7 @@ from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.lease import Tenancy
 from dr.loss import Loss
+from dr.readiness.lights import ACCESS, Check, Light, Readiness
 from monitor.inventory.recovery import Condition, SafetyRule, Window
 from monitor.status.votes import FEWEST, Poll, Vote, Word
 
@@ -33,13 +34,14 @@ class Day:
     origin: str
     facts: Facts
     words: str
+    automatic: bool = False
 
 
 def admission(run: Run, guards: Sequence[Guard]) -> Iterator[Broken]:
     """Yield the days on which all guards but the approval would let the accepted ``run`` begin, and must not."""
     for day in _days(run):
         lost = Poll(run.plan.from_site, FEWEST, AGREED)  # on a calm day every vantage point says so
-        asked = replace(run, origin=day.origin, requester="karaula", poll=lost)
+        asked = replace(run, origin=day.origin, requester="karaula", poll=lost, automatic=day.automatic)
         verdicts = [guard(asked, day.facts, None, DAY_S) for guard in guards]
         if all(verdict.ruling is Ruling.ALLOW for verdict in verdicts if verdict.guard != APPROVAL):
             yield Broken(12, f"a {run.plan.kind} begins {day.words}")
@@ -57,6 +59,8 @@ def _days(run: Run) -> Iterator[Day]:
     if not plan.attended:
         closed = replace(calm, windows=(LEAP_DAY,))
         yield Day("person", closed, "outside of its window")
+        if plan.kind == "drill":
+            yield Day("person", replace(calm, readiness=_red(run)), "on a standby that is not ready for it")
         return
     yield Day("person", replace(calm, placement={run.system: plan.to_site}), "although the system is there already")
     yield Day(
@@ -66,5 +70,11 @@ def _days(run: Run) -> Iterator[Day]:
     ended = replace(ended, plan=replace(plan, kind="failover"))
     yield Day("alarm", replace(calm, runs=(ended,)), "by itself a minute after a failover")
     if plan.kind == "failover":
+        yield Day("alarm", replace(calm, readiness=_red(run)), "by itself to a side that is not ready", automatic=True)
         much = Loss(plan.rpo_s + 1.0, 1, "seen")
         yield Day("person", replace(calm, loss=much), "although it loses more than may be, accepted by nobody")
+
+
+def _red(run: Run) -> Readiness:
+    refused = Check(ACCESS, Light.RED, "the vCenter refuses the user")
+    return Readiness(run.system, run.plan.to_site, DAY_S, (refused,))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dr.engine.observed import observed
 from dr.guard import Facts
+from dr.guards.readiness import ASKED
 from dr.proof import fingerprint, missing
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: fro
         zone=inventory.estate.timezone,
         loss=world.loss(run.plan),
         proof=proof,
+        readiness=world.readiness(run.system) if step is None and run.plan.kind in ASKED else None,
         unverified=lack if (asked := world.unverified) is None else asked(run.plan),
         tenancy=orchestrator.tenancy(),
         rules=inventory.safety,

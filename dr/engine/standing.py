@@ -10,7 +10,7 @@ from dr.engine.names import unknown
 from dr.errors import IllegalEvent, RunRefused
 from dr.journal.event import Event
 from dr.journal.names import same_person
-from dr.journal.override import BLACKOUT, FENCING, PREFIX, SAFETY, Override, fold_override, passes
+from dr.journal.override import BLACKOUT, FENCING, PREFIX, READINESS, SAFETY, Override, fold_override, passes
 from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
 from dr.journal.pause import Pause
 from dr.journal.run import Run
@@ -19,7 +19,7 @@ from dr.world import World
 
 T = TypeVar("T")
 LONGEST_S = 24 * 3600.0
-RULES = (BLACKOUT, FENCING)
+RULES = (BLACKOUT, READINESS, FENCING)
 
 
 class InThread(Protocol):

@@ -13,6 +13,7 @@ from dr.guards.lease import lease
 from dr.guards.paused import paused
 from dr.guards.placement import placement
 from dr.guards.quorum import quorum
+from dr.guards.readiness import readiness
 from dr.guards.rpo import rpo
 from dr.guards.safety import safety
 from dr.guards.verification import verification
@@ -25,6 +26,7 @@ GUARDS: dict[str, Guard] = {
     "isolated": isolated,
     "placement": placement,
     "blackout": blackout,
+    "readiness": readiness,
     "quorum": quorum,
     "rpo": rpo,
     "verification": verification,
@@ -40,6 +42,7 @@ RUN_GUARDS: tuple[Guard, ...] = (
     isolated,
     placement,
     blackout,
+    readiness,
     quorum,
     rpo,
     verification,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dr.guard import Facts, Ruling, Verdict
 from dr.journal.names import same_person
 from dr.journal.run import Run
+from dr.readiness.lights import NEEDED_ALONE, said
 
 NAME = "approval"
 AUTOMATIC = "failover"
@@ -54,6 +55,8 @@ def _by_itself(run: Run, facts: Facts) -> Verdict:
         missing = f"the monitor itself is cut off: {facts.isolated}"
     elif facts.unverified:
         missing = facts.unverified
+    elif facts.readiness is not None and (red := facts.readiness.red(NEEDED_ALONE)):
+        missing = f"{facts.readiness.site} is not ready for it: {said(red)}"
     else:
         sentence = f"the response to the alarm is automatic, and nothing speaks against it: {poll}"
         return Verdict(NAME, Ruling.ALLOW, "automatic", sentence)

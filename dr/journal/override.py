@@ -16,9 +16,10 @@ from dr.journal.run import Run
 
 PREFIX = "override/"
 BLACKOUT = "blackout"
+READINESS = "readiness"
 FENCING = "fencing"
 SAFETY = "safety/"
-ALONE = frozenset({BLACKOUT})
+ALONE = frozenset({BLACKOUT, READINESS})
 """Rules that one person may override; for every other a second one must confirm."""
 
 

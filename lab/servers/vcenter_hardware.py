@@ -10,6 +10,7 @@ from lab.machines import Card, Inventory, Machine
 from lab.servers.vcenter_soap import Call, Many, Ref, Struct, Value, VimFault, ref_of
 
 PCI_CONTROLLER = 100
+MEMORY_MB = 8192  # of every machine
 FIRST_UNIT = 7  # of the PCI controller's slots for network cards
 BACKING = "VirtualEthernetCardNetworkBackingInfo"
 
@@ -39,7 +40,7 @@ def hardware(inventory: Inventory, machine: Machine) -> Struct:
     cards = tuple(_card(inventory, machine, at, card) for at, card in enumerate(machine.cards))
     return Struct(
         "VirtualHardware",
-        {"numCPU": 4, "memoryMB": 8192, "device": Many("VirtualDevice", (controller, *cards))},
+        {"numCPU": 4, "memoryMB": MEMORY_MB, "device": Many("VirtualDevice", (controller, *cards))},
     )
 
 

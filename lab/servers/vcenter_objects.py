@@ -12,13 +12,14 @@ from collections.abc import Mapping
 
 from lab.machines import Machine
 from lab.scenario import Estate
-from lab.servers.vcenter_hardware import hardware, network_named, network_ref, plugged_in
+from lab.servers.vcenter_hardware import MEMORY_MB, hardware, network_named, network_ref, plugged_in
 from lab.servers.vcenter_soap import Many, Ref, Struct, Value, VimFault, Word, stamp
 from lab.servers.vcenter_storage import (
     ALARM_NAMES,
     datastore_named,
     datastore_ref,
     layout,
+    long,
     of_datastore,
     snapshot_tree,
     snapshots_of,
@@ -33,6 +34,8 @@ CLUSTER = Ref("ClusterComputeResource", "domain-c5")
 POOL = Ref("ResourcePool", "resgroup-6")
 NETWORK_FOLDER = Ref("Folder", "group-n6")
 DATASTORE_FOLDER = Ref("Folder", "group-s7")
+HOST_MEMORY_BYTES = 128 * 2**30
+HYPERVISOR_MB = 4096  # what an ESXi host takes for itself
 SYSTEM_FIELD = 101  # the key of the custom attribute "system"
 API_VERSION = "8.0.1.0"
 ENTITIES = frozenset(
@@ -221,6 +224,11 @@ class Objects:
         machines = tuple(
             Ref("VirtualMachine", one.moid) for one in self.inventory.machines.values() if one.system == system.key
         )
+        running = sum(
+            one.powered and one.started_at is not None
+            for one in self.inventory.machines.values()
+            if one.system == system.key
+        )
         runtime = Struct(
             "HostRuntimeInfo",
             {
@@ -235,7 +243,19 @@ class Objects:
             "runtime": runtime,
             "vm": Many("ManagedObjectReference", machines),
             "overallStatus": Word("ManagedEntityStatus", "green" if fed else "red"),
-            "summary": Struct("HostListSummary", {"host": ref, "runtime": runtime, "rebootRequired": False}),
+            "summary": Struct(
+                "HostListSummary",
+                {
+                    "host": ref,
+                    "hardware": Struct("HostHardwareSummary", {"memorySize": long(HOST_MEMORY_BYTES)}),
+                    "runtime": runtime,
+                    "rebootRequired": False,
+                    "quickStats": Struct(
+                        "HostListSummaryQuickStats",
+                        {"overallMemoryUsage": HYPERVISOR_MB + MEMORY_MB * running if fed else None},
+                    ),
+                },
+            ),
         }
 
     def _of_network(self, ref: Ref) -> Properties:
@@ -288,7 +308,7 @@ class Objects:
                 "name": machine.name,
                 "template": False,
                 "vmPathName": f"[store] {machine.name}/{machine.name}.vmx",
-                "memorySizeMB": 8192,
+                "memorySizeMB": MEMORY_MB,
                 "numCpu": 4,
                 "uuid": bios,
                 "instanceUuid": machine.instance_uuid,

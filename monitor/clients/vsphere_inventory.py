@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Power = Literal["on", "off", "suspended"]
 POWERS: Mapping[str, Power] = {"poweredOn": "on", "poweredOff": "off", "suspended": "suspended"}
+MIB = 2**20
 PLACEHOLDER = "placeholderVm"  # ManagedByInfo.type of a VM that Site Recovery Manager keeps a place for
 _TOOLS = {
     "guestToolsRunning": "running",
@@ -73,7 +74,7 @@ class Vm:
     ``connection`` is connected, disconnected, inaccessible, invalid or orphaned; ``tools`` running, not-running or
     starting; ``heartbeat`` green, yellow, red or gray (gray: no VMware Tools); ``host`` and ``folder`` are MoRefs.
     ``snapshots`` are the times they were taken (Unix seconds, oldest first), None when not known; ``attributes``
-    the custom attributes by key.
+    the custom attributes by key. ``memory`` is in bytes, as configured, None when not known; ``datastores`` are MoRefs.
     """
 
     moref: str
@@ -90,6 +91,8 @@ class Vm:
     managed_by: ManagedBy | None = None
     folder: str = ""
     attributes: tuple[tuple[int, str], ...] = ()
+    memory: int | None = None
+    datastores: tuple[str, ...] = ()
 
     @property
     def placeholder(self) -> bool:
@@ -99,7 +102,10 @@ class Vm:
 
 @dataclass(frozen=True, slots=True)
 class VmHost:
-    """An ESXi host; ``connection`` connected, disconnected or notResponding, ``status`` green, yellow, red or gray."""
+    """An ESXi host; ``connection`` connected, disconnected or notResponding, ``status`` green, yellow, red or gray.
+
+    ``memory`` is what it has and ``memory_used`` what is in use, in bytes; None where the vCenter does not say.
+    """
 
     moref: str
     name: str
@@ -107,6 +113,8 @@ class VmHost:
     power: str
     maintenance: bool
     status: str = ""
+    memory: int | None = None
+    memory_used: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +201,11 @@ def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _mebibytes(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None or number < 0 else number * MIB
+
+
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -207,6 +220,10 @@ def _moment(value: Any) -> float | None:
 
 def _as_is(value: Any) -> Any:
     return value
+
+
+def _morefs(value: Any) -> tuple[str, ...]:
+    return tuple(one.moref for one in _tuple(value))
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
@@ -234,6 +251,8 @@ _VM: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "snapshot": ("snapshots", _tuple),
     "parent": ("folder", _moref),
     "customValue": ("attributes", _tuple),
+    "summary.config.memorySizeMB": ("memory", _mebibytes),
+    "datastore": ("datastores", _morefs),
 }
 KINDS: Mapping[str, Kind] = {
     "VirtualMachine": Kind(Vm, _VM),
@@ -245,6 +264,8 @@ KINDS: Mapping[str, Kind] = {
             "runtime.powerState": ("power", _text),
             "runtime.inMaintenanceMode": ("maintenance", _true),
             "overallStatus": ("status", _text),
+            "summary.hardware.memorySize": ("memory", _number),
+            "summary.quickStats.overallMemoryUsage": ("memory_used", _mebibytes),
         },
     ),
     "Datastore": Kind(
@@ -261,7 +282,11 @@ KINDS: Mapping[str, Kind] = {
     ),
     "Folder": Kind(Folder, {"name": ("name", _name), "parent": ("parent", _moref)}),
 }
-CORE_PATHS = tuple(path for path in _VM if path not in ("snapshot", "parent", "customValue", "config.managedBy"))
+CORE_PATHS = tuple(  # what tells one machine from another, and how it is
+    path
+    for path in _VM
+    if path not in ("snapshot", "parent", "customValue", "config.managedBy", "summary.config.memorySizeMB", "datastore")
+)
 RULE_PATHS = {"parent", "customValue"}  # read only where a rule asks for them
 ALARMS = "triggeredAlarmState"
 _EMPTY: Mapping[str, Mapping[str, Any]] = {

@@ -216,6 +216,11 @@ def _ref(element: ET.Element) -> Ref:
     return Ref(sys.intern(element.get("type", "").rpartition(":")[2]), sys.intern(element.text or ""))
 
 
+def _refs(element: ET.Element) -> tuple[Ref, ...]:
+    """Read an ArrayOfManagedObjectReference."""
+    return tuple(_ref(one) for one in element)
+
+
 def moment(text: str) -> float:
     """Return Unix seconds of an xsd:dateTime; without a zone it is UTC. Raises ValueError."""
     at = dt.datetime.fromisoformat(text)
@@ -295,5 +300,6 @@ _READERS: Mapping[str, Callable[[ET.Element], Any]] = {
     "snapshot": _snapshots,
     "config.managedBy": _managed_by,
     "customValue": _attributes,
+    "datastore": _refs,
     "triggeredAlarmState": _alarms,
 }

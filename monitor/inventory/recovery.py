@@ -1,4 +1,7 @@
-"""What recovery keeps to: when rehearsals may begin, how long a proof holds, what must be so, how long one may act."""
+"""What recovery keeps to: when rehearsals may begin, how long a proof holds, what must be so, how long one may act.
+
+And what a system must keep to in order to count as ready for a recovery.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from monitor.inventory.values import SUBJECT, Cron, Flag, Key, Model, Number, Seconds, Text, Whole
+from monitor.inventory.values import SUBJECT, Cron, Flag, Key, Model, Number, Percent, Seconds, Text, Whole
 
 DAY_S = 86400
 CHANGE = r"^(power|role|fence|traffic|bubble|backup|scratch)(=[a-z][a-z-]{0,62})?$"
@@ -26,6 +29,21 @@ class Proofs(Model):
 
     max_age_s: Seconds = Field(31 * DAY_S, description="how long a proof by `karaula prove` holds")
     faults: Annotated[Whole, Field(ge=0, le=4)] = Field(2, description="how many disturbances it must have tried")
+
+
+class ReadinessLimits(Model):
+    """From when on a system is not ready for a recovery any more. Twice a limit of age, and never, are red."""
+
+    drill_max_age_s: Annotated[Number, Field(gt=0, le=3 * 366 * DAY_S)] = Field(
+        35 * DAY_S, description="how old the last drill that succeeded may be"
+    )
+    replica_warn_percent: Annotated[Percent, Field(gt=0)] = Field(
+        50, description="how much of rpo_s the copy may be behind without a warning; all of it is red"
+    )
+    memory_spare_percent: Percent = Field(
+        10,
+        description="how much of the free memory at the standby its machines must leave once started",
+    )
 
 
 class Window(Model):

@@ -179,7 +179,8 @@ class Teller:
         measures = survey.measures.get(vm.moref) if survey is not None else None
         size = survey.snapshot_bytes.get(vm.moref) if survey is not None else None
         own, rule = alarms.get(vm.moref), ruled.get(vm.moref)
-        parts = (vm, host, measures, size, rule, own and snapshot, unread and unread[1])
+        placed = host.name if host else ""  # not the host itself, which changes with every measurement of its memory
+        parts = (vm, placed, measures, size, rule, own and snapshot, unread and unread[1])
         memo = self._memo.get(vm.moref)
         if memo is not None and all(old is new for old, new in zip(memo[0], parts, strict=True)):
             return memo[1]
@@ -193,13 +194,16 @@ class Teller:
                 answer = Answer.UNKNOWN
                 reason = f"{as_needed}, and whether a tag makes it one of {place} is not known: {tag.trouble}"
         values = {"powered_on": 1.0 if vm.power == "on" else 0.0, **_snapshot_values(vm, size), **_red(own)}
+        if vm.memory is not None:
+            values["memory_bytes"] = float(vm.memory)
         if vm.power == "on" and measures:
             values |= {name.replace("-", "_"): value for name, value in measures.items()}
         facts = {
             "power": vm.power,
             "connection": vm.connection,
             "moref": vm.moref,
-            "host": host.name if host else "",
+            "host": placed,
+            "datastores": " ".join(vm.datastores),
             "heartbeat": vm.heartbeat,
             "tools": vm.tools,
             "ip": vm.ip,
@@ -259,6 +263,8 @@ def _esx(host: VmHost, snapshot: VcenterSnapshot, alarms: Mapping[str, list[Trig
         "findings": "; ".join(findings),
     }
     values = {"maintenance": 1.0 if host.maintenance else 0.0, "connected": float(host.connection == "connected")}
+    memory = (("memory_bytes", host.memory), ("memory_used_bytes", host.memory_used))
+    values |= {name: float(value) for name, value in memory if value is not None}
     return Said(answer, reason, {**values, **_red(own)}, {name: fact for name, fact in facts.items() if fact})
 
 

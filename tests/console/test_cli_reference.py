@@ -17,11 +17,12 @@ from console.api import configuration as configuration_api
 from console.api import downtimes as downtimes_api
 from console.api import estate as estate_api
 from console.api import findings as findings_api
-from console.api import joint_views, journal_views, views
+from console.api import joint_views, journal_views, plan_views, views
 from console.api import overrides as overrides_api
+from console.api import readiness as readiness_api
 from console.cli.lazy import LazyGroup
 from console.main import COMMANDS, EPILOG, karaula
-from console.terminal import exits, joint_shapes, shapes
+from console.terminal import exits, joint_shapes, readiness_shapes, shapes
 from console.terminal.reference import every_command, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,11 +106,11 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.RunLine, views.RunView),
         (shapes.Run, views.RunDetailView),
         (shapes.Question, views.QuestionView),
-        (shapes.Plan, views.PlanView),
+        (shapes.Plan, plan_views.PlanView),
         (shapes.Pause, views.PauseView),
         (shapes.Override, overrides_api.OverrideView),
         (shapes.Finding, findings_api.FindingView),
-        (shapes.Forecast, views.ForecastView),
+        (shapes.Forecast, plan_views.ForecastView),
         (shapes.Slot, views.SlotView),
         (shapes.Entry, journal_views.EventView),
         (shapes.Output, journal_views.OutputView),
@@ -123,6 +124,9 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.BackupsAnswer, backups_api.BackupsReply),
         (shapes.CalendarAnswer, estate_api.CalendarReply),
         (shapes.Reloaded, configuration_api.ReloadReply),
+        (readiness_shapes.Check, plan_views.CheckView),
+        (readiness_shapes.Readiness, plan_views.ReadinessView),
+        (readiness_shapes.ReadinessAnswer, readiness_api.ReadinessReply),
         (joint_shapes.Joint, joint_views.JointView),
         (joint_shapes.JointMember, joint_views.JointMemberView),
         (joint_shapes.JointPlan, joint_views.JointPlanView),

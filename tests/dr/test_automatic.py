@@ -25,6 +25,7 @@ from dr.journal.fold import begin, fold
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.loss import Loss
+from dr.readiness.lights import ACCESS, Check, Light, Readiness
 from dr.trigger import AlarmNote, Trigger
 from monitor.inventory.behaviour import Response
 from monitor.status.votes import Poll, Vote, Word
@@ -59,6 +60,7 @@ def earlier(ended_s_ago: float) -> Run:
     isolated=st.sampled_from(["", "", "no anchor answers"]),
     paused_for_s=st.sampled_from([0.0, 0.0, HOUR_S]),
     ended_s_ago=st.sampled_from([None, None, 60.0, 2 * HOUR_S, 25 * HOUR_S]),
+    ready=st.sampled_from([None, None, *Light]),
 )
 @settings(max_examples=500)
 def test_nothing_begins_by_itself_unless_all_holds(
@@ -71,6 +73,7 @@ def test_nothing_begins_by_itself_unless_all_holds(
     isolated: str,
     paused_for_s: float,
     ended_s_ago: float | None,
+    ready: Light | None,
 ) -> None:
     """The law of this page: the guards, asked as the runner asks them, and what is made of their answers."""
     the_plan = plan(step("look"), kind=kind)
@@ -79,15 +82,15 @@ def test_nothing_begins_by_itself_unless_all_holds(
     run = run if poll is None else fold(run, heard(poll, NOW))
     pauses = (Pause("all", "vera", "works", NOW - 1, NOW + paused_for_s),) if paused_for_s else ()
     before = () if ended_s_ago is None else (earlier(ended_s_ago),)
-    facts = Facts(
-        before, pauses, {"ncts": the_plan.from_site}, isolated, unverified=unverified, loss=Loss(0.0, 0, "seen")
-    )
+    looked = None if ready is None else Readiness("ncts", the_plan.to_site, NOW, (Check(ACCESS, ready, "asked"),))
+    where, loss = {"ncts": the_plan.from_site}, Loss(0.0, 0, "seen")
+    facts = Facts(before, pauses, where, isolated, unverified=unverified, loss=loss, readiness=looked)
     events = admit(run, [guard(run, facts, None, NOW) for guard in RUN_GUARDS], 7, NOW, 60.0)
     begins = isinstance(events[-1], RunStarted)
     calm = ended_s_ago is None or ended_s_ago > 24 * HOUR_S
     agreed = poll is not None and poll.reached
     asked_for = automatic and origin == "alarm" and kind == "failover"
-    assert begins is (asked_for and agreed and calm and not unverified and not isolated and not pauses)
+    assert begins is (asked_for and agreed and calm and not (unverified or isolated or pauses or ready is Light.RED))
     for event in events:
         run = fold(run, event)  # the journal takes it
     if not begins and not run.state.final:

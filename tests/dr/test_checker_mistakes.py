@@ -321,6 +321,8 @@ SEEDS = (
     Seed("guard 'exclusive' off", "failover", {8}, (), no_guard("exclusive")),
     Seed("guard 'rpo' off", "failover", {11, 12}, (), no_guard("rpo")),
     Seed("guard 'blackout' off", "drill", {12}, (), no_guard("blackout")),
+    Seed("guard 'readiness' off, a drill", "drill", {12}, (), no_guard("readiness")),
+    Seed("guard 'readiness' off, a failover", "failover", {12}, (), no_guard("readiness")),
     Seed("guard 'verification' off", "failover", {12}, (), no_guard("verification")),
     Seed("guard 'paused' off", "backup", {12}, (), no_guard("paused")),
     Seed("guard 'isolated' off", "verify", {12}, (), no_guard("isolated")),

@@ -12,6 +12,8 @@ from dr import metrics
 from dr.forecast import Past
 from dr.journal.finding import TrackedFinding
 from dr.journal.pause import Pause
+from dr.readiness.lights import ACCESS, CAPACITY, Check, Light, Readiness
+from dr.readiness.proven import Verified
 from monitor.metrics.catalog import Metric
 
 pytestmark = pytest.mark.anyio
@@ -21,11 +23,14 @@ def shown(
     at: House, upcoming: Mapping[str, float] | None = None, standing: Sequence[TrackedFinding] = ()
 ) -> dict[Metric, dict[tuple[str, ...], float]]:
     past, now = Past(at.orchestrator), at.clock.now()
-    families = list(
-        metrics.collect(
+    checks = (Check(ACCESS, Light.UNKNOWN, "not asked"), Check(CAPACITY, Light.AMBER, "little is left"))
+    verified = [Verified("failover", "failover", "ncts", "", 7.0), Verified("drill", "drill", "ncts", "too old", None)]
+    families = [
+        *metrics.collect(
             at.orchestrator, INVENTORY.systems, now, lambda: upcoming or {}, {"vault": True}, past, standing
-        )
-    )
+        ),
+        *metrics.of_readiness([Readiness("ncts", "dr", now, checks)], verified),
+    ]
     assert [family.metric for family in families] == list({family.metric: None for family in families})
     for family in families:
         keys = [key for key, _ in family.samples]
@@ -42,6 +47,10 @@ async def test_an_empty_journal_shows_where_everything_belongs_and_no_runs(tmp_p
     assert now[metrics.NEXT_DUE] == {("nightly",): 5.0}
     assert now[metrics.RUNS_ENDED] == now[metrics.RUN_ACTIVE] == now[metrics.BACKUP_NEWEST] == {}
     assert now[metrics.JOURNAL_FAILING] == {(): 0.0}
+    assert now[metrics.READINESS] == {("ncts", "access"): 2, ("ncts", "capacity"): 1}
+    assert now[metrics.READINESS_WORST] == {("ncts",): 2}
+    assert now[metrics.PROOF_VERIFIED] == {("ncts", "failover"): 1, ("ncts", "drill"): 0}
+    assert now[metrics.PROOF_AT] == {("ncts", "failover"): 7.0}
 
 
 async def test_a_failover_that_waits_and_one_that_is_done(tmp_path: Path) -> None:

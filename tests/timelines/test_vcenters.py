@@ -93,6 +93,36 @@ def test_a_forgotten_snapshot_and_an_orphaned_vm(lab: RunningLab, daemon: Runnin
     daemon.wait("well again", lambda: not daemon.alarms())
 
 
+def test_red_readiness_refuses_a_drill_and_never_a_persons_failover(lab: RunningLab, daemon: RunningDaemon) -> None:
+    def light(check: str) -> str:
+        (found,) = daemon.api("/api/readiness/ncts")["systems"]
+        return str(next(one["light"] for one in found["checks"] if one["name"] == check))
+
+    daemon.wait("room is known to be there", lambda: light("capacity") == "green")
+    daemon.wait("everything a drill stands on is well", lambda: light("access") == light("machines") == "green")
+    lab.fault("orphan-vm", "vc-dr/ncts-web-1")
+    daemon.wait("the machines are red", lambda: light("machines") == "red")
+    said = daemon.karaula("readiness", "ncts", code=1)
+    assert "vm/vc-dr/ncts-web-1 is down: the vCenter calls it orphaned" in said
+    refused = daemon.karaula("drill", "ncts", code=3, user="ana")
+    assert "a drill would stand on what is not ready at dr: machines red" in refused
+    assert "karaula override readiness ncts" in refused
+    daemon.karaula("failover", "ncts", "--reason", "main is under water", "--no-wait", user="ana")
+    (run,) = [one for one in daemon.api("/api/runs") if one["playbook"] == "failover"]
+    assert run["state"] == "WAITING", "for a second person, as ever"
+    (verdict,) = [one for one in daemon.run(run["id"])["guards"] if one["guard"] == "readiness"]
+    assert (verdict["ruling"], verdict["reason"]) == ("allow", "red-told")
+    assert "the vCenter calls it orphaned" in verdict["sentence"]
+    daemon.karaula("run", "deny", run["id"], "--reason", "only tried", user="boris")
+    lab.clear()
+    daemon.wait("a drill could be held again", lambda: light("machines") == "green")
+    rulings = {
+        one["guard"]: one["ruling"]
+        for one in daemon.api("/api/plans", {"playbook": "drill", "system": "ncts"})["guards"]
+    }
+    assert rulings["readiness"] == "allow"
+
+
 def test_a_vm_that_nobody_names_is_found_by_its_tag_and_its_replica_is_known_as_one(
     lab: RunningLab, daemon: RunningDaemon
 ) -> None:

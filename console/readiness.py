@@ -1,0 +1,102 @@
+"""How ready each system is for a recovery, gathered from the watch, the journal and the record of proofs when asked.
+
+It judges nothing: ``dr.readiness`` does. What is slow, the plans' fingerprints, is worked out once a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from console.proofs import Proofs
+from dr.backups.proof import proof_of
+from dr.engine.orchestrator import Orchestrator, Rules
+from dr.guards.readiness import ASKED
+from dr.playbook.model import Plan
+from dr.playbook.read import plans_of
+from dr.readiness.judge import readiness
+from dr.readiness.known import Known, Sight
+from dr.readiness.lights import Readiness
+from dr.readiness.proven import Printed, Verified, printed, verified
+from monitor.status.state import Health, Status
+from monitor.watch import Watch
+
+LOOKED_AT = frozenset({"esx", "datastore", "vcenter", "host", "database", "dns", "power", "check"})
+
+
+class Readying:
+    """Asks the parts of one daemon; they are looked up late, for most are made after it."""
+
+    def __init__(self, watch: Callable[[], Watch], orchestrator: Callable[[], Orchestrator], proofs: Proofs) -> None:
+        self._watch = watch
+        self._orchestrator = orchestrator
+        self._proofs = proofs
+        self._of: Rules | None = None
+        self._printed: tuple[Printed, ...] = ()
+
+    def of(self, system: str) -> Readiness:
+        """Return how ready the system is now. Raises KeyError for one that the inventory has not."""
+        return readiness(self._known(system, self._sights(), self.verified()))
+
+    def of_plan(self, plan: Plan) -> Readiness | None:
+        """Return how ready the plan's system is, where runs of its kind are asked about that at all."""
+        return self.of(plan.system) if plan.kind in ASKED else None
+
+    def every(self) -> list[Readiness]:
+        """Return how ready every system is now, in the inventory's order."""
+        sights, proven = self._sights(), self.verified()
+        return [readiness(self._known(key, sights, proven)) for key in self._orchestrator().world.inventory.systems]
+
+    def verified(self) -> tuple[Verified, ...]:
+        """Return which playbook is VERIFIED for which system."""
+        orchestrator = self._orchestrator()
+        world, rules = orchestrator.world, orchestrator.rules
+        if self._of is not rules:
+            files = rules.playbooks.values()
+            plans = (plan for file in files for plan in plans_of(file, world.inventory, rules.actions))
+            self._of, self._printed = rules, printed(plans)
+        return verified(self._printed, world.proof, world.inventory.proofs, world.clock.now())
+
+    def _known(self, key: str, sights: Mapping[str, Sight], proven: Sequence[Verified]) -> Known:
+        orchestrator = self._orchestrator()
+        world = orchestrator.world
+        system = world.inventory.systems[key]
+        active = orchestrator.promoted(key)
+        standby = world.peer(key, active)
+        runs = [run for run in orchestrator.runs() if run.system == key]
+        now = world.clock.now()
+        known = Known(
+            inventory=world.inventory,
+            key=key,
+            active=active,
+            standby=standby,
+            now=now,
+            sights=sights,
+            loss=world.expected_loss(key, active, standby),
+            runs=runs,
+            backups=proof_of(runs, key, system, now),
+            verified=tuple(each for each in proven if each.system == key),
+            unreadable=self._proofs.error,
+        )
+        return replace(known, sights={**sights, **dict(self._seen(known.machines))})
+
+    def _sights(self) -> dict[str, Sight]:
+        """Return what is held true of all that may be asked about, but for the machines, of which there are many."""
+        statuses = self._watch().statuses()
+        return {
+            subject: self._sight(status)
+            for subject, status in statuses.items()
+            if subject.partition("/")[0] in LOOKED_AT
+        }
+
+    def _seen(self, subjects: tuple[str, ...]) -> Iterator[tuple[str, Sight]]:
+        for subject in subjects:
+            status = self._watch().status(subject)
+            if status is not None:
+                yield subject, self._sight(status)
+
+    def _sight(self, status: Status) -> Sight:
+        good = None if status.health is Health.UNKNOWN else self._watch().last_good(status.subject)
+        if good is None:
+            return Sight(status.health, status.reason, status.seen_at)
+        return Sight(status.health, status.reason, status.seen_at, good.values, good.facts)
