@@ -135,7 +135,8 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
     for key, host in inventory.hosts.items():
         yield f"host/{key}", "ssh", HostParams(host), None
     for key, server in inventory.dns_servers.items():
-        yield f"dns/{key}", "dns", ZonesParams(server.address, server.port, _zones(inventory, key)), None
+        zones, signed_with = _zones(inventory, key), (server.tsig_name, server.tsig_credential)
+        yield f"dns/{key}", "dns", ZonesParams(server.address, server.port, zones, *signed_with), None
     for key, controller in inventory.power_controllers.items():
         yield f"power/{key}", "tcp", TcpParams(controller.address, controller.port), None
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dr.forecast import WELL
 from dr.journal.run import Run
 from dr.readiness.capacity import capacity
-from dr.readiness.known import LIGHTS, Known
+from dr.readiness.known import LIGHTS, Known, Sight
 from dr.readiness.lights import (
     ACCESS,
     BACKUPS,
@@ -115,7 +115,7 @@ def _access(known: Known) -> Check:
     names = [f"dns/{key}" for key in known.system.service.dns if known.inventory.dns_servers[key].site == known.standby]
     subjects = (f"vcenter/{known.place.vcenter}", f"host/{known.place.database_host}", *names)
     listed = ", ".join(subjects)
-    return _all(known, ACCESS, subjects, f"what a recovery needs at {known.standby} answers: {listed}")
+    return _all(known, ACCESS, subjects, f"what a recovery needs at {known.standby} answers, and lets it in: {listed}")
 
 
 def _fence(known: Known) -> Check:
@@ -127,17 +127,25 @@ def _fence(known: Known) -> Check:
 
 def _all(known: Known, name: str, subjects: Iterable[str], well: str) -> Check:
     """Return the worst of the subjects with what is amiss of them, or ``well``."""
-    sights = [(subject, known.see(subject)) for subject in subjects]
-    light = worst(LIGHTS[sight.health] for _, sight in sights)
+    found = [(subject, *_seen(subject, known.see(subject))) for subject in subjects]
+    light = worst(each for _, each, _ in found)
     if light is Light.GREEN:
         return Check(name, light, well)
-    bad = [(subject, sight) for subject, sight in sights if sight.health is not Health.OK]
-    bad.sort(key=lambda one: LIGHTS[one[1].health] is not light)
-    shown = "; ".join(
-        f"{subject} is {sight.health}: {sight.reason or 'no reason given'}" for subject, sight in bad[:FEW]
-    )
+    bad = [one for one in found if one[1] is not Light.GREEN]
+    bad.sort(key=lambda one: one[1] is not light)
+    shown = "; ".join(f"{subject} {words}" for subject, _, words in bad[:FEW])
     more = f"; and {len(bad) - FEW} more" if len(bad) > FEW else ""
     return Check(name, light, f"{shown}{more}; look: karaula status {bad[0][0]}")
+
+
+def _seen(subject: str, sight: Sight) -> tuple[Light, str]:
+    """Return the light of one subject and why; of a name server also whether it would take an update."""
+    if subject.startswith("dns/") and sight.health in {Health.OK, Health.DEGRADED}:
+        if refused := sight.facts.get("key_refused", ""):
+            return Light.RED, f"does not take the key of updates: {refused}"
+        if "key" not in sight.facts:
+            return Light.UNKNOWN, "answers, and has not shown whether it takes the key of updates"
+    return LIGHTS[sight.health], f"is {sight.health}: {sight.reason or NO_REASON}"
 
 
 # -- the record -------------------------------------------------------------------------------------------------------

@@ -67,12 +67,13 @@ async def query_a(address: str, port: int, fqdn: str, timeout_s: float) -> tuple
 class DnsReply:
     """What a server said: its response code (``NOERROR``), and the records of the kind asked for, as ``normal``.
 
-    ``authoritative``: on its own authority (the AA flag).
+    ``authoritative``: on its own authority (the AA flag); ``signed``: with the key that the question was signed with.
     """
 
     rcode: str
     records: tuple[str, ...]
     authoritative: bool = False
+    signed: bool = False
 
 
 def normal(record: str) -> str:
@@ -89,17 +90,20 @@ async def question(
     *,
     recursive: bool = False,
     by_tcp: bool = False,
+    key: tuple[str, Secret] | None = None,
 ) -> DnsReply:
     """Ask for the ``record`` (``A``, ``MX``, …) of ``name``; any response code is an answer.
 
-    By UDP, and by TCP when the answer is too long, or from the start with ``by_tcp``. Raises Refused (not a name that
-    can be asked for), Unreachable, DeadlineExceeded, SessionLost, GarbledReply.
+    By UDP, and by TCP when the answer is too long, or from the start with ``by_tcp``. ``key``: the TSIG key, name and
+    base64, to sign the question with. Raises Refused (not a name that can be asked for, not a key that the server
+    takes), Unreachable, DeadlineExceeded, SessionLost, GarbledReply, CredentialError (the key is not base64).
     """
     kind = dns.rdatatype.from_text(record)
-    reply = await _exchange(address, port, name, kind, timeout_s, recursive=recursive, by_tcp=by_tcp)
+    signed_by = None if key is None else _key(*key)
+    reply = await _exchange(address, port, name, kind, timeout_s, recursive=recursive, by_tcp=by_tcp, key=signed_by)
     found = {normal(item.to_text()) for records in reply.answer if records.rdtype == kind for item in records}
     authoritative = bool(reply.flags & dns.flags.AA)
-    return DnsReply(dns.rcode.to_text(reply.rcode()), tuple(sorted(found)), authoritative)
+    return DnsReply(dns.rcode.to_text(reply.rcode()), tuple(sorted(found)), authoritative, reply.had_tsig)
 
 
 async def soa_serial(address: str, port: int, zone: str, timeout_s: float) -> int:
@@ -128,10 +132,7 @@ async def replace_a(
     done), DeadlineExceeded, SessionLost and GarbledReply (outcome not known), CredentialError (key is not base64).
     """
     where = f"DNS server {address}:{port}"
-    try:
-        key = dns.tsig.Key(tsig_name, base64.b64decode(tsig_secret.reveal(), validate=True), dns.tsig.HMAC_SHA256)
-    except (binascii.Error, ValueError, dns.exception.DNSException) as error:
-        raise CredentialError(f"the TSIG key '{tsig_name}' is not base64") from error
+    key = _key(tsig_name, tsig_secret)
     try:
         name, origin = dns.name.from_text(fqdn), dns.name.from_text(zone)
         update = dns.update.UpdateMessage(origin, keyring=key)
@@ -151,6 +152,14 @@ async def replace_a(
     _check(reply, where, f"the update of {fqdn}")
     if not reply.had_tsig:  # RFC 8945 5.3.1: anybody could have said yes
         raise GarbledReply(f"{where} did not sign its answer to the update of {fqdn}")
+
+
+def _key(name: str, secret: Secret) -> dns.tsig.Key:
+    """Return the TSIG key. Raises CredentialError."""
+    try:
+        return dns.tsig.Key(name, base64.b64decode(secret.reveal(), validate=True), dns.tsig.HMAC_SHA256)
+    except (binascii.Error, ValueError, dns.exception.DNSException) as error:
+        raise CredentialError(f"the TSIG key '{name}' is not base64") from error
 
 
 async def _connect(address: str, port: int, where: str) -> Any:
@@ -180,6 +189,7 @@ async def _exchange(
     *,
     recursive: bool = False,
     by_tcp: bool = False,
+    key: dns.tsig.Key | None = None,
 ) -> dns.message.Message:
     where = f"DNS server {address}:{port}"
     flags = dns.flags.RD if recursive else 0  # no recursion desired: this server's own word
@@ -187,6 +197,8 @@ async def _exchange(
         query = dns.message.make_query(name, kind, flags=flags)
     except dns.exception.DNSException as error:
         raise Refused(f"{where} cannot be asked for '{name}': {error}") from error
+    if key is not None:
+        query.use_tsig(key)
     try:
         async with asyncio.timeout(timeout_s):
             numeric, _ = await _numeric(address, port, where)

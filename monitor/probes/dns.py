@@ -1,16 +1,16 @@
 """Does a DNS server give the answer that is expected of it, and how fast; does it serve its zones.
 
 A server serves a zone when it gives the zone's SOA on its own authority (RFC 1035), by UDP as clients ask and by TCP as
-updates go.
+updates go. By TCP the question is signed with the key of updates (RFC 8945): whoever takes the key signs the answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.clients.dns import DnsReply, normal, question
-from monitor.errors import TargetError
+from monitor.errors import CredentialError, Refused, TargetError
 from monitor.probe import Answer, Observation, each, failed
 
 if TYPE_CHECKING:
@@ -42,11 +42,26 @@ class DnsParams:
 
 @dataclass(frozen=True, slots=True)
 class ZonesParams:
-    """An authoritative server and the zones that it must serve."""
+    """An authoritative server, the zones that it must serve, and the key that it takes updates with."""
 
     address: str
     port: int
     zones: tuple[str, ...]
+    tsig_name: str = ""
+    tsig_credential: str = ""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a server has said so far: the serials of its zones, what is amiss, whether it takes the key."""
+
+    serials: list[str] = field(default_factory=list)
+    amiss: list[str] = field(default_factory=list)
+    key: dict[str, str] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, str]:
+        """Return ``serials``, and ``key`` (``accepted``) or ``key_refused``, where they are known."""
+        return ({"serials": ", ".join(self.serials)} if self.serials else {}) | self.key
 
 
 REFUSALS = {
@@ -62,7 +77,8 @@ class DnsProbe:
     """Asks each server its question."""
 
     def __init__(self, credentials: Credentials, trust: Trust, clock: Clock) -> None:  # noqa: ARG002 - as every probe is made
-        """Prepare; a question needs no secret."""
+        """Prepare; the key of updates is read at each question that is signed with it."""
+        self._credentials = credentials
         self._clock = clock
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
@@ -80,18 +96,17 @@ class DnsProbe:
     async def _zones(self, target: Target, params: ZonesParams) -> Observation:
         """Ask for every zone's SOA, by UDP and by TCP."""
         started = self._clock.monotonic()
-        serials, amiss = [], []
+        heard = Heard()
         try:
             for zone in params.zones:
                 for by_tcp in (False, True):
                     left_s = max(0.0, target.deadline_s - (self._clock.monotonic() - started))
-                    reply = await question(params.address, params.port, zone, "SOA", left_s, by_tcp=by_tcp)
-                    wrong, serial = _served(reply)
+                    wrong, serial = _served(await self._soa(params, zone, left_s, heard, by_tcp=by_tcp))
                     if wrong:
-                        amiss.append(f"asked for {zone} by {'TCP' if by_tcp else 'UDP'}, it {wrong}")
+                        heard.amiss.append(f"asked for {zone} by {'TCP' if by_tcp else 'UDP'}, it {wrong}")
                         break
                 else:
-                    serials.append(f"{zone} {serial}")
+                    heard.serials.append(f"{zone} {serial}")
         except TargetError as error:
             told = failed(target, self._clock.now(), error)
             return replace(told, reason=f"{error} (asked for {zone} by {'TCP' if by_tcp else 'UDP'})")
@@ -99,11 +114,25 @@ class DnsProbe:
             target.subject,
             target.probe,
             self._clock.now(),
-            Answer.FAILED if amiss else Answer.OK,
-            "; ".join(amiss),
+            Answer.FAILED if heard.amiss else Answer.OK,
+            "; ".join(heard.amiss),
             {"duration_seconds": self._clock.monotonic() - started},
-            {"serials": ", ".join(serials)} if serials else {},
+            heard.facts(),
         )
+
+    async def _soa(self, params: ZonesParams, zone: str, left_s: float, heard: Heard, *, by_tcp: bool) -> DnsReply:
+        """Ask for a zone's SOA; by TCP signed, and without the key once it was refused. Raises TargetError."""
+        where = (params.address, params.port, zone, "SOA", left_s)
+        if by_tcp and params.tsig_name and "key_refused" not in heard.key:
+            try:
+                secret = self._credentials.secret(params.tsig_credential)
+                reply = await question(*where, by_tcp=True, key=(params.tsig_name, secret))
+            except (Refused, CredentialError) as error:
+                heard.key = {"key_refused": str(error)}
+            else:
+                heard.key = {"key": "accepted"} if reply.signed else {}
+                return reply
+        return await question(*where, by_tcp=by_tcp)
 
     async def _ask(self, target: Target, params: DnsParams) -> Observation:
         started = self._clock.monotonic()

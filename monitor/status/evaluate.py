@@ -105,6 +105,14 @@ def _datastore(observation: Observation, name: str, inventory: Inventory) -> Jud
     return vsphere.datastore(observation, name, inventory) if plain.health is Health.OK else plain
 
 
+def _dns(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    refused = observation.facts.get("key_refused", "")
+    if plain.health is Health.OK and refused:
+        return Judgement(Health.DEGRADED, f"it serves its zones, and an update would fail: {refused}")
+    return plain
+
+
 _JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
     "link": _link,
     "database": _database,
@@ -114,4 +122,5 @@ _JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
     "vm": _vm,
     "datastore": _datastore,
     "check": _check,
+    "dns": _dns,
 }

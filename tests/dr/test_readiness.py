@@ -49,7 +49,7 @@ WELL: Mapping[str, Sight] = {
     "database/ncts/dr": Sight(Health.OK, "", NOW, {}, {"role": "standby"}),
     "vcenter/vc-dr": Sight(Health.OK, "", NOW),
     "host/db-dr": Sight(Health.OK, "", NOW),
-    "dns/dns-dr": Sight(Health.OK, "", NOW),
+    "dns/dns-dr": Sight(Health.OK, "", NOW, {}, {"key": "accepted"}),
     "power/pdu-main": Sight(Health.OK, "", NOW),
     "esx/vc-dr/esx-1": esx(),
     "esx/vc-dr/esx-2": esx(),
@@ -90,7 +90,10 @@ def test_where_all_is_well_all_is_green() -> None:
     assert found.words() == "ncts is ready for a recovery to dr: all 11 checks are green"
 
 
-DOWN, BLIND, AMISS = (Sight(health, "its reason", NOW) for health in (Health.DOWN, Health.UNKNOWN, Health.DEGRADED))
+KEY = {"key": "accepted"}
+DOWN, BLIND, AMISS = (
+    Sight(each, "its reason", NOW, {}, KEY) for each in (Health.DOWN, Health.UNKNOWN, Health.DEGRADED)
+)
 STANDBY = "database/ncts/dr"
 
 
@@ -134,6 +137,17 @@ def test_what_must_answer_is_named_when_it_does_not(name: str, subject: str) -> 
         assert (check.light, f"{subject} is {sight.health}: its reason" in check.sentence) == (light, True), check
         assert f"karaula status {subject}" in check.sentence
     assert judged(name, known(without(subject))).light is Light.UNKNOWN, "not asked yet is not well"
+
+
+def test_a_key_that_a_name_server_refuses_is_red_and_one_that_was_not_tried_is_unknown() -> None:
+    refused = Sight(Health.DEGRADED, "", NOW, {}, {"key_refused": "we do not agree on the TSIG key or the time"})
+    check = judged("access", known({**WELL, "dns/dns-dr": refused}))
+    assert (check.light, "dns/dns-dr does not take the key of updates: we do not" in check.sentence) == (
+        Light.RED,
+        True,
+    )
+    silent = judged("access", known({**WELL, "dns/dns-dr": Sight(Health.OK, "", NOW)}))
+    assert (silent.light, "has not shown whether it takes the key" in silent.sentence) == (Light.UNKNOWN, True)
 
 
 FULL = {"esx/vc-dr/esx-1": esx(used=64), "esx/vc-dr/esx-2": esx(used=64)}
@@ -240,9 +254,10 @@ SIGHTS = {
     "datastore": st.builds(lambda health: replace(STORE, health=health, reason="so"), st.sampled_from(Health)),
 }
 ANY = st.builds(
-    lambda health, role: Sight(health, "so", NOW, {}, {"role": role} if role else {}),
+    lambda health, role, key: Sight(health, "so", NOW, {}, {**({"role": role} if role else {}), **key}),
     st.sampled_from(Health),
     st.sampled_from(["standby", "standby", "primary", ""]),
+    st.sampled_from([KEY, KEY, {}, {"key_refused": "so"}]),
 )
 
 

@@ -100,8 +100,9 @@ def test_a_name_server_is_asked_for_the_zones_of_the_systems_that_use_it_else_fo
     more = {"dns_servers": {**inventory.dns_servers, "spare": server}, "systems": {**inventory.systems, "ncts": other}}
     asked = {one.subject: one.params for one in targets(inventory.model_copy(update=more))}
     both = ("customs.example", "transit.example")
-    assert asked["dns/dns-dr"] == ZonesParams(server.address, server.port, both)
-    assert asked["dns/spare"] == ZonesParams(server.address, server.port, ("customs.example",))
+    key = (server.tsig_name, server.tsig_credential)
+    assert asked["dns/dns-dr"] == ZonesParams(server.address, server.port, both, *key)
+    assert asked["dns/spare"] == ZonesParams(server.address, server.port, ("customs.example",), *key)
 
 
 def test_what_is_asked_of_a_system(inventory: Inventory) -> None:

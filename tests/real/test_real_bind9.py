@@ -125,6 +125,29 @@ async def test_any_record_of_a_name_and_any_response_code_is_an_answer(bind) -> 
         await said("a" * 64 + ".customs.example", "A")
 
 
+async def test_whether_a_server_takes_the_key_of_updates_is_known_without_one(bind, tmp_path) -> None:
+    """A question for the SOA is signed as an update would be; the zone is served whatever becomes of that."""
+    (tmp_path / "right").write_text(KEY.reveal())
+    (tmp_path / "wrong").write_text(WRONG.reveal())
+    (tmp_path / "broken").write_text("?")
+    probe = DnsProbe(Credentials(tmp_path), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
+
+    async def told(name: str, credential: str) -> dict[str, str]:
+        params = ZonesParams(HOST, bind.port, (ZONE,), name, credential)
+        (seen,) = [seen async for seen in probe.observe([Target("dns/dns-main", "dns", params, 10, 10)])]
+        assert seen.answer is Answer.OK
+        assert seen.facts["serials"].startswith(f"{ZONE} ")
+        return {fact: words for fact, words in seen.facts.items() if fact != "serials"}
+
+    assert await told("karaula", "right") == {"key": "accepted"}
+    for name, credential in (("karaula", "wrong"), ("stranger", "right")):
+        (refused,) = (await told(name, credential)).items()
+        assert refused[0] == "key_refused"
+        assert "do not agree on the TSIG key or the time" in refused[1]
+    assert "is not base64" in (await told("karaula", "broken"))["key_refused"]
+    assert "missing" in (await told("karaula", "missing"))["key_refused"]
+
+
 async def test_a_server_is_well_that_serves_its_zones_on_its_own_authority_by_udp_and_tcp(bind, tmp_path) -> None:
     probe = DnsProbe(Credentials(tmp_path), Trust(tls_ca="ca.pem", known_hosts="known_hosts"), RealClock())
 
