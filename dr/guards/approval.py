@@ -55,8 +55,8 @@ def _by_itself(run: Run, facts: Facts) -> Verdict:
         missing = f"the monitor itself is cut off: {facts.isolated}"
     elif facts.unverified:
         missing = facts.unverified
-    elif facts.readiness is not None and (red := facts.readiness.red(NEEDED_ALONE)):
-        missing = f"{facts.readiness.site} is not ready for it: {said(red)}"
+    elif facts.readiness is not None and (doubts := facts.readiness.uncertain(NEEDED_ALONE)):
+        missing = f"that {facts.readiness.site} is ready for it is not certain: {said(doubts)}"
     else:
         sentence = f"the response to the alarm is automatic, and nothing speaks against it: {poll}"
         return Verdict(NAME, Ruling.ALLOW, "automatic", sentence)

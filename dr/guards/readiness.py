@@ -1,8 +1,8 @@
 """Readiness: red where a drill stands, no drill is held; it never holds up what a person decides about production.
 
 A drill that finds the standby without room, or a login refused, fails half-way and shows nothing that was not known. A
-failover that begins by itself would fence the active side off first and find that out afterwards: there it waits for a
-person. A person's own failover, switchover, failback or reprotect goes on, and is told. What is merely overdue or not
+failover that begins by itself would fence the active side off first and find that out afterwards: while that is red, or
+nobody knows, it waits for a person. A person's own failover, switchover, failback or reprotect goes on, and is told. What is merely overdue or not
 proven holds up neither.
 """
 
@@ -27,9 +27,9 @@ def readiness(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         return Verdict(NAME, Ruling.ALLOW, "not-known", f"nobody has looked how ready {run.system} is")
     if kind == "drill" and (red := found.red(STOOD_ON)):
         return _no_drill(run, facts, f"a drill would stand on what is not ready at {found.site}: {said(red)}", now)
-    if run.automatic and not run.approved_by and (red := found.red(NEEDED_ALONE)):
-        sentence = f"{found.site} could not take {run.system} as it is: {said(red)}"
-        return Verdict(NAME, Ruling.WAIT, "red-alone", f"{sentence}. It is prepared, and a person decides")
+    if run.automatic and not run.approved_by and (doubts := found.uncertain(NEEDED_ALONE)):
+        sentence = f"that {found.site} could take {run.system} is not certain: {said(doubts)}"
+        return Verdict(NAME, Ruling.WAIT, "not-certain", f"{sentence}. It is prepared, and a person decides")
     sentence, reason = found.words(), found.total.value
     if found.amiss():
         sentence, reason = f"{sentence}. It holds up no {_what(run)}", f"{reason}-told"

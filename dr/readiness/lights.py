@@ -32,7 +32,7 @@ STOOD_ON = frozenset({REPLICA, MACHINES, ACCESS, CAPACITY})
 them: a drill is the remedy for a drill that is overdue."""
 
 NEEDED_ALONE = frozenset({MACHINES, ACCESS, CAPACITY})
-"""What a failover that nobody looks at needs of the side it goes to. The copy's age is not among them: the guard
+"""What must be known to be well where a failover goes that nobody looks at. The copy's age is not among them: the guard
 ``rpo`` weighs it exactly, and the disaster itself cuts the copy off."""
 
 
@@ -62,6 +62,11 @@ class Readiness:
     def red(self, names: Collection[str]) -> tuple[Check, ...]:
         """Return the red ones of these checks."""
         return tuple(check for check in self.checks if check.light is Light.RED and check.name in names)
+
+    def uncertain(self, names: Collection[str]) -> tuple[Check, ...]:
+        """Return those of these checks that are red, or of which nobody knows."""
+        bad = {Light.RED, Light.UNKNOWN}
+        return tuple(check for check in self.checks if check.light in bad and check.name in names)
 
     def amiss(self) -> tuple[Check, ...]:
         """Return what is not green, the worst first."""
