@@ -327,7 +327,18 @@ class DeskDaemon:
         for name, text in PLAYBOOKS.items():
             (books / f"{name}.yaml").write_text(text)
         journal = SqliteJournal(self.folder / "journal.sqlite")
-        world = World(estate(), Credentials(None), self.clock, None, {}, None, None, lambda _system: None)  # type: ignore[arg-type]  # no client is used
+        readying = Readying(lambda: self.watch, lambda: self.orchestrator, Proofs(self.folder))  # type: ignore[arg-type,return-value]  # as much of it as the command line shows
+        world = World(
+            estate(),
+            Credentials(None),
+            self.clock,
+            None,  # type: ignore[arg-type]  # no client is used
+            {},
+            None,  # type: ignore[arg-type]  # likewise
+            None,  # type: ignore[arg-type]  # likewise
+            lambda _system: None,
+            readiness=readying.of,
+        )
         rules = Rules(read_playbooks(books), actions(self.script), RUN_GUARDS, STEP_GUARDS, "inventory")
         self.orchestrator = Orchestrator(journal, world, rules, epoch_seen=lambda _system: 0)
         await self.orchestrator.start()
@@ -364,7 +375,7 @@ class DeskDaemon:
             not_ready=list,
             report=self._report,
             past=Past(self.orchestrator),
-            readying=Readying(lambda: self.watch, lambda: self.orchestrator, Proofs(self.folder)),  # type: ignore[arg-type,return-value]  # likewise
+            readying=readying,
             tracker=self.tracker,
             refusals=lambda: self.refusals,
         )

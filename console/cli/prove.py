@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from console.terminal.screen import Cell, Screen
     from dr.checker.explore import Result
     from dr.playbook.model import Plan
-    from monitor.inventory.model import Inventory
 
 MOST_FAULTS = 4
 PLANTED = ("fence-removed", "fence-opened", "names-first", "promotion-ignored", "clones-left")
@@ -110,12 +109,9 @@ def prove(
     from console.terminal.screen import Screen, table
     from dr.checker.laws import LAWS
     from dr.checker.story import numbered
-    from monitor.inventory.read import read
 
     screen = Screen(as_json=output == "json")
-    estate = read(inventory)
-    faults = estate.proofs.faults if faults is None else faults
-    plans = _plans(estate, playbooks, playbook, systems)
+    plans, faults = _plans(inventory, playbooks, playbook, systems, faults)
     if plant is not None:
         plans = _planted(plant, plans)
     began = time.perf_counter()
@@ -178,14 +174,17 @@ def _replayed(
     return exits.FAILED
 
 
-def _plans(estate: Inventory, playbooks: Path, wanted: tuple[str, ...], systems: tuple[str, ...]) -> list[Plan]:
-    """Return the plans to prove. Raises InventoryError with every mistake, and UsageError for unknown names."""
+def _plans(
+    inventory: Path, playbooks: Path, wanted: tuple[str, ...], systems: tuple[str, ...], faults: int | None
+) -> tuple[list[Plan], int]:
+    """Return the plans to prove, and with how many faults. Raises InventoryError (every mistake), and UsageError."""
     from dr.extensions import installed
     from dr.playbook.read import check, plans_of, read_playbooks
     from monitor.errors import InventoryError
+    from monitor.inventory.read import read
     from monitor.problem import did_you_mean
 
-    files = read_playbooks(playbooks)
+    estate, files = read(inventory), read_playbooks(playbooks)
     actions = installed().actions
     problems = check(files, estate, actions)
     if problems:
@@ -194,12 +193,13 @@ def _plans(estate: Inventory, playbooks: Path, wanted: tuple[str, ...], systems:
         for name in names:
             if name not in known:
                 raise click.UsageError(f"unknown {what} '{name}'; {did_you_mean(name, known) or 'see karaula check'}")
-    return [
+    plans = [
         plan
         for name in wanted or sorted(files)
         for plan in plans_of(files[name], estate, actions)
         if not systems or plan.system in systems
     ]
+    return plans, estate.proofs.faults if faults is None else faults
 
 
 def _recorded(state: Path, found: list[Found]) -> str:

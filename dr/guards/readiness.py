@@ -2,8 +2,8 @@
 
 A drill that finds the standby without room, or a login refused, fails half-way and shows nothing that was not known. A
 failover that begins by itself would fence the active side off first and find that out afterwards: while that is red, or
-nobody knows, it waits for a person. A person's own failover, switchover, failback or reprotect goes on, and is told. What is merely overdue or not
-proven holds up neither.
+nobody knows, it waits for a person. A person's own failover, switchover, failback or reprotect goes on, and is told.
+What is merely overdue or not proven holds up neither.
 """
 
 from __future__ import annotations

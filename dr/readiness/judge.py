@@ -85,7 +85,8 @@ def _behind(known: Known) -> tuple[Light, str]:
         return Light.UNKNOWN, f"how far the copy is behind is not known: {loss.known}"
     said = f"the copy at {known.standby} is {span(loss.seconds)} behind, of {span(allowed_s)} that may be lost"
     if loss.seconds > allowed_s:
-        return Light.RED, f"{said}; see what holds replication up: karaula status {subject}"
+        standby = f"database/{known.key}/{known.standby}"
+        return Light.RED, f"{said}; see what holds replication up: karaula status {standby}"
     percent = known.inventory.readiness.replica_warn_percent
     if loss.seconds > allowed_s * percent / 100:
         return Light.AMBER, f"{said}, over the warning limit of {percent:g} % of it"

@@ -15,9 +15,6 @@ from monitor.inventory.model import Inventory
 from monitor.inventory.systems import Deployment, System
 from monitor.status.state import Health
 
-NOTHING: Mapping[str, float] = MappingProxyType({})
-NO_WORDS: Mapping[str, str] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -26,8 +23,8 @@ class Sight:
     health: Health
     reason: str = ""
     seen_at: float | None = None
-    values: Mapping[str, float] = field(default=NOTHING)
-    facts: Mapping[str, str] = field(default=NO_WORDS)
+    values: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 LIGHTS: Mapping[Health, Light] = MappingProxyType(

@@ -77,9 +77,7 @@ class Readiness:
         """Say in one sentence how it stands."""
         amiss = self.amiss()
         if not amiss:
-            return (
-                f"{self.system} is ready for a recovery to {self.site}: {len(self.checks)} of {len(self.checks)} checks"
-            )
+            return f"{self.system} is ready for a recovery to {self.site}: all {len(self.checks)} checks are green"
         return f"{self.system} is {self.total} for a recovery to {self.site}: {said(amiss)}"
 
 

@@ -82,7 +82,8 @@ def test_the_pages_show_what_is_amiss_first(daemon: WebDaemon) -> None:
     assert "0 of 4 systems are ready for a recovery; at worst red" in text
     block = text[text.index('id="ready-ncts"') :]
     assert "the vCenter calls it &lt;orphaned&gt;" in block
-    assert block.index("machines") < block.index("playbook-failover") < block.index("access")
+    places = [block.index(f">{name}</") for name in ("machines", "access", "playbook-failover", "fence")]
+    assert places == sorted(places), "red, unknown, amber, and then what is well"
     estate = daemon.ask("GET", "/").text
     assert '<a href="/readiness#ready-ncts"><span class="badge down">red</span></a>' in estate
 

@@ -90,7 +90,9 @@ def test_nothing_begins_by_itself_unless_all_holds(
     calm = ended_s_ago is None or ended_s_ago > 24 * HOUR_S
     agreed = poll is not None and poll.reached
     asked_for = automatic and origin == "alarm" and kind == "failover"
-    assert begins is (asked_for and agreed and calm and not (unverified or isolated or pauses or ready in {Light.RED, Light.UNKNOWN}))
+    assert begins is (
+        asked_for and agreed and calm and not (unverified or isolated or pauses or ready in {Light.RED, Light.UNKNOWN})
+    )
     for event in events:
         run = fold(run, event)  # the journal takes it
     if not begins and not run.state.final:
