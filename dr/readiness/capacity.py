@@ -90,23 +90,27 @@ def _unread(host: Sight) -> bool:
     return host.health in UP and silent and not host.values.get("maintenance")
 
 
+def _named(machine: Sight) -> list[str]:
+    """Return the MoRefs of the datastores that a machine is on; none while it is not known."""
+    return machine.facts.get("datastores", "").split() if machine.health in UP else []
+
+
 def _space(known: Known) -> tuple[Light, str]:
     """Judge the datastores that the machines are on, by the vCenter's own limits."""
-    wanted: set[str] = set()
-    for subject in known.machines:
-        machine = known.see(subject)
-        named = machine.facts.get("datastores", "").split() if machine.health in UP else []
-        if not named:
-            return Light.UNKNOWN, f"on which datastores {subject} is, is not known"
-        wanted.update(named)
+    named = {subject: _named(known.see(subject)) for subject in known.machines}
+    blind = [subject for subject, morefs in named.items() if not morefs]
+    wanted = sorted({moref for morefs in named.values() for moref in morefs})
     stores = {sight.facts.get("moref", ""): (subject, sight) for subject, sight in known.inside("datastore").items()}
-    found = [stores.get(moref) for moref in sorted(wanted)]
+    found = [stores.get(moref) for moref in wanted]
     lights = [Light.UNKNOWN if one is None else LIGHTS[one[1].health] for one in found]
-    light = worst(lights)
+    light = worst([*lights, *([Light.UNKNOWN] if blind else [])])
     if light is Light.GREEN:
         free = ", ".join(f"{subject} has {sight.facts.get('free', '')} free" for subject, sight in filter(None, found))
         return light, free
     if light is Light.UNKNOWN:
-        return light, f"how full the datastores of {known.place.vcenter} are, is not known"
+        what = (
+            f"on which datastores {blind[0]} is" if blind else f"how full the datastores of {known.place.vcenter} are"
+        )
+        return light, f"{what}, is not known"
     bad = [one for one, each in zip(found, lights, strict=True) if each is light and one is not None]
     return light, "; ".join(f"{subject}: {sight.reason}" for subject, sight in bad)

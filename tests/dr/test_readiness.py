@@ -172,6 +172,7 @@ ESX_1, ESX_2, SAN = "esx/vc-dr/esx-1", "esx/vc-dr/esx-2", "datastore/vc-dr/san"
         ({MACHINES[0]: replace(vm(), facts={})}, "unknown", "on which datastores vm/vc-dr/db-1 is, is not known"),
         ({SAN: replace(STORE, health=Health.DEGRADED, reason="14 % free")}, "amber", "san: 14 % free"),
         ({SAN: replace(STORE, health=Health.DOWN, reason="4 % free")}, "red", "san: 4 % free"),
+        ({SAN: replace(STORE, health=Health.DOWN, reason="4 % free"), MACHINES[0]: BLIND}, "red", "san: 4 % free"),
         ({SAN: BLIND}, "unknown", "how full the datastores of vc-dr are, is not known"),
         ({f"{SAN}-2": replace(STORE, health=Health.DOWN, facts={"moref": "datastore-2"})}, "green", "free"),
     ],
