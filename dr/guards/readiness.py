@@ -27,7 +27,7 @@ def readiness(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         return Verdict(NAME, Ruling.ALLOW, "not-known", f"nobody has looked how ready {run.system} is")
     if kind == "drill" and (red := found.red(STOOD_ON)):
         return _no_drill(run, facts, f"a drill would stand on what is not ready at {found.site}: {said(red)}", now)
-    if run.automatic and not run.approved_by and (doubts := found.uncertain(NEEDED_ALONE)):
+    if run.plan.attended and run.automatic and not run.approved_by and (doubts := found.uncertain(NEEDED_ALONE)):
         sentence = f"that {found.site} could take {run.system} is not certain: {said(doubts)}"
         return Verdict(NAME, Ruling.WAIT, "not-certain", f"{sentence}. It is prepared, and a person decides")
     sentence, reason = found.words(), found.total.value
