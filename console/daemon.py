@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from console.morning import Morning
 from console.options import Options
 from console.proofs import Proofs
 from console.readiness import Readying
+from console.recovery_figures import recovery_families
 from console.reload import (
     REFUSED_ALARM,
     UNUSABLE_ALARM,
@@ -42,7 +42,6 @@ from console.supervisor import of_this_process
 from console.telling import RunTeller, health_of
 from console.ticks import Ticks
 from console.version import VERSION
-from dr import metrics as dr_metrics
 from dr.backups.catalog import catalog
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
@@ -362,14 +361,8 @@ class Daemon:
     def _recovery_families(self) -> Iterator[Family]:
         if not self.options.shard.recovers:
             return iter(())  # another daemon's to say
-        systems, now = self.inventory.systems, self.clock.now()
-        behind = {place.name: bool(place.error) for place in self.keeper.kept()}
-        return itertools.chain(
-            dr_metrics.collect(
-                self.orchestrator, systems, now, self.scheduler.upcoming, behind, self.past, self.tracker.standing()
-            ),
-            dr_metrics.of_readiness(self.readying.every(), self.readying.verified()),
-        )
+        parts = (self.orchestrator, self.scheduler, self.keeper, self.past, self.tracker, self.readying)
+        return recovery_families(*parts)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
