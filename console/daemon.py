@@ -36,7 +36,7 @@ from console.reload import (
     told,
 )
 from console.responding import Responding
-from console.seen import epoch_seen
+from console.seen import epoch_known, epoch_seen
 from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
 from console.telling import RunTeller, health_of
@@ -152,6 +152,7 @@ class Daemon:
             made.world,
             self._rules(self.files),
             epoch_seen=lambda system: epoch_seen(self.watch, self.inventory, system),
+            epoch_known=lambda system: epoch_known(self.watch, self.inventory, system),
         )
         self.past = Past(self.orchestrator)
         self._undo.push_async_callback(self.orchestrator.stop)

@@ -60,6 +60,7 @@ class Facts:
     ``overrides`` are those that have not ended, ``windows`` the inventory's, in ``zone``; ``loss`` is what the monitor
     has seen that the run would lose. ``proof`` is what was proven of this very plan.
     ``readiness`` is how ready the system is where it stands by; None where nobody has looked.
+    ``overtaken`` is a fencing token that the system's databases have seen and nobody here handed out; 0: none.
     ``unverified`` says why the plan is not verified, which a run that begins by itself must be; empty when it is.
     """
 
@@ -77,6 +78,7 @@ class Facts:
     readiness: Readiness | None = None
     rules: Mapping[str, SafetyRule] = field(default_factory=dict)
     tenancy: Tenancy = ALONE
+    overtaken: int = 0
     observed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def overridden(self, rule: str, run: Run, now: float) -> Override | None:

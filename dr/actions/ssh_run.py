@@ -14,12 +14,15 @@ from dr.estate.waiting import Deadline
 from monitor.errors import TargetError
 
 FIRST_CHARS = 500
+# What karaula-gate ends with when it ran nothing (docs/targets.md), and the shell when there is no such command.
+NOT_ASKED = frozenset({64, 75, 76, 78, 124, 126, 127})
 
 
 class SshRunArgs(StepArgs):
     """``check`` is a command that exits with 0 when, and only when, the effect of ``command`` holds.
 
-    It is not optional: after a crash or a time-out there is no other way to tell what became of the command.
+    It is not optional: after a crash or a time-out there is no other way to tell what became of the command. An exit
+    status that says that ``check`` itself was not carried out (``NOT_ASKED``) tells nothing of the effect.
     ``{epoch}`` in either is the run's fencing token, for hosts that refuse an old one (docs/targets.md).
     """
 
@@ -64,6 +67,10 @@ class SshRun(Lasting):
         except TargetError as error:
             return Seen(Holds.CANNOT_TELL, str(error))
         evidence = f"'{shlex.join(args.check)}' at {args.host} ends with exit status {result.exit_status}"
+        if result.exit_status in NOT_ASKED:
+            return Seen(
+                Holds.CANNOT_TELL, f"{evidence}, so it was not carried out: {result.stderr.strip()[:FIRST_CHARS]}"
+            )
         if result.exit_status:
             return Seen(Holds.NO, evidence)
         return Seen(Holds.YES, evidence, {"exit_status": args.expect_exit, "stdout": ""})

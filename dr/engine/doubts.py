@@ -27,12 +27,16 @@ class Doubts:
         """Tell whether to ask again, which is noted in ``ask_at``; else the verdicts are to be believed."""
         against = [verdict for verdict in verdicts if verdict.ruling is not Ruling.ALLOW]
         refused = [verdict for verdict in against if verdict.ruling is Ruling.REFUSE]
-        if not refused or not all(verdict.again for verdict in refused):
-            self._since.pop(step, None)
+        return self.lacks(step, lacking=bool(refused) and all(verdict.again for verdict in refused))
+
+    def lacks(self, what: str, *, lacking: bool) -> bool:
+        """Tell whether to look again because ``what`` is not known yet, which is noted likewise."""
+        if not lacking:
+            self._since.pop(what, None)
             return False
         now = self._clock.monotonic()
-        if now - self._since.setdefault(step, now) >= self._patience_s:
-            del self._since[step]
+        if now - self._since.setdefault(what, now) >= self._patience_s:
+            del self._since[what]
             return False
         self.ask_at = self._clock.now() + ASK_AGAIN_S
         return True

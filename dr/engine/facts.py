@@ -34,6 +34,7 @@ def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: fro
         readiness=world.readiness(run.system) if step is None and run.plan.kind in ASKED else None,
         unverified=lack if (asked := world.unverified) is None else asked(run.plan),
         tenancy=orchestrator.tenancy(),
+        overtaken=orchestrator.tokens.overtaken(run) if step else 0,
         rules=inventory.safety,
         observed=observed(inventory.safety, run, others, world.observed),
     )

@@ -22,6 +22,7 @@ from dr.engine.names import complete, new_id, unknown
 from dr.engine.perform import Performer
 from dr.engine.runner import Command, Performing, Runner
 from dr.engine.standing import Standing
+from dr.engine.tokens import Tokens
 from dr.errors import IllegalEvent, PlaybookError, RunRefused
 from dr.guard import ALONE, Guard, Promise, Verdict
 from dr.journal.ballot import heard
@@ -87,10 +88,11 @@ class Orchestrator:
         rules: Rules,
         *,
         epoch_seen: Callable[[str], int],
+        epoch_known: Callable[[str], bool] = lambda _system: True,
         approval_s: float = APPROVAL_S,
         acting: Callable[[Performing], Performing] = lambda performer: performer,
     ) -> None:
-        """``epoch_seen(system)`` is the highest fencing token that observation found at the system's databases.
+        """``epoch_seen`` and ``epoch_known``: see ``Tokens``.
 
         ``acting`` may put somebody between the runners and the performer: a story that is played again does.
         """
@@ -99,7 +101,7 @@ class Orchestrator:
         self.rules = rules
         self.approval_s = approval_s
         self.journal_error = ""
-        self._epoch_seen = epoch_seen
+        self.tokens = Tokens(self, epoch_seen, epoch_known)
         self._listeners = Listeners()
         self.performer = Performer(rules.actions, world, self._listeners.heard)
         self._acting = acting(self.performer)
@@ -342,13 +344,9 @@ class Orchestrator:
         poll = self.world.poll(run.system, run.plan.from_site) if run.plan.kind == "failover" else None
         return None if poll is None else heard(poll, self.world.clock.now())
 
-    def next_token(self, run: Run) -> int:
-        """Return a fencing token above all that were handed out here or seen, and not below the lease's epoch."""
-        seen = self._epoch_seen(run.system) if run.system in self.world.inventory.systems else 0
-        handed_out = [other.token for other in self._runs.values()]
-        return (
-            max([seen, self.tenancy().epoch - 1, *handed_out, *(story.token for story in self._damaged.values())]) + 1
-        )
+    def unread_token(self) -> int:
+        """Return the highest fencing token of the runs that cannot be read."""
+        return max((story.token for story in self._damaged.values()), default=0)
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call on the journal in its own thread, after those before it."""

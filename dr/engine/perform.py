@@ -22,7 +22,7 @@ from dr.engine.transition import resolve
 from dr.errors import StepFailed
 from dr.journal.event import Event, StepProbed, StepSucceeded, StepUnknown, UndoFailed, UndoSucceeded
 from dr.journal.event import StepFailed as StepFailedEvent
-from dr.journal.run import Run
+from dr.journal.run import Run, StepRecord
 from dr.journal.sqlite import StepOutput
 from dr.world import World
 from monitor.errors import CredentialError, TargetError
@@ -181,15 +181,17 @@ class Performer:
             args = action.Args.model_validate(resolve(run, record))
         except (KeyError, ValidationError) as error:
             return _Fell(f"its arguments do not fit: {_plain(error)}")
-        return action, args, self._context(run, step_id, say, timeout_s)
+        return action, args, self._context(run, record, say, timeout_s)
 
-    def _context(self, run: Run, step_id: str, say: Callable[[str], None], timeout_s: float) -> Context:
+    def _context(self, run: Run, record: StepRecord, say: Callable[[str], None], timeout_s: float) -> Context:
+        """Return what the action is told. An effect bears its attempt's token; to undo it is an order of its own."""
+        step_id = record.plan.id
         return Context(
             run_id=run.id,
             step=step_id,
-            attempt=run.steps[step_id].attempt,
+            attempt=record.attempt,
             key=f"{run.id}/{step_id}",
-            token=run.token,
+            token=run.token if record.undoing else record.token,
             timeout_s=timeout_s,
             world=self.world,
             say=say,

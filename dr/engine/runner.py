@@ -47,6 +47,18 @@ class Performing(Protocol):
         ...
 
 
+class TokenSource(Protocol):
+    """Where fencing tokens come from (dr.engine.tokens)."""
+
+    def next(self, run: Run) -> int:
+        """Return one above every token handed out or seen."""
+        ...
+
+    def known(self, run: Run) -> bool:
+        """Tell whether enough was seen to be sure of that."""
+        ...
+
+
 class Surroundings(Protocol):
     """What a runner needs of the orchestrator. ``admission`` is held while guards let a run in, one at a time."""
 
@@ -68,8 +80,9 @@ class Surroundings(Protocol):
         """Return what the vantage points say now of the side that the run takes for lost; None: it takes none so."""
         ...
 
-    def next_token(self, run: Run) -> int:
-        """Return a fencing token above every token handed out or seen."""
+    @property
+    def tokens(self) -> TokenSource:
+        """Where fencing tokens come from."""
         ...
 
 
@@ -113,6 +126,7 @@ class Runner:
         self._doubts = Doubts(clock, patience_s)
         self.admitted = asyncio.Event()
         self._closed = False
+        self._token = 0  # drawn by this runner: what whoever drove the run before has sent must not count any more
         self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -177,9 +191,11 @@ class Runner:
                     if (votes := self.surroundings.votes(self.run)) is not None:
                         await self._write((votes,))
                     verdicts = self.surroundings.judge(self.run, None, now)
-                    if self._doubts.hold("", verdicts):
+                    begins = all(verdict.ruling is Ruling.ALLOW for verdict in verdicts)
+                    unsure = begins and not self.surroundings.tokens.known(self.run)
+                    if self._doubts.hold("", verdicts) or self._doubts.lacks("token", lacking=unsure):
                         return False
-                    token = self.surroundings.next_token(self.run)
+                    token = self._drawn() if begins else 0
                     await self._write(admit(self.run, verdicts, token, now, self.approval_s))
             case Perform(step, attempt):
                 return await self._perform(step, attempt, now)
@@ -191,7 +207,7 @@ class Runner:
                 )
                 return False
             case Undo(step):
-                await self._write((UndoStarted(now, step, self.run.token),))
+                await self._write((UndoStarted(now, step, self._drawn()),))
                 self._spawn(step, self.performing.undo, lambda at, why: UndoFailed(at, step, why))
         return True
 
@@ -202,7 +218,7 @@ class Runner:
         if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
             await self._write(gate(self.run, verdicts, step, now))
             return True
-        started = StepStarted(now, step, attempt, f"{self.run.id}/{step}", self.run.token)
+        started = StepStarted(now, step, attempt, f"{self.run.id}/{step}", self._drawn())
         await self._write((*gate(self.run, verdicts, step, now), started))
         if self.run.steps[step].plan.asks:
             return True  # nothing to perform: a person answers, or the time runs out
@@ -212,6 +228,12 @@ class Runner:
             lambda at, why: StepUnknown(at, step, attempt, why, timed_out=False, output_sha256=""),
         )
         return True
+
+    def _drawn(self) -> int:
+        """Return the fencing token of everything that this runner has done."""
+        if not self._token:
+            self._token = self.surroundings.tokens.next(self.run)
+        return self._token
 
     def _spawn(
         self, step: str, act: Callable[[Run, str], Awaitable[Outcome]], broken: Callable[[float, str], Event]

@@ -104,7 +104,7 @@ class LossAccepted:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Steps may begin; ``token`` is the fencing token that goes with every one of them."""
+    """Steps may begin; ``token`` is their fencing token, until a later daemon that goes on draws a higher one."""
 
     at: float
     token: int

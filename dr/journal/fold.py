@@ -111,17 +111,18 @@ def fold_all(run_id: str, events: Iterable[Event]) -> Run:
 def _step_started(run: Run, event: StepStarted) -> Run:
     require(run, event, MOVING)
     record = step_of(run, event, {StepState.QUEUED})
-    if event.attempt != record.attempt + 1 or event.token != run.token:
+    if event.attempt != record.attempt + 1 or event.token < run.token:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts with a wrong attempt or token")
     if not record.plan.final and run.state is RunState.CANCELING:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts while the run is being canceled")
     if any(not run.steps[need].over for need in record.plan.needs):
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts before what it needs")
     return with_step(
-        run,
+        replace(run, token=event.token),
         record,
         state=StepState.IN_PROGRESS,
         attempt=event.attempt,
+        token=event.token,
         started_at=event.at,
         started_seq=run.seq,
         ended_at=None,
@@ -247,9 +248,9 @@ def _retry_asked(run: Run, event: RetryAsked) -> Run:
 def _undo_started(run: Run, event: UndoStarted) -> Run:
     require(run, event, MOVING)
     record = step_of(run, event, {StepState.SUCCEEDED})
-    if not record.plan.undoable or record.undoing:
-        raise IllegalEvent(f"run {run.id}: step '{event.step}' cannot be undone (again)")
-    return with_step(run, record, undoing=True)
+    if not record.plan.undoable or record.undoing or event.token < run.token:
+        raise IllegalEvent(f"run {run.id}: step '{event.step}' cannot be undone (again, or under an old token)")
+    return with_step(replace(run, token=event.token), record, undoing=True)
 
 
 def _undo_succeeded(run: Run, event: UndoSucceeded) -> Run:

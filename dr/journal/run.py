@@ -75,11 +75,13 @@ class StepRecord:
     ``cannot_tell`` is set once the world could not say whether the effect of an UNKNOWN step holds.
     ``started_seq`` is the place in the journal of the newest attempt's intent: order that no clock can turn round.
     ``crashed`` marks a step that the daemon's death made UNKNOWN: running it again costs no retry.
+    ``token`` is the fencing token of the newest attempt, which a probe of it looks for.
     """
 
     plan: PlannedStep
     state: StepState = StepState.QUEUED
     attempt: int = 0
+    token: int = 0
     started_at: float | None = None
     started_seq: int = 0
     ended_at: float | None = None

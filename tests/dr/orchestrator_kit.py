@@ -237,6 +237,7 @@ async def house(
     *,
     clock: HeldClock | None = None,
     epochs: Callable[[str], int] = lambda _system: 0,
+    epochs_known: Callable[[str], bool] = lambda _system: True,
     inventory: Inventory = INVENTORY,
     credentials: Path | None = None,
 ) -> AsyncIterator[House]:
@@ -246,7 +247,8 @@ async def house(
     known: Any = actions
     rules = Rules(playbooks(folder / "playbooks", texts), known, RUN_GUARDS, STEP_GUARDS, "inventory")
     journal = FickleJournal(folder / "journal.sqlite")
-    orchestrator = Orchestrator(journal, world_of(clock, credentials, inventory), rules, epoch_seen=epochs)
+    world = world_of(clock, credentials, inventory)
+    orchestrator = Orchestrator(journal, world, rules, epoch_seen=epochs, epoch_known=epochs_known)
     try:
         await orchestrator.start()
         yield House(orchestrator, clock, journal, actions)
