@@ -5,6 +5,7 @@
     ./do test           set up, install the servers that tests need (as root), run every check and test
     ./do check          the quick part of it: formatting, types, import contracts, tests without servers
     ./do bench [NAME]   repeatable measurements beside peers (bench/README.md)
+    ./do matrix         every crash of every playbook, and every fault of its disk and clock (docs/crashes.md)
     ./do lock           write requirements.lock anew from pyproject.toml (--upgrade: with newest versions)
     ./do setup          only make the virtual environment .venv
     ./do clean          remove .venv, .karaula and caches
@@ -271,6 +272,17 @@ def bench(name: str = "") -> int:
     return next((code for code in codes if code), 0)
 
 
+def matrix() -> int:
+    """Try every point of both crash matrices, of which the tests try a sample."""
+    setup()
+    paths = dict(os.environ, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
+    codes = [
+        subprocess.run([str(PYTHON), f"tests/crash/{one}.py"], cwd=ROOT, env=paths, check=False).returncode
+        for one in ("matrix", "faults")
+    ]
+    return next((code for code in codes if code), 0)
+
+
 def lock(option: str = "") -> int:
     """Resolve pyproject.toml into requirements.lock, for every platform, with hashes and without URLs."""
     if option not in ("", "--upgrade"):
@@ -324,6 +336,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], int]] = {
     "test": (test, MANY),
     "check": (check, MANY),
     "bench": (bench, 1),
+    "matrix": (matrix, 0),
     "lock": (lock, 1),
     "setup": (setup_only, 0),
     "clean": (clean, 0),

@@ -32,7 +32,7 @@ def test_wrong_usage_is_told_and_ends_with_2(words: tuple[str, ...]) -> None:
 def test_help_names_every_command() -> None:
     done = do("help")
     assert done.returncode == 0
-    for command in ("run", "test", "check", "bench", "lock", "setup", "clean"):
+    for command in ("run", "test", "check", "bench", "matrix", "lock", "setup", "clean"):
         assert f"./do {command}" in done.stdout
 
 
