@@ -77,14 +77,11 @@ from monitor.targets import make_probes, targets
 from monitor.watch import EVALUATION, Watch
 
 log = logging.getLogger(__name__)
-TRIGGER_TICK_S = 1
+TRIGGER_TICK_S = JOURNAL_TICK_S = MARKERS_TICK_S = 1
 CALENDAR_TICK_S = 5
-JOURNAL_TICK_S = 1
-EVIDENCE_TICK_S = 2
+EVIDENCE_TICK_S = RETIRED_TICK_S = 2
 ANCHOR_ALARM = ("evidence-not-anchored", "karaula/evidence")
 JOURNAL_ALARM = ("journal-failing", "karaula/journal")
-RETIRED_TICK_S = 2
-MARKERS_TICK_S = 1
 
 
 class Daemon:
