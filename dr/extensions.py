@@ -189,7 +189,7 @@ class _Unusable(Foreign):
         super().__init__(provider, unusable)
         self.name, self.summary = name, f"cannot be used: {unusable}"
         self.outputs: tuple[str, ...] = ()
-        self.reads_only, self.undoable, self.probe_limit_s = False, False, 1.0
+        self.reads_only, self.undoable, self.probe_limit_s = False, True, 1.0  # nobody knows; one mistake is enough
         self.Args = _AnyArgs
 
     def effects(self, args: Any) -> tuple[Effect, ...]:

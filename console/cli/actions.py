@@ -103,6 +103,8 @@ def _row(body: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _told(body: dict[str, Any]) -> Iterator[str]:
     yield f"{body['name']} ({body['provider']}): {body['summary']}"
+    if body["unusable"]:
+        return
     for key, argument in body["arguments"].items():
         rule = argument["rule"]
         needed = "required" if argument["required"] else f"default {rule.get('default')!r}"
