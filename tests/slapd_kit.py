@@ -35,14 +35,27 @@ ou: people
 
 
 class Slapd:
-    """One server: ``port`` for ldap with StartTLS, ``tls_port`` for ldaps."""
+    """One server: ``port`` for ldap with StartTLS, ``tls_port`` for ldaps.
 
-    def __init__(self, ca: ThrowawayCa, address: str = ADDRESS, tls_port: int | None = None) -> None:
+    ``schema`` goes before its database, ``database`` into it; without ``entries`` it begins empty.
+    """
+
+    def __init__(
+        self,
+        ca: ThrowawayCa,
+        address: str = ADDRESS,
+        tls_port: int | None = None,
+        *,
+        port: int | None = None,
+        schema: str = "",
+        database: str = "",
+        entries: str = ENTRIES,
+    ) -> None:
         self.binary = need("slapd", "slapd")
         self.address = address
         self.folder = Path(tempfile.mkdtemp(prefix="karaula-slapd-"))
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
-        self.port, self.tls_port = free_port(address), tls_port or free_port(address)
+        self.port, self.tls_port = port or free_port(address), tls_port or free_port(address)
         self.process: subprocess.Popen[bytes] | None = None
         certificate, key = ca.server(address, "ldap.customs.example")
         (self.folder / "db").mkdir()
@@ -53,7 +66,7 @@ include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
-pidfile {self.folder}/pid
+{schema}pidfile {self.folder}/pid
 TLSCACertificateFile {ca.bundle}
 TLSCertificateFile {certificate}
 TLSCertificateKeyFile {key}
@@ -67,9 +80,11 @@ dbnosync
 access to attrs=userPassword by anonymous auth
 access to dn.base="" by * read
 access to * by users read by anonymous auth
-"""
+{database}"""
         )
-        (self.folder / "entries.ldif").write_text(ENTRIES)
+        if not entries:
+            return
+        (self.folder / "entries.ldif").write_text(entries)
         load = ["slapadd", "-f", self.folder / "slapd.conf", "-l", self.folder / "entries.ldif"]
         subprocess.run([need("slapadd", "slapd"), *load[1:]], check=True, capture_output=True)
 

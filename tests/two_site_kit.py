@@ -1,8 +1,8 @@
 """Two sites in network namespaces, of servers that this project did not write, and clients that write all along.
 
     core   witness (the daemon), border (clients, receipts), pdus (both power controllers, on a network of their own)
-    main   db-main (sshd, PostgreSQL, front), vc-main (vcsim), dns-main (named)      behind an uplink that can be cut
-    dr     the same                                                                    behind one of its own
+    main   db-main (sshd, PostgreSQL, front), vc-main (vcsim), dns-main (named), ldap-main (slapd)    behind an uplink
+    dr     the same, its directory a replica of main's                                    behind one of its own
     wan    db-main and db-dr alone: what PostgreSQL replicates over; its wires are called r-main and r-dr
 
 Its hosts are prepared as docs/targets.md says.
@@ -34,6 +34,7 @@ from real_kit import need, need_folder
 from sshd_kit import Sshd
 from tls_kit import ThrowawayCa
 from two_site_clients import Clients
+from two_site_directory import PEOPLE, READER, TLS_PORT, directory, log_in_by, wait_replicated
 from two_site_power import Outlets, power_controller
 from vcsim.build import CACHE, GOVMOMI, PACKAGE, Simulator, build, running
 
@@ -50,7 +51,7 @@ ns IN A 127.0.0.53
 ncts 1 IN A {address}
 """
 KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
-GATE = 'restrict,command="{python} {folder}/karaula_gate.py {folder}/gate.conf ncts" {key}'
+GATE = 'restrict,command="{python} {folder}/karaula_gate.py {folder}/gate.conf ncts"'
 
 
 class SiteServers:
@@ -65,6 +66,7 @@ class SiteServers:
         self.wan = net.wire(self.host, f"r-{site}", "wan")
         self.vcenter_host = net.host(f"vc-{site}", site)
         self.dns_host = net.host(f"dns-{site}", site)
+        self.directory_host = net.host(f"ldap-{site}", site)
         self.vcenter: Simulator | None = None
         self._vcenter_stack = ExitStack()
         self.front: subprocess.Popen[bytes] | None = None
@@ -78,9 +80,13 @@ class SiteServers:
         gate = kind_of_gate(self.pg)
         (self.pg.folder / "gate.conf").write_text(gate)
         (self.pg.folder / "gate-state").mkdir()
-        public = (self.estate.credentials / "ssh-karaula.pub").read_text()
-        line = GATE.format(python=sys.executable, folder=self.pg.folder, key=public)
-        (self.folder / "authorized").write_text(line)
+        (self.folder / "authorized").write_text("")  # who may log in the directory says
+        options = GATE.format(python=sys.executable, folder=self.pg.folder)
+        known = {site: self.estate.sites[site].directory_url for site in (self.site, peer)}
+        self.log_in = log_in_by(self.folder, known, options, self.estate.ca.bundle)
+        key = (self.estate.credentials / "ssh-karaula.pub").read_text()
+        provider = "" if self.site == "main" else self.estate.main.directory_host.address
+        self.directory = directory(self.estate.ca, self.directory_host.address, key=key, replica_of=provider)
         self.certificate = self.estate.ca.server(self.host.address, FQDN)
         named = self.folder / "named"
         named.mkdir()
@@ -90,10 +96,23 @@ class SiteServers:
 
     # -- the machines of the system -----------------------------------------------------------------------------------
 
+    @property
+    def directory_url(self) -> str:
+        return f"ldaps://{self.directory_host.address}:{TLS_PORT}"
+
+    @property
+    def logins(self) -> list[str]:
+        """Return at which site the directory was that let each log-in of this host in."""
+        return (self.folder / "logins").read_text().split()
+
+    def start_sshd(self) -> None:
+        with self.estate.net.inside(self.host):
+            self.sshd.start(*self.log_in)
+
     def boot(self) -> None:
         """Start as a host does whose power comes: PostgreSQL only if it may."""
+        self.start_sshd()
         with self.estate.net.inside(self.host):
-            self.sshd.start()
             may = self.pg.run(*self.pg.tool, "may-start", check=False)
             self.refused = may.stderr
             if may.returncode == 0:
@@ -139,6 +158,10 @@ class SiteServers:
             certificate = self.estate.ca.server(self.vcenter_host.address)
             self.vcenter = self._vcenter_stack.enter_context(running(self.estate.vcsim, *certificate, *listen))
 
+    def start_directory(self) -> None:
+        with self.estate.net.inside(self.directory_host):
+            self.directory.start()
+
     def start_dns(self, points_to: str) -> None:
         (self.folder / "named" / "zone").write_text(ZONE.format(address=points_to))
         self.resume_dns()
@@ -148,16 +171,18 @@ class SiteServers:
             self.dns.start()
 
     def lose_site(self) -> None:
-        """A disaster: uplink, power, vCenter and name server, all at once."""
+        """A disaster: uplink, power, vCenter, name server and directory, all at once."""
         self.estate.net.cut(self.site)
         self.estate.outlets[self.site].site_power = False
         self.cut_power()
         self._vcenter_stack.close()
         self.dns.stop()
+        self.directory.stop()
 
     def repair_site(self) -> None:
-        """The site's own power, uplink, vCenter and name server are back; the system's outlets stay as they are."""
+        """The site's own power, uplink and what stands beside it are back; the system's outlets stay as they are."""
         self.start_vcenter()
+        self.start_directory()
         self.resume_dns()
         self.estate.net.mend(self.site)
         self.estate.outlets[self.site].restore()
@@ -165,6 +190,7 @@ class SiteServers:
     def close(self) -> None:
         self.cut_power()
         self._vcenter_stack.close()
+        self.directory.remove()
         if self.dns.process is not None and self.dns.process.poll() is None:
             self.dns.stop()
         self.pg.remove()
@@ -244,14 +270,15 @@ class TwoSites:
     def start(self, stack: ExitStack) -> None:
         """Start everything: main active, dr its standby."""
         (self.credentials / "lab-ca.pem").write_bytes(self.ca.bundle.read_bytes())
-        for name in ("vcenter", "pdu"):
-            (self.credentials / name).write_text("secret")
+        for name, text in (("vcenter", "secret"), ("pdu", "secret"), ("directory", "person")):
+            (self.credentials / name).write_text(text)
         (self.credentials / "tsig").write_text(KEY)
         known = "".join(one.sshd.known_hosts.read_text() for one in self.sites.values())
         (self.credentials / "known_hosts").write_text(known)
         for one in self.sites.values():
             one.start_vcenter()
             one.start_dns(self.main.host.address)
+            one.start_directory()
         for site, host in self.pdus.items():
             certificate = self.ca.server(host.address)
             with self.net.inside(host):
@@ -261,8 +288,9 @@ class TwoSites:
         with self.net.inside(self.dr.host):
             self.dr.pg.pg("follow", "--peer", "main", "--epoch", "1")
         for one in self.sites.values():
+            one.start_sshd()
             with self.net.inside(one.host):
-                one.sshd.start()
+                wait_replicated(one.directory_url, self.ca.bundle)
                 one.start_front()
         self.receipts_certificate = self.ca.server(self.border.address)
         with self.net.inside(self.border):
@@ -302,6 +330,7 @@ class TwoSites:
             "power_controllers": {f"pdu-{site}": self._pdu(site) for site in SITES},
             "dns_servers": {f"dns-{site}": self._dns(site) for site in SITES},
             "database_kinds": kinds,
+            "checks": {f"directory-{site}": self._directory(site) for site in SITES},
             "systems": {SYSTEM: self._system()},
             **{name: {} for name in ("operators", "crossings", "links", "sensors")},
         }
@@ -317,6 +346,11 @@ class TwoSites:
     def _dns(self, site: str) -> dict[str, object]:
         place = {"site": site, "address": self.sites[site].dns_host.address, "port": DNS_PORT}
         return {**place, "tsig_name": "karaula", "tsig_credential": "tsig"}
+
+    def _directory(self, site: str) -> dict[str, object]:
+        place = {"site": site, "address": self.sites[site].directory_host.address, "port": TLS_PORT}
+        search = {"base": PEOPLE, "filter": "(uid=root)"}
+        return {"probe": "ldap", **place, "bind_dn": READER, "credential": "directory", **search}
 
     def _system(self) -> dict[str, object]:
         vms = {tier: [f"DC0_H0_VM{number}"] for number, tier in enumerate(("database", "application", "web"))}

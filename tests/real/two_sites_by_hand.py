@@ -16,7 +16,7 @@ from two_site_kit import SYSTEM, TwoSites, two_sites
 ORDERS = """\
   cut-replication     cut the wire between the databases; clients go on
   mend-replication
-  lose main|dr        power, uplink, vCenter and name server of a site are gone
+  lose main|dr        power, uplink, vCenter, name server and directory of a site are gone
   repair main|dr      they are back; what is fenced stays dark
   synchronous         commits wait for the other site from now on
   clients             what they were told, and by whom
