@@ -119,7 +119,7 @@ class VoteView(View):
 
 
 class RunView(View):
-    """A run without its steps."""
+    """A run without its steps. ``by_itself`` says of one that an automatic response asked for how it began."""
 
     id: str
     playbook: str
@@ -132,6 +132,7 @@ class RunView(View):
     requester: str
     reason: str
     origin: str
+    by_itself: str
     accepted_at: float
     started_at: float | None
     ended_at: float | None
@@ -281,6 +282,7 @@ def _run_fields(run: Run) -> Mapping[str, Any]:
         "requester": run.requester,
         "reason": run.reason,
         "origin": run.origin,
+        "by_itself": run.by_itself,
         "accepted_at": run.accepted_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,

@@ -24,6 +24,8 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
         f"{report['playbook']} of {report['system_name']}, {report['from_site']} to {report['to_site']}, "
         f"asked for by {report['requester']}{why}"
     )
+    if report["by_itself"]:
+        yield cell(report["by_itself"])
     if report["approved_by"]:
         yield cell(f"approved by {report['approved_by']}")
     if report["end_reason"]:

@@ -27,6 +27,8 @@ def head(run: Run, screen: Screen) -> Group:
     if run["started_at"] is not None and not run["final"]:
         first.append(f"  {span(screen.now - run['started_at'])}", QUIET)
     lines: list[RenderableType] = [first, cell(headline(run)), *([cell(run["wish"], CALL)] if run["wish"] else [])]
+    if run["by_itself"]:
+        lines.append(cell(run["by_itself"], CALL))
     if run["approved_by"]:
         at = f" {screen.moment(run['approved_at'])}" if run["approved_at"] is not None else ""
         lines.append(cell(f"approved by {run['approved_by']}{at}"))

@@ -127,6 +127,7 @@ class RunLine(TypedDict):
     requester: str
     reason: str
     origin: str
+    by_itself: str
     accepted_at: float
     started_at: float | None
     ended_at: float | None

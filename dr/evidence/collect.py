@@ -50,6 +50,10 @@ def measures(run: Run, events: Sequence[Event], expected: Forecast) -> tuple[Mea
     if run.alarm_at and run.service_lost_at:
         note = "from the last time the service was seen working to the alarm"
         found.append(Measure("detection", "Detection", run.alarm_at - run.service_lost_at, "s", note=note))
+    if run.automatic and not run.approved_by and run.started_at is not None:
+        note = "nobody was asked: from the alarm to the start, for the grace and the votes"
+        waited_s = run.started_at - (run.alarm_at or run.accepted_at)
+        found.append(Measure("decision", "Decision", waited_s, "s", note=note))
     if run.plan.attended and run.approved_at is not None:
         since, what = (run.alarm_at, "the alarm") if run.alarm_at else (run.accepted_at, "the request")
         found.append(

@@ -139,7 +139,7 @@ def _who(report: Report, times: Times) -> Iterator[Flowable]:
         ("Direction", " → ".join(f"{names.get(key, key)} ({key})" for key in (report.from_site, report.to_site))),
         ("Asked by", f"{report.requester}, {times.when(report.accepted_at)} ({origin})"),
         ("Reason", report.reason or "none given"),
-        ("Approved by", report.approved_by or "nobody (not needed, or not given)"),
+        ("Approved by", report.approved_by or report.by_itself or "nobody (not needed, or not given)"),
         ("Begun", times.when(report.started_at) or "never"),
         ("Ended", times.when(report.ended_at) or "not yet"),
         ("Owner", report.system_owner),

@@ -127,6 +127,7 @@ class Report:
     reason: str
     origin: str
     origin_ref: str
+    by_itself: str
     approved_by: str
     plan_hash: str
     inventory_hash: str
@@ -190,6 +191,7 @@ def report(
         reason=run.reason,
         origin=run.origin,
         origin_ref=run.origin_ref,
+        by_itself=run.by_itself,
         approved_by=run.approved_by,
         plan_hash=run.plan_hash,
         inventory_hash=run.plan.inventory_hash,

@@ -54,8 +54,9 @@ def sentence(event: Event) -> str:
 
 def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one case for each word
     match event:
-        case RunAccepted(requester=requester, reason=reason, origin=origin, origin_ref=ref):
+        case RunAccepted(requester=requester, reason=reason, origin=origin, origin_ref=ref, automatic=automatic):
             by = {"alarm": f"alarm {ref}", "schedule": f"the schedule ({ref})"}.get(origin, requester)
+            by += ", to begin by itself if nothing speaks against it" if automatic else ""
             return f"asked for by {by}" + (f": {reason}" if reason else "")
         case VotesHeard(site=site, votes=votes):
             said = ", ".join(f"{point} {vote['word']}" for point, vote in votes.items())

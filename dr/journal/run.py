@@ -163,6 +163,17 @@ class Run:
     poll: Poll | None = None
 
     @property
+    def by_itself(self) -> str:
+        """Say how it came about that it began, or did not begin, by itself; empty where that was never asked for."""
+        if not self.automatic:
+            return ""
+        if self.approved_by:
+            return f"it was to begin by itself and did not; {self.approved_by} was asked"
+        if self.started_at is not None:
+            return "it began by itself, with a quorum; nobody was asked"
+        return "it was to begin by itself and has not"
+
+    @property
     def undo_refused(self) -> str:
         """Say why nothing of this run can be taken back by a machine; empty when it can."""
         begun = [key for key, record in self.steps.items() if record.attempt and record.plan.hands_over]
