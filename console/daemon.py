@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from console import sight
@@ -60,6 +60,7 @@ from dr.journal.sqlite import SqliteJournal
 from dr.markers import Markers
 from dr.schedule import Scheduler
 from monitor.alarms.patience import hold_s
+from monitor.chain import Head
 from monitor.channels import channels
 from monitor.clients.http import HttpClient
 from monitor.clock import Clock, RealClock
@@ -170,7 +171,7 @@ class Daemon:
         responses, schedules = self._by_itself
         self.responding = Responding(self.watch, self.orchestrator, self.clock, self.inventory, responses)
         self.scheduler = Scheduler(
-            journal,
+            journal.calendar,
             self.orchestrator.in_thread,
             schedules,
             self.inventory.estate.timezone,
@@ -179,10 +180,10 @@ class Daemon:
             lambda ref: started_by(self.orchestrator, ref),
         )
         await self.scheduler.recover()
-        self.morning = Morning(journal, self.orchestrator, self.clock, sends=self.options.shard.recovers)
+        self.morning = Morning(journal.calendar, self.orchestrator, self.clock, sends=self.options.shard.recovers)
         self.tracker = Tracker(journal, self.orchestrator, self.clock)
         await self.tracker.load()
-        self.keeper = Keeper(made.world, lambda: self.orchestrator.in_thread(journal.head))
+        self.keeper = Keeper(made.world, self._heads)
         self._start_ticks()
         self._hold_alarms()
         await self.last_good.keep(self.files, self.loaded_at)
@@ -385,6 +386,13 @@ class Daemon:
         """Let an alarm stand for as long as the journal of runs cannot be written."""
         await self.orchestrator.recheck()
         self.watch.hold(*JOURNAL_ALARM, self.orchestrator.journal_error or None)
+
+    async def _heads(self) -> Sequence[Head]:
+        """Return the ends of what is chained; of downtimes that cannot be read none. Raises StateError."""
+        heads = [await self.orchestrator.in_thread(self.orchestrator.journal.head)]
+        with contextlib.suppress(StateError):  # it is among the watch's problems
+            heads.append(await self.watch.downtimes.head())
+        return heads
 
     async def _keep_evidence(self) -> None:
         """Sign and send away the journal's head; an alarm stands while a place does not have it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dr.backups import morning
 from dr.backups.proof import proofs
 from dr.engine.orchestrator import Orchestrator
-from dr.journal.sqlite import SqliteJournal
+from dr.journal.ledger import CalendarLedger
 from dr.schedule import slot_ref
 from monitor.channels import mail_of
 from monitor.clock import Clock
@@ -24,9 +24,9 @@ PAUSE_S = 60.0
 class Morning:
     """Ticked from outside; keeps no time of its own."""
 
-    def __init__(self, journal: SqliteJournal, orchestrator: Orchestrator, clock: Clock, *, sends: bool) -> None:
+    def __init__(self, ledger: CalendarLedger, orchestrator: Orchestrator, clock: Clock, *, sends: bool) -> None:
         """Send nothing unless ``sends``: of several daemons only the one that does recovery tells."""
-        self._journal = journal
+        self._ledger = ledger
         self._orchestrator = orchestrator
         self._clock = clock
         self._sends = sends
@@ -43,8 +43,8 @@ class Morning:
         if cron is None or not self._sends:
             self._problem = ""
             return
-        since = await in_thread(lambda: self._journal.job_since(JOB, now))
-        last = await in_thread(lambda: self._journal.last_slot(JOB))
+        since = await in_thread(lambda: self._ledger.job_since(JOB, now))
+        last = await in_thread(lambda: self._ledger.last_slot(JOB))
         due = list(due_times(cron, inventory.estate.timezone, max(since, last or since), now))
         if not due or self._clock.monotonic() < self._again_at:
             return
@@ -62,4 +62,4 @@ class Morning:
         finally:
             await mail.close()
         self._problem = ""
-        await in_thread(lambda: self._journal.claim(JOB, due[-1], "sent", now))
+        await in_thread(lambda: self._ledger.claim(JOB, due[-1], "sent", now))

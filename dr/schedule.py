@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from dr.errors import PlaybookError, RunRefused
-from dr.journal.sqlite import Slot, SqliteJournal
+from dr.journal.calendar import Slot
+from dr.journal.ledger import CalendarLedger
 from monitor.clock import Clock
 from monitor.inventory.behaviour import Schedule
 from monitor.status.calendar import due_times
@@ -53,7 +54,7 @@ class Scheduler:
 
     def __init__(
         self,
-        journal: SqliteJournal,
+        ledger: CalendarLedger,
         in_thread: InThread,
         schedules: Mapping[str, Schedule],
         zone: str,
@@ -62,7 +63,7 @@ class Scheduler:
         started: Callable[[str], str | None],
     ) -> None:
         """``start`` asks for the run and returns its id; ``started(ref)`` finds the run that a slot led to."""
-        self._journal = journal
+        self._ledger = ledger
         self._in_thread = in_thread
         self._schedules = schedules
         self._zone = zone
@@ -77,7 +78,7 @@ class Scheduler:
 
     async def recover(self) -> None:
         """Settle claims that a dead daemon left: their run exists, or it is asked for now."""
-        for slot in await self._in_thread(self._journal.slots):
+        for slot in await self._in_thread(self._ledger.slots):
             if slot.state == "claimed":
                 schedule = self._schedules.get(slot.job)
                 run_id = self._started(slot_ref(slot.job, slot.due))
@@ -92,8 +93,8 @@ class Scheduler:
         """Claim and start what is due now. Raises StateError; the next tick tries again."""
         now = self._clock.now()
         for job, schedule in self._schedules.items():
-            since = await self._in_thread(lambda job=job: self._journal.job_since(job, now))  # type: ignore[misc]  # a lambda with a default
-            last = await self._in_thread(lambda job=job: self._journal.last_slot(job))  # type: ignore[misc]  # likewise
+            since = await self._in_thread(lambda job=job: self._ledger.job_since(job, now))  # type: ignore[misc]  # a lambda with a default
+            last = await self._in_thread(lambda job=job: self._ledger.last_slot(job))  # type: ignore[misc]  # likewise
             due = list(due_times(schedule.cron, self._zone, max(since, last or since), now))
             for moment in due:
                 await self._take(job, schedule, moment, newest=moment == due[-1], now=now)
@@ -114,7 +115,7 @@ class Scheduler:
         elif not newest:
             missed = "a later slot of the same job was due as well; one run makes up for both"
         state = "missed" if missed else "claimed"
-        fresh = await self._in_thread(lambda: self._journal.claim(job, due, state, now, missed))
+        fresh = await self._in_thread(lambda: self._ledger.claim(job, due, state, now, missed))
         if fresh and not missed:
             await self._ask(Slot(job, due, state, now, "", ""), schedule)
 
@@ -129,5 +130,5 @@ class Scheduler:
             await self._settle(slot, "started", run_id, "")
 
     async def _settle(self, slot: Slot, state: str, run_id: str, reason: str) -> None:
-        settled = replace(slot, state=state, run_id=run_id, reason=reason)
-        await self._in_thread(lambda: self._journal.settle(settled))
+        settled, now = replace(slot, state=state, run_id=run_id, reason=reason), self._clock.now()
+        await self._in_thread(lambda: self._ledger.settle(settled, now))

@@ -1,11 +1,11 @@
 """Planned downtimes, kept for ever: those that people announce, and each window of the inventory's calendar.
 
-A file of its own beside the history, WAL with ``synchronous=FULL``. What a person announced is in force once it is on
-the disk, never before. A window of the calendar is in force from its minute on, whether the disk takes it or not;
-``error`` says when it does not, and it is tried again. While the file cannot be read, what is in memory goes on, and
-a window that opens then is compared with the file once it can. A window that passed while no daemon ran is written
-down at the next start: it was planned all the same. When a line leaves the inventory, or is changed, its open window
-ends.
+A file of its own beside the history (``downtime_record``), WAL with ``synchronous=FULL``, chained. What a person
+announced is in force once it is on the disk, never before. A window of the calendar is in force from its minute on,
+whether the disk takes it or not; ``error`` says when it does not, and it is tried again. While the file cannot be
+read, what is in memory goes on, and a window that opens then is compared with the file once it can. A window that
+passed while no daemon ran is written down at the next start: it was planned all the same. When a line leaves the
+inventory, or is changed, its open window ends.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from monitor import downtime_record
 from monitor.errors import StateError
 from monitor.status.calendar import due_times, windows
 from monitor.status.downtime import Downtime
@@ -27,20 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from monitor.chain import Head
     from monitor.inventory.planning import PlannedDowntime
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE downtimes (
-    id TEXT PRIMARY KEY, subject TEXT NOT NULL, starts REAL NOT NULL, ends REAL NOT NULL, planned_end REAL NOT NULL,
-    owner TEXT NOT NULL, reason TEXT NOT NULL, announced_at REAL NOT NULL, origin TEXT NOT NULL, job TEXT NOT NULL,
-    ended_by TEXT NOT NULL
-) STRICT;
-CREATE INDEX downtimes_by_end ON downtimes (ends);
-CREATE TABLE lines (line TEXT PRIMARY KEY, announced_at REAL NOT NULL) STRICT;
-"""
 INVENTORY = "the inventory"
 LOOK_BACK_S = 400 * 86400.0  # windows that passed longer ago, while no daemon ran, are not made up for
 LOOK_AHEAD_S = 400 * 86400.0
@@ -56,7 +48,7 @@ class Downtimes:
         self._unread = ""
         self._unwritable = ""
         with _translated(path):
-            self._db = _opened(path)
+            self._db = downtime_record.opened(path)
             self._reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="downtimes")
         self._changed = False
@@ -236,24 +228,22 @@ class Downtimes:
             if self._unwritten.get(each.id) is each:
                 del self._unwritten[each.id]
 
+    async def head(self) -> Head:
+        """Return where the chain of what was ever written ends. Raises StateError."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._head)
+
+    def _head(self) -> Head:
+        with _translated(self.path):
+            return downtime_record.head(self._db)
+
     async def _written(self, downtimes: list[Downtime]) -> None:
         lines = dict(self._announced_at)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, downtimes, lines)
 
     def _write(self, downtimes: list[Downtime], lines: Mapping[str, float]) -> None:
-        """Write all in one transaction; the same twice does no harm. Raises StateError."""
+        """Write all in one transaction. Raises StateError."""
         with _translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                sql = "INSERT OR REPLACE INTO downtimes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                self._db.executemany(sql, [astuple(each) for each in downtimes])
-                self._db.execute("DELETE FROM lines")
-                self._db.executemany("INSERT INTO lines VALUES (?, ?)", list(lines.items()))
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+            downtime_record.write(self._db, downtimes, lines)
 
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         with _translated(self.path):
@@ -272,29 +262,6 @@ def _name(text: str) -> str:
 
 def _sorted(downtimes: Iterable[Downtime]) -> tuple[Downtime, ...]:
     return tuple(sorted(downtimes, key=lambda each: (each.start, each.id)))
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        _match_schema(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _match_schema(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-    elif version != SCHEMA_VERSION:
-        raise StateError(
-            f"{path} has schema version {version}, this Karaula knows {SCHEMA_VERSION}: "
-            "run the version that wrote it, or a newer one"
-        )
 
 
 @contextmanager

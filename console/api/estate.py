@@ -108,7 +108,7 @@ async def alarms(request: Request, history: Annotated[bool, Query()] = False) ->
 async def calendar(request: Request) -> CalendarReply:
     """Return what is due next and what became of the newest slots."""
     desk = desk_of(request)
-    slots = await desk.orchestrator.in_thread(lambda: desk.orchestrator.journal.slots(100))
+    slots = await desk.orchestrator.in_thread(lambda: desk.orchestrator.journal.calendar.slots(100))
     return CalendarReply(
         at=desk.clock.now(), upcoming=desk.scheduler.upcoming(), slots=[slot_view(slot) for slot in slots]
     )

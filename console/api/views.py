@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from dr.engine.telling import expires_at, question, questions
 from dr.journal.ballot import known
+from dr.journal.calendar import Slot
 from dr.journal.pause import Pause
 from dr.journal.run import Run, StepRecord
-from dr.journal.sqlite import Slot
 from dr.playbook.model import PlannedStep
 from monitor.status.state import Flip, Status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from console.cli.evidence_year import year_command
 from console.cli.session import output_option
 
 if TYPE_CHECKING:
+    from console.terminal.screen import Screen
     from dr.evidence.anchor import Anchor
+    from dr.evidence.verify import Vouched
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -83,9 +86,16 @@ def public_key(file: Path) -> None:
     "--anchors", type=FILE, multiple=True, help="Signed heads that were kept elsewhere; several files may be."
 )
 @click.option("--key", type=FILE, help="The public key (PEM) that they were signed with.")
+@click.option(
+    "--downtimes",
+    type=FILE,
+    help="The record of planned downtimes, or a copy; downtimes.sqlite beside the journal if not given.",
+)
 @output_option
-def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, output: str) -> None:
-    """Verify the journal against its own chain and against anchors; needs no daemon.
+def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, downtimes: Path | None, output: str) -> None:
+    """Verify the journal and the planned downtimes against their chains and against anchors; needs no daemon.
+
+    The journal holds the runs, what people decided, the pauses and what became of each time of the calendar.
 
     Exit code 0: nothing was found against it; 1: something was, and is said. With --key at least one anchor must vouch.
 
@@ -102,37 +112,52 @@ def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, output: s
 
     if not journal.is_file():
         raise click.UsageError(f"there is no journal {journal}; name it with --journal")
+    if downtimes is not None and not downtimes.is_file():
+        raise click.UsageError(f"there is no record of planned downtimes {downtimes}")
+    beside = journal.with_name("downtimes.sqlite")
+    planned = downtimes or (beside if beside.is_file() else None)
     heads, strange = _anchors(anchors)
-    found = verified(journal, heads, read_key(_bytes(key)) if key is not None else None)
+    found = verified(journal, heads, read_key(_bytes(key)) if key is not None else None, planned)
     faults = [*found.faults, *strange]
     screen = Screen(as_json=output == "json")
     screen.document(
         {
             "intact": not faults,
-            "journal": found.journal,
-            "events": found.events,
+            "journal": found.journal.record,
+            "events": found.journal.entries,
             "runs": found.runs,
-            "anchors": found.anchors,
-            "anchored_events": found.anchored,
-            "anchored_at": found.anchored_at,
+            "anchors": found.journal.anchors,
+            "anchored_events": found.journal.anchored,
+            "anchored_at": found.journal.anchored_at,
+            "downtimes": None if found.downtimes is None else asdict(found.downtimes),
             "faults": faults,
+            "unchained": found.unchained,
             "limits": LIMITS,
         }
     )
     for fault in faults:
         screen.line(f"FAULT  {fault}")
-    screen.line(f"journal {found.journal}: {found.events} events of {found.runs} runs")
-    if found.anchored_at is not None:
-        since = found.events - found.anchored
-        screen.line(
-            f"anchored: {found.anchored} events, signed {screen.moment(found.anchored_at)} UTC; "
-            f"{since or 'none'} since then {'is' if since == 1 else 'are'} only chained"
-        )
-    else:
-        screen.line("no anchor vouches for it: that its end was not cut off, nor all of it written anew, is not shown")
+    screen.line(f"journal {found.journal.record}: {found.journal.entries} events of {found.runs} runs")
+    screen.line(_anchored(found.journal, "events", screen))
+    if found.unchained:
+        screen.line(found.unchained)
+    if found.downtimes is not None:
+        screen.line(f"planned downtimes {found.downtimes.record}: {found.downtimes.entries} entries")
+        screen.line(_anchored(found.downtimes, "entries", screen))
     screen.line("intact as far as this shows" if not faults else "NOT as it was written")
     screen.line(LIMITS)
     click.get_current_context().exit(exits.FAILED if faults else exits.DONE)
+
+
+def _anchored(record: Vouched, what: str, screen: Screen) -> str:
+    """Say how far anchors vouch for a record."""
+    if record.anchored_at is None:
+        return "no anchor vouches for it: that its end was not cut off, nor all of it written anew, is not shown"
+    since = record.entries - record.anchored
+    return (
+        f"anchored: {record.anchored} {what}, signed {screen.moment(record.anchored_at)} UTC; "
+        f"{since or 'none'} since then {'is' if since == 1 else 'are'} only chained"
+    )
 
 
 def _anchors(files: tuple[Path, ...]) -> tuple[list[Anchor], list[str]]:

@@ -109,7 +109,7 @@ class Standing:
             raise RunRefused("override", f"an override lasts at most {LONGEST_S / 3600:.0f} h")
         now = self._now()
         asked = OverrideAsked(now, ask.system, ask.rule, ask.by, ask.reason, now + ask.for_s)
-        number = await self._in_thread(lambda: self._journal.count_beside(PREFIX)) + 1
+        number = len(await self._in_thread(lambda: self._journal.names(PREFIX))) + 1
         return await self._write(f"{PREFIX}{number}", (), asked)
 
     async def confirm(self, override_id: str, by: str, comment: str) -> Override:

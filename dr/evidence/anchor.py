@@ -1,4 +1,4 @@
-"""Anchors: the journal's head, signed and kept where the journal is not.
+"""Anchors: the head of the journal, or of another chained record, signed and kept where that is not.
 
 A chain alone does not show that its end was cut off or that all of it was written anew; a signed head at another place
 does, for everything up to it. Ed25519 (RFC 8032) over canonical JSON. Whoever has the private key and reaches every
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from dr.journal.sqlite import Head
+from monitor.chain import Head
 from monitor.errors import CredentialError
 
 SCHEMA = 1
@@ -35,7 +35,7 @@ LONGEST_LINE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A signed head; ``at`` is when it was signed, in Unix seconds."""
+    """A signed head; ``journal`` is the id of its record, ``at`` when it was signed, in Unix seconds."""
 
     journal: str
     count: int
@@ -91,8 +91,8 @@ def public_key(pem: bytes) -> Ed25519PublicKey:
 
 def sign(head: Head, at: float, key: Ed25519PrivateKey) -> Anchor:
     """Return the head, signed."""
-    signature = key.sign(_signed(head.journal, head.count, head.link, at))
-    return Anchor(head.journal, head.count, head.link, at, signature)
+    signature = key.sign(_signed(head.record, head.count, head.link, at))
+    return Anchor(head.record, head.count, head.link, at, signature)
 
 
 def genuine(anchor: Anchor, key: Ed25519PublicKey) -> bool:

@@ -1,4 +1,4 @@
-"""Keeping anchors: the journal's head is signed when it has grown, and appended to every place that has been named.
+"""Keeping anchors: the head of each chained record is signed when that has grown, and appended to every place named.
 
 A place that cannot be reached is tried again at each tick, with the head of that moment, and is a sentence in
 ``problems`` meanwhile: the record goes on, only its proof at that place is late. Nothing is ever taken back there.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from dr.errors import StepFailed
 from dr.estate import commands
 from dr.evidence.anchor import private_key, sign
-from dr.journal.sqlite import Head
 from dr.world import World
+from monitor.chain import Head
 from monitor.errors import CredentialError, TargetError
 from monitor.inventory.evidence import FilePlace
 
@@ -24,14 +24,14 @@ SSH_LIMIT_S = 10.0
 
 @dataclass(slots=True)
 class Kept:
-    """What one place has: over how many events its newest anchor is, and since when (Unix seconds) it stands there.
+    """What one place has: over how many entries of each record its newest anchor is, and since when (Unix seconds).
 
     ``doubted`` says that it was last tried while the monitor was cut off, which says nothing of the place; ``told``
     that people are to know of its error.
     """
 
     name: str
-    count: int = -1
+    counts: dict[str, int] = field(default_factory=dict)
     at: float | None = None
     error: str = ""
     doubted: bool = False
@@ -40,15 +40,15 @@ class Kept:
     @property
     def problem(self) -> str:
         """Return what is wrong, as a sentence; empty when nothing is."""
-        return f"the journal's signed head cannot be kept at '{self.name}': {self.error}" if self.error else ""
+        return f"the record's signed head cannot be kept at '{self.name}': {self.error}" if self.error else ""
 
 
 class Keeper:
-    """Anchors one journal at the places of the inventory in ``world``; with none it does nothing."""
+    """Anchors the records of one daemon at the places of the inventory in ``world``; with none it does nothing."""
 
-    def __init__(self, world: World, head: Callable[[], Awaitable[Head]]) -> None:
-        """``head`` asks the journal; raises StateError."""
-        self._head = head
+    def __init__(self, world: World, heads: Callable[[], Awaitable[Sequence[Head]]]) -> None:
+        """``heads`` asks the journal and whatever else is chained; raises StateError."""
+        self._heads = heads
         self._next_at = float("-inf")
         self.reload(world)
 
@@ -82,12 +82,16 @@ class Keeper:
         return [place.problem for place in self._kept.values() if place.told and place.error]
 
     async def tick(self) -> None:
-        """Anchor where the journal has grown. Raises StateError when the journal cannot be asked."""
+        """Anchor where a record has grown. Raises StateError when one cannot be asked."""
         evidence, clock = self._world.inventory.evidence, self._world.clock
         if evidence is None or clock.monotonic() < self._next_at:
             return
-        head = await self._head()
-        due = [name for name, place in self._kept.items() if place.count != head.count]
+        heads = await self._heads()
+        due = {
+            name: grown
+            for name, place in self._kept.items()
+            if (grown := [head for head in heads if place.counts.get(head.record) != head.count])
+        }
         if not due:
             return
         self._next_at = clock.monotonic() + evidence.every_s
@@ -97,32 +101,34 @@ class Keeper:
             for name in due:
                 self._kept[name].error = str(error)
             return
-        line = sign(head, clock.now(), key).line() + "\n"
-        await asyncio.gather(*(self._keep(name, head.count, line) for name in due))
+        lines = {head.record: sign(head, clock.now(), key).line() + "\n" for head in heads}
+        await asyncio.gather(*(self._keep(name, grown, lines) for name, grown in due.items()))
 
-    async def _keep(self, name: str, count: int, line: str) -> None:
+    async def _keep(self, name: str, grown: Sequence[Head], lines: Mapping[str, str]) -> None:
         place, kept = self._places[name], self._kept[name]
+        text = "".join(lines[head.record] for head in grown)
         try:
             if isinstance(place, FilePlace):
-                await asyncio.to_thread(_append, place.path, line)
+                await asyncio.to_thread(_append, place.path, text)
             else:
                 host = self._world.inventory.hosts[place.host]
-                result = await self._world.ssh.run(host, place.command, timeout_s=SSH_LIMIT_S, stdin=line.encode())
+                result = await self._world.ssh.run(host, place.command, timeout_s=SSH_LIMIT_S, stdin=text.encode())
                 commands.checked(result, host, place.command)
         except (OSError, TargetError, CredentialError, StepFailed) as error:
             kept.error, kept.doubted = str(error), False
             return
-        kept.count, kept.at, kept.error, kept.doubted = count, self._world.clock.now(), "", False
+        kept.counts |= {head.record: head.count for head in grown}
+        kept.at, kept.error, kept.doubted = self._world.clock.now(), "", False
 
 
-def _append(path: str, line: str) -> None:
-    """Append the line and bring it to the disk; begin anew after a line that was cut short. Raises OSError."""
+def _append(path: str, lines: str) -> None:
+    """Append whole lines and bring them to the disk; begin anew after a line that was cut short. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         size = os.fstat(descriptor).st_size
-        whole = line if not size or os.pread(descriptor, 1, size - 1) == b"\n" else f"\n{line}"
+        whole = lines if not size or os.pread(descriptor, 1, size - 1) == b"\n" else f"\n{lines}"
         if os.write(descriptor, whole.encode()) != len(whole.encode()):
-            raise OSError(f"{path} took a part of the line only")
+            raise OSError(f"{path} took a part of the lines only")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -146,7 +146,7 @@ class Tracker:
         await self._entered(entered)
 
     async def _entered(self, event: FindingEntered) -> TrackedFinding:
-        number = await self._runs.in_thread(lambda: self._journal.count_beside(PREFIX)) + 1
+        number = len(await self._runs.in_thread(lambda: self._journal.names(PREFIX))) + 1
         finding_id = f"{PREFIX}{number}"
         return await self._written(finding_id, 0, after(finding_id, None, event), event)
 

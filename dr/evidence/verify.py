@@ -1,15 +1,16 @@
-"""Is the record what was written? Holds a journal file against its own chain and against anchors; needs no daemon.
+"""Is the record what was written? Holds it against its own chain and against anchors; needs no daemon.
 
-What it can show: every event up to the newest genuine anchor stands as it was written, and in its order. What it cannot
-show: that everything which happened was written down, nor anything of events after the newest anchor but that they are
-chained to it. Both are said wherever a result is shown.
+The record is the journal (runs, people's decisions, pauses, the calendar's ledger) and, in a file of its own, the
+planned downtimes. What it can show: every entry up to the newest genuine anchor stands as it was written, and in its
+order. What it cannot show: that everything which happened was written down, nor anything of what came after the newest
+anchor but that it is chained to it. Both are said wherever a result is shown.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from dr.errors import IllegalEvent
 from dr.evidence.anchor import Anchor, genuine
 from dr.journal import chain, schema
+from dr.journal.calendar import PREFIX as CALENDAR
+from dr.journal.calendar import fold_job
 from dr.journal.event import Event, StepFailed, StepSucceeded, StepUnknown, decode
 from dr.journal.finding import PREFIX as FINDING
 from dr.journal.finding import fold_finding
@@ -25,8 +28,20 @@ from dr.journal.fold import fold_all
 from dr.journal.joint import JointAccepted, fold_all_joint
 from dr.journal.override import PREFIX as OVERRIDE
 from dr.journal.override import fold_override
+from dr.journal.pause import PREFIX as PAUSE
+from dr.journal.pause import fold_pause
+from dr.journal.sqlite import BESIDE
+from monitor import downtime_record
 from monitor.errors import StateError
 
+STORIES: Mapping[str, Callable[[str, Sequence[Event]], object]] = {
+    OVERRIDE: fold_override,
+    FINDING: fold_finding,
+    PAUSE: fold_pause,
+    CALENDAR: fold_job,
+}
+DOWNTIMES = "entries of planned downtimes"
+UNCHAINED = "pauses and the calendar's ledger of this older journal are not chained: of them this shows nothing"
 LIMITS = (
     "Integrity is not completeness: this shows that what was written down stands as it was written, not that "
     "everything that happened was written down."
@@ -34,20 +49,31 @@ LIMITS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a verification found; ``faults`` are sentences, the first place first.
+class Vouched:
+    """How far anchors vouch for a record: over ``anchored`` of its ``entries``, the newest of which signed when.
 
-    ``anchored`` is how many events the newest genuine anchor vouches for, of ``events``; ``anchored_at`` when it was
-    signed (Unix seconds, None: no anchor).
+    ``anchored_at`` is in Unix seconds, None: no anchor. ``anchors`` are those given, good or not.
     """
 
-    journal: str
-    events: int
-    runs: int
+    record: str
+    entries: int
     anchors: int
     anchored: int
     anchored_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a verification found; ``faults`` are sentences, the first place of each record first.
+
+    ``downtimes`` None: there is no such record. ``unchained`` says what of an older journal no chain is over.
+    """
+
+    journal: Vouched
+    runs: int
+    downtimes: Vouched | None
     faults: tuple[str, ...]
+    unchained: str = ""
 
     @property
     def intact(self) -> bool:
@@ -58,13 +84,14 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class _Record:
     journal: str
+    version: int
     rows: list[chain.Row]
     links: list[bytes]
     outputs: dict[tuple[str, str, int], str]
 
 
-def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None) -> Found:
-    """Verify the journal file at ``path``. Raises StateError when it cannot be read at all.
+def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None, downtimes: Path | None = None) -> Found:
+    """Verify the journal at ``path``, and the record of planned ``downtimes``. Raises StateError for what is no record.
 
     Without a ``key`` no anchor counts, and that is a fault when there are any; with one, that there is none is.
     """
@@ -74,25 +101,43 @@ def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None) 
     except (AttributeError, TypeError) as error:
         raise StateError(f"{path} holds what no journal does: {error}") from error
     faults = [*_chain(record, true_links), *_contents(record)]
+    mine = [anchor for anchor in anchors if not anchor.journal.startswith(downtime_record.PREFIX)]
+    journal, against = _vouched(record.journal, [chain.first(record.journal), *true_links], mine, key, "events")
+    faults += against
+    others = [anchor for anchor in anchors if anchor.journal.startswith(downtime_record.PREFIX)]
+    planned = None
+    if downtimes is not None:
+        examined = downtime_record.examine(downtimes)
+        planned, against = _vouched(examined.record, [examined.first, *examined.links], others, key, DOWNTIMES)
+        faults += [*examined.faults, *against]
+    elif others:
+        faults.append("the record of planned downtimes is missing, and anchors vouch for one: name it with --downtimes")
+    return Found(
+        journal=journal,
+        runs=len({row.run_id for row in record.rows if not row.run_id.startswith(BESIDE)}),
+        downtimes=planned,
+        faults=tuple(faults),
+        unchained="" if record.version == schema.SCHEMA_VERSION else UNCHAINED,
+    )
+
+
+def _vouched(
+    record: str, links: Sequence[bytes], anchors: Sequence[Anchor], key: Ed25519PublicKey | None, what: str
+) -> tuple[Vouched, list[str]]:
+    """Return how far ``anchors`` vouch for a record, and what they say against it; ``links`` begin before its first."""
     heads: list[Anchor] = []
+    faults: list[str] = []
     for anchor in anchors:
-        fault = _against(anchor, record, true_links, key)
+        fault = _against(anchor, record, links, key, what)
         if fault:
             faults.append(fault)
         else:
             heads.append(anchor)
     if key is not None and not anchors:
-        faults.append("no anchor vouches for any of it: they were taken away, or were never kept")
+        faults.append(f"no anchor vouches for any of the {what}: they were taken away, or were never kept")
     newest = max(heads, key=lambda anchor: anchor.count, default=None)
-    return Found(
-        journal=record.journal,
-        events=len(record.rows),
-        runs=len({row.run_id for row in record.rows if not row.run_id.startswith((OVERRIDE, FINDING))}),
-        anchors=len(anchors),
-        anchored=0 if newest is None else newest.count,
-        anchored_at=None if newest is None else newest.at,
-        faults=tuple(faults),
-    )
+    counted = (0, None) if newest is None else (newest.count, newest.at)
+    return Vouched(record, len(links) - 1, len(anchors), *counted), faults
 
 
 def _read(path: Path) -> _Record:
@@ -101,7 +146,8 @@ def _read(path: Path) -> _Record:
     except sqlite3.Error as error:
         raise StateError(f"{path} cannot be opened: {error}") from error
     try:
-        if db.execute("PRAGMA user_version").fetchone()[0] != schema.SCHEMA_VERSION:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in schema.CHAINED:
             raise StateError(f"{path} is not a journal with a chain (schema version {schema.SCHEMA_VERSION})")
         db.execute("BEGIN")  # one moment of a journal that may be written to meanwhile
         rows = [chain.Row(*row) for row in db.execute(schema.ROWS)]
@@ -112,7 +158,7 @@ def _read(path: Path) -> _Record:
                 "SELECT run_id, step, attempt, CAST(text AS BLOB) FROM outputs"
             )
         }
-        return _Record(schema.journal_id(db), rows, links, outputs)
+        return _Record(schema.journal_id(db), version, rows, links, outputs)
     except (sqlite3.Error, TypeError, ValueError) as error:  # a file that somebody made may hold anything
         raise StateError(f"{path} cannot be read: {error}") from error
     finally:
@@ -162,28 +208,27 @@ def _contents(record: _Record) -> list[str]:
 
 def _folded(run_id: str, events: list[Event]) -> None:
     """Fold a story by its kind. Raises IllegalEvent."""
-    if run_id.startswith(OVERRIDE):
-        fold_override(run_id, events)
-    elif run_id.startswith(FINDING):
-        fold_finding(run_id, events)
-    elif isinstance(events[0], JointAccepted):
+    for prefix, fold in STORIES.items():
+        if run_id.startswith(prefix):
+            fold(run_id, events)
+            return
+    if isinstance(events[0], JointAccepted):
         fold_all_joint(run_id, events)
     else:
         fold_all(run_id, events)
 
 
-def _against(anchor: Anchor, record: _Record, true_links: Sequence[bytes], key: Ed25519PublicKey | None) -> str:
+def _against(anchor: Anchor, record: str, links: Sequence[bytes], key: Ed25519PublicKey | None, what: str) -> str:
     """Return what an anchor says against the record; empty when it vouches for it."""
-    which = f"the anchor over {anchor.count} events"
+    which = f"the anchor over {anchor.count} {what}"
     if key is None:
         return f"{which} cannot be verified without the public key"
     if not genuine(anchor, key):
         return f"{which} was not signed with this key, or was changed"
-    if anchor.journal != record.journal:
-        return f"{which} belongs to another journal ({anchor.journal})"
-    if anchor.count > len(record.rows):
-        return f"{which} vouches for more than the {len(record.rows)} that are there: the end was cut off"
-    there = true_links[anchor.count - 1] if anchor.count else chain.first(record.journal)
-    if anchor.link != there:
+    if anchor.journal != record:
+        return f"{which} belongs to another record ({anchor.journal})"
+    if anchor.count >= len(links):
+        return f"{which} vouches for more than the {len(links) - 1} that are there: the end was cut off"
+    if anchor.link != links[anchor.count]:
         return f"{which} does not fit: the record up to there was written anew"
     return ""

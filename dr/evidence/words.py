@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dr.journal.calendar import JobSeen, SlotClaimed, SlotSettled
 from dr.journal.event import (
     ApprovalAsked,
     Approved,
@@ -41,6 +42,7 @@ from dr.journal.finding import (
 )
 from dr.journal.joint import JointAccepted, JointApproved, JointCancelAsked, JointDenied, JointEnded, JointWentOn
 from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
+from dr.journal.pausing import PauseBegun, PauseLifted
 from dr.journal.people import QuestionAnswered, UndoAsked
 
 HOLDS = {"yes": "it happened", "no": "it did not happen", "cannot-tell": "it cannot be told"}
@@ -49,7 +51,8 @@ NOTHING_TO_JUDGE = frozenset({"no-promotion", "no-rule", "lease-held"})
 
 def sentence(event: Event) -> str:
     """Return the event in one sentence; empty for what is of no interest (a step's guard that had nothing to judge)."""
-    return _of_run(event) or _of_step(event) or _of_override(event) or _of_joint(event) or _of_finding(event)
+    found = _of_run(event) or _of_step(event) or _of_override(event) or _of_joint(event)
+    return found or _of_finding(event) or _of_calendar(event)
 
 
 def _of_run(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - a table: one case for each word
@@ -167,5 +170,21 @@ def _of_finding(event: Event) -> str:  # noqa: PLR0911 - likewise
             return f"taken as it is by {by}: {reason}"
         case FindingReopened(by=by, reason=reason):
             return f"opened again by {by}: {reason}"
+        case _:
+            return ""
+
+
+def _of_calendar(event: Event) -> str:
+    match event:
+        case JobSeen():
+            return "on the calendar from now on"
+        case SlotClaimed(due=due, state=state, reason=reason):
+            return f"due at {due:.0f}: {state}" + (f"; {reason}" if reason else "")
+        case SlotSettled(due=due, state=state, run_id=run_id, reason=reason):
+            return f"due at {due:.0f}: {state}" + "".join(f"; {each}" for each in (run_id, reason) if each)
+        case PauseBegun(owner=owner, system=system, reason=reason):
+            return f"{owner} lets nothing start by itself for {system}: {reason}"
+        case PauseLifted(by=by):
+            return f"the pause was lifted by {by}"
         case _:
             return ""

@@ -1,17 +1,16 @@
 """The chain that holds the journal's events together: each link is a hash over the one before and the event's row.
 
-Pure. A row that is changed, removed, put in or moved breaks every link after it. What it cannot show by itself is that
-its end was cut off, or that all of it was written anew: for that its head is signed and kept at another place
-(``dr.evidence.anchor``).
+Pure. What a chain can show, and what it cannot, stands in ``monitor.chain``; its head is signed and kept at another
+place (``dr.evidence.anchor``).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-LINK_BYTES = 32
+from monitor import chain
+
 DOMAIN = b"karaula journal chain 1"
 
 
@@ -28,13 +27,13 @@ class Row:
 
 def first(journal_id: str) -> bytes:
     """Return the link before the first event of the journal with this id."""
-    return hashlib.sha256(DOMAIN + _sized(journal_id.encode())).digest()
+    return chain.first(DOMAIN, journal_id)
 
 
 def link(before: bytes, row: Row) -> bytes:
-    """Return the link of ``row`` that follows the link ``before``: SHA-256, every part with its length."""
+    """Return the link of ``row`` that follows the link ``before``."""
     parts = (row.run_id.encode(), str(row.seq).encode(), row.at.hex().encode(), row.word.encode(), row.body)
-    return hashlib.sha256(before + b"".join(_sized(part) for part in parts)).digest()
+    return chain.link(before, parts)
 
 
 def links(before: bytes, rows: Iterable[Row]) -> Iterator[bytes]:
@@ -42,7 +41,3 @@ def links(before: bytes, rows: Iterable[Row]) -> Iterator[bytes]:
     for row in rows:
         before = link(before, row)
         yield before
-
-
-def _sized(part: bytes) -> bytes:
-    return len(part).to_bytes(8, "big") + part

@@ -13,9 +13,11 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from dr.errors import IllegalEvent
+from dr.journal.calendar import CalendarEvent
 from dr.journal.finding import FindingEvent
 from dr.journal.joint import JointEvent
 from dr.journal.overriding import OverrideEvent
+from dr.journal.pausing import PauseEvent
 from dr.journal.people import QuestionAnswered, UndoAsked
 
 Scalar = str | int | float | bool
@@ -306,6 +308,8 @@ Event = (
     | JointEvent
     | FindingEvent
     | OverrideEvent
+    | PauseEvent
+    | CalendarEvent
 )
 
 WORDS: dict[str, type[Event]] = {word.__name__: word for word in get_args(Event)}

@@ -1,10 +1,17 @@
-"""A pause: detection goes on, but nothing is started by itself."""
+"""A pause: detection goes on, but nothing is started by itself.
+
+It is journaled in the same chain as the runs, as a story of its own (``pause/3``), and is the fold of its events.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dr.errors import IllegalEvent
+from dr.journal.pausing import PauseBegun, PauseLifted
+
+PREFIX = "pause/"
 EVERYTHING = "all"
 WARN_S = 900.0  # before its end, or the last quarter of a short one
 QUARTER = 0.25
@@ -19,6 +26,28 @@ class Pause:
     reason: str
     since: float
     expires_at: float
+    lifted_at: float | None = None
+    lifted_by: str = ""
+
+    def in_force(self, now: float) -> bool:
+        """Tell whether it holds back what would start by itself."""
+        return self.lifted_at is None and now < self.expires_at
+
+
+def fold_pause(story_id: str, events: Iterable[object]) -> Pause:
+    """Return the pause of a whole story. Raises IllegalEvent for what cannot have been written."""
+    found: Pause | None = None
+    for event in events:
+        match event:
+            case PauseBegun(at, system, owner, reason, expires_at) if found is None:
+                found = Pause(system, owner, reason, at, expires_at)
+            case PauseLifted(at, by) if found is not None and found.lifted_at is None:
+                found = replace(found, lifted_at=at, lifted_by=by)
+            case _:
+                raise IllegalEvent(f"{story_id}: {type(event).__name__} cannot follow")
+    if found is None:
+        raise IllegalEvent(f"{story_id} has no events")
+    return found
 
 
 def ending(pauses: Iterable[Pause], now: float) -> list[Pause]:

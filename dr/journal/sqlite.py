@@ -21,18 +21,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from dr.errors import IllegalEvent
-from dr.journal import chain, schema
+from dr.journal import schema
+from dr.journal.calendar import PREFIX as CALENDAR
 from dr.journal.event import Event, decode, encode
 from dr.journal.finding import PREFIX as FINDING
 from dr.journal.finding import TrackedFinding, fold_finding
+from dr.journal.ledger import CalendarLedger
 from dr.journal.override import PREFIX as OVERRIDE
 from dr.journal.override import Override, fold_override
-from dr.journal.pause import Pause
+from dr.journal.pause import PREFIX as PAUSE
+from dr.journal.pause import Pause, fold_pause
+from dr.journal.pausing import PauseBegun, PauseLifted
+from monitor.chain import Head
 from monitor.errors import StateError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-BESIDE = (OVERRIDE, FINDING)  # stories in the journal that are no runs
+BESIDE = (OVERRIDE, FINDING, PAUSE, CALENDAR)  # stories in the journal that are no runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +52,6 @@ class StepOutput:
     def sha256(self) -> str:
         """Return the hash that the step's outcome event carries."""
         return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of a journal's chain: whose it is, over how many events, and the newest link."""
-
-    journal: str
-    count: int
-    link: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One due time of a scheduled job and what became of it.
-
-    ``state`` is ``claimed`` (nothing is known to have started yet), ``started``, ``refused`` or ``missed``.
-    """
-
-    job: str
-    due: float
-    state: str
-    at: float
-    run_id: str
-    reason: str
 
 
 @dataclass(slots=True)
@@ -112,11 +93,12 @@ class Story:
 
 
 class SqliteJournal:
-    """One journal file, held open and locked by one process."""
+    """One journal file, held open and locked by one process. ``calendar`` is the ledger of due times in it."""
 
     def __init__(self, path: Path) -> None:
         """Open or create ``path``. Raises StateError when it is held, newer, damaged or cannot be written."""
         self.path = path
+        self.calendar = CalendarLedger(self)
         self._lock = _hold(path.with_suffix(".lock"))
         try:
             self._db = self._open()
@@ -151,22 +133,15 @@ class SqliteJournal:
 
         Raises StateError (try again with the same arguments) and IllegalEvent when other events stand there.
         """
-        rows = [(run_id, seq + index, event.at, *encode(event)) for index, event in enumerate(events)]
         with self._writing():
-            for row in rows:
+            for number, event in enumerate(events, seq):
                 found = self._db.execute(
-                    "SELECT word, body FROM events WHERE run_id = ? AND seq = ?", row[:2]
+                    "SELECT word, body FROM events WHERE run_id = ? AND seq = ?", (run_id, number)
                 ).fetchone()
                 if found is None:
-                    linked = chain.link(
-                        schema.head(self._db), chain.Row(*row[:2], float(row[2]), row[3], row[4].encode())
-                    )
-                    self._db.execute(
-                        "INSERT INTO events (run_id, seq, at, word, body, link) VALUES (?, ?, ?, ?, ?, ?)",
-                        (*row, linked),
-                    )
-                elif found != row[3:]:
-                    raise IllegalEvent(f"run {run_id} already has another event number {row[1]}")
+                    schema.enter(self._db, run_id, number, event)
+                elif found != encode(event):
+                    raise IllegalEvent(f"run {run_id} already has another event number {number}")
             if output is not None:
                 self._db.execute(
                     "INSERT OR IGNORE INTO outputs VALUES (?, ?, ?, ?, ?)",
@@ -194,28 +169,20 @@ class SqliteJournal:
 
     def overrides(self) -> list[Override]:
         """Return every override, oldest first; one that cannot be read overrides nothing. Raises StateError."""
-        return self._beside(OVERRIDE, fold_override)
+        return list(self._folded(OVERRIDE, fold_override).values())
 
     def findings(self) -> list[TrackedFinding]:
         """Return every finding, oldest first; one that cannot be read is not among them. Raises StateError."""
-        return self._beside(FINDING, fold_finding)
+        return list(self._folded(FINDING, fold_finding).values())
 
-    def _beside(self, prefix: str, fold: Callable[[str, Sequence[Event]], T]) -> list[T]:
-        found = []
+    def _folded(self, prefix: str, fold: Callable[[str, Sequence[Event]], T]) -> dict[str, T]:
+        found = {}
         for key, story in self._stories(f"{prefix}*").items():
             try:
-                found.append(fold(key, () if story.damage else story.events))
+                found[key] = fold(key, () if story.damage else story.events)
             except IllegalEvent as error:
                 log.error("%s cannot be read and counts for nothing: %s", key, story.damage or error)  # noqa: TRY400 - foreseen
         return found
-
-    def count_beside(self, prefix: str) -> int:
-        """Return how many stories beside the runs begin with ``prefix``, read or not. Raises StateError."""
-        with _translated(self.path):
-            row = self._db.execute(
-                "SELECT count(DISTINCT run_id) FROM events WHERE run_id GLOB ?", (f"{prefix}*",)
-            ).fetchone()
-        return int(row[0])
 
     def _stories(self, like: str = "*") -> dict[str, Story]:
         found: dict[str, Story] = {}
@@ -236,74 +203,39 @@ class SqliteJournal:
             ).fetchall()
         return [StepOutput(*row) for row in rows]
 
-    # -- the calendar's ledger -----------------------------------------------------------------------------------------
-
-    def job_since(self, job: str, now: float) -> float:
-        """Return from when on the job's slots count: the first time it was seen. Raises StateError."""
-        with self._writing():
-            self._db.execute("INSERT OR IGNORE INTO jobs VALUES (?, ?)", (job, now))
-            row = self._db.execute("SELECT since FROM jobs WHERE job = ?", (job,)).fetchone()
-        return float(row[0])
-
-    def last_slot(self, job: str) -> float | None:
-        """Return the newest due time in the job's ledger. Raises StateError."""
+    def rows(self, story_id: str) -> list[tuple[int, str, bytes]]:
+        """Return number, word and body of each event of one story, whether it can be read or not. Raises StateError."""
         with _translated(self.path):
-            row = self._db.execute("SELECT max(due) FROM slots WHERE job = ?", (job,)).fetchone()
-        return None if row[0] is None else float(row[0])
+            return self._db.execute(
+                "SELECT seq, word, CAST(body AS BLOB) FROM events WHERE run_id = ? ORDER BY seq", (story_id,)
+            ).fetchall()
 
-    def claim(self, job: str, due: float, state: str, now: float, reason: str = "") -> bool:
-        """Enter the slot; False when it was entered before. Raises StateError."""
-        with self._writing():
-            cursor = self._db.execute(
-                "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, '', ?)", (job, due, state, now, reason)
-            )
-            return cursor.rowcount == 1
-
-    def settle(self, slot: Slot) -> None:
-        """Write what became of a claimed slot. Raises StateError."""
-        with self._writing():
-            self._db.execute(
-                "UPDATE slots SET state = ?, run_id = ?, reason = ? WHERE job = ? AND due = ? AND state = 'claimed'",
-                (slot.state, slot.run_id, slot.reason, slot.job, slot.due),
-            )
-
-    def slots(self, limit: int = 1000) -> list[Slot]:
-        """Return the newest slots, newest first. Raises StateError."""
+    def names(self, prefix: str) -> list[str]:
+        """Return the stories whose names begin with ``prefix``, read or not. Raises StateError."""
         with _translated(self.path):
             rows = self._db.execute(
-                "SELECT job, due, state, at, run_id, reason FROM slots ORDER BY due DESC, job LIMIT ?", (limit,)
-            ).fetchall()
-        return [Slot(*row) for row in rows]
+                "SELECT DISTINCT run_id FROM events WHERE run_id GLOB ? ORDER BY run_id", (f"{prefix}*",)
+            )
+            return [str(row[0]) for row in rows]
 
     # -- pauses ------------------------------------------------------------------------------------------------------
 
     def add_pause(self, pause: Pause) -> None:
         """Write a pause. Raises StateError."""
-        with self._writing():
-            self._db.execute(
-                "INSERT INTO pauses (system, owner, reason, since, expires_at) VALUES (?, ?, ?, ?, ?)",
-                (pause.system, pause.owner, pause.reason, pause.since, pause.expires_at),
-            )
+        begun = PauseBegun(pause.since, pause.system, pause.owner, pause.reason, pause.expires_at)
+        self.append(f"{PAUSE}{len(self.names(PAUSE)) + 1}", 0, (begun,))
 
     def lift_pause(self, system: str, by: str, now: float) -> int:
         """End the pauses of ``system`` that are in force; return how many there were. Raises StateError."""
-        with self._writing():
-            cursor = self._db.execute(
-                "UPDATE pauses SET lifted_at = ?, lifted_by = ?"
-                " WHERE system = ? AND lifted_at IS NULL AND expires_at > ?",
-                (now, by, system, now),
-            )
-            return cursor.rowcount
+        known = self._folded(PAUSE, fold_pause)
+        lifted = [key for key, each in known.items() if each.system == system and each.in_force(now)]
+        for key in lifted:
+            self.append(key, 1, (PauseLifted(now, by),))
+        return len(lifted)
 
     def pauses(self, now: float) -> list[Pause]:
-        """Return the pauses in force. Raises StateError."""
-        with _translated(self.path):
-            rows = self._db.execute(
-                "SELECT system, owner, reason, since, expires_at FROM pauses"
-                " WHERE lifted_at IS NULL AND expires_at > ?",
-                (now,),
-            ).fetchall()
-        return [Pause(*row) for row in rows]
+        """Return the pauses in force, oldest first. Raises StateError."""
+        return [each for each in self._folded(PAUSE, fold_pause).values() if each.in_force(now)]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from dr.evidence.anchor import Anchor, new_key, private_key, public_key, read_lines, sign
 from dr.evidence.verify import verify
 from dr.journal import chain, schema
+from dr.journal.calendar import Slot
 from dr.journal.event import ApprovalAsked, Denied, RunEnded, StepFailed, StepSkipped, StepStarted
 from dr.journal.fold import begin
+from dr.journal.pause import Pause
 from dr.journal.sqlite import SqliteJournal, StepOutput
 from monitor.errors import CredentialError, StateError
 
@@ -30,7 +32,7 @@ RUNS = 4
 
 
 def written(folder: Path, runs: int = RUNS) -> Path:
-    """Write a journal of refused runs, each of four events, one of them with an output."""
+    """Write a journal of refused runs, with pauses and slots of the calendar between them."""
     path = folder / "journal.sqlite"
     journal = SqliteJournal(path)
     for number in range(runs):
@@ -46,6 +48,10 @@ def written(folder: Path, runs: int = RUNS) -> Path:
             RunEnded(9.0 + number, "CANCELED", "canceled by ana: no"),
         ]
         journal.append(run_id, 0, events)
+        journal.add_pause(Pause("ncts", "ana", "works", 10.0 + number, 100.0))
+        journal.calendar.claim("backup-ncts", 20.0 + number, "claimed", 21.0 + number)
+        journal.calendar.settle(Slot("backup-ncts", 20.0 + number, "started", 0.0, run_id, ""), 22.0 + number)
+    journal.lift_pause("ncts", "bojan", 50.0)
     journal.close()
     return path
 
@@ -77,7 +83,8 @@ def test_what_was_written_is_intact() -> None:
     path, anchors, count = template()
     found = verify(path, anchors, CHECK)
     assert found.faults == ()
-    assert (found.events, found.runs, found.anchored, found.anchored_at) == (count, RUNS, count, 200.0)
+    told = found.journal
+    assert (told.entries, found.runs, told.anchored, told.anchored_at) == (count, RUNS, count, 200.0)
 
 
 @given(
@@ -153,8 +160,8 @@ def test_a_record_written_anew_fits_its_chain_but_not_the_anchor() -> None:
 def test_a_cut_without_an_anchor_is_not_claimed_to_be_shown() -> None:
     with spoiled(lambda db: db.execute("DELETE FROM events WHERE id > 11")) as path:
         found = verify(path, (), None)
-        assert found.anchored == 0
-        assert found.anchored_at is None
+        assert found.journal.anchored == 0
+        assert found.journal.anchored_at is None
 
 
 def test_an_anchor_of_another_hand_or_journal_does_not_count(tmp_path: Path) -> None:
@@ -165,7 +172,7 @@ def test_an_anchor_of_another_hand_or_journal_does_not_count(tmp_path: Path) -> 
     journal = SqliteJournal(written(tmp_path))
     foreign = sign(journal.head(), 1.0, KEY)
     journal.close()
-    assert "belongs to another journal" in verify(path, (foreign,), CHECK).faults[0]
+    assert "belongs to another record" in verify(path, (foreign,), CHECK).faults[0]
 
 
 def test_an_output_that_is_not_its_events_is_found(tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_an_output_that_no_event_vouches_for_is_found_and_not_shown_as_intact(tm
 def test_a_key_without_a_single_anchor_that_counts_is_a_fault() -> None:
     """Whoever cuts the journal empties the file of anchors, too."""
     with spoiled(lambda db: db.execute("DELETE FROM events WHERE id > 11")) as path:
-        assert "no anchor vouches for any of it" in verify(path, (), CHECK).faults[0]
+        assert "no anchor vouches for any of the events" in verify(path, (), CHECK).faults[0]
 
 
 @pytest.mark.parametrize("column", ["at", "seq", "run_id", "word"])
@@ -235,23 +242,3 @@ def test_any_line_is_an_anchor_or_named(line: str) -> None:
 def test_a_bad_signing_key_is_one_sentence_without_the_key(pem: bytes) -> None:
     with pytest.raises(CredentialError, match="not an unencrypted PEM private key"):
         private_key(pem)
-
-
-# -- journals of an earlier version -----------------------------------------------------------------------------------
-
-
-def test_a_journal_without_a_chain_is_linked_when_it_is_opened(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    with sqlite3.connect(path, isolation_level=None) as db:  # as version 1 had it
-        db.execute("ALTER TABLE events DROP COLUMN link")
-        db.execute("DROP TABLE identity")
-        db.execute("PRAGMA user_version=1")
-    with pytest.raises(StateError, match="is not a journal with a chain"):
-        verify(path, (), None)
-    journal = SqliteJournal(path)
-    assert len(journal.load()) == RUNS
-    head = journal.head()
-    journal.close()
-    found = verify(path, (sign(head, 5.0, KEY),), CHECK)
-    assert found.intact
-    assert found.anchored == found.events

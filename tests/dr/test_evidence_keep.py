@@ -10,8 +10,8 @@ import pytest
 
 from dr.evidence.anchor import genuine, new_key, public_key, read_lines
 from dr.evidence.keep import Keeper
-from dr.journal.sqlite import Head
 from dr.world import World
+from monitor.chain import Head
 from monitor.clock import ManualClock
 from monitor.credential import Credentials
 from monitor.errors import Unreachable
@@ -52,15 +52,17 @@ class Stage:
         (folder / "evidence-key").write_bytes(PRIVATE)
         self.folder, self.clock, self.vault, self.count = folder, ManualClock(), Vault(), 3
         evidence = Evidence.model_validate({"signing_key": "evidence-key", "every_s": 60.0, "anchors": places})
-        self.keeper = Keeper(self.world(evidence), self.head)
+        self.planned = 0  # entries of a second record, from when on there is one
+        self.keeper = Keeper(self.world(evidence), self.heads)
 
     def world(self, evidence: Evidence | None) -> World:
         estate = read(INVENTORY).model_copy(update={"evidence": evidence})
         credentials = Credentials(self.folder)
         return World(estate, credentials, self.clock, self.vault, {}, None, None, lambda _system: None)  # type: ignore[arg-type]  # nothing else is used
 
-    async def head(self) -> Head:
-        return Head("j1", self.count, bytes([self.count] * 32))
+    async def heads(self) -> list[Head]:
+        second = [Head("downtimes-1", self.planned, bytes(32))] if self.planned else []
+        return [Head("j1", self.count, bytes([self.count] * 32)), *second]
 
     async def grow(self, after_s: float = 61.0) -> None:
         self.count += 1
@@ -89,6 +91,16 @@ async def test_each_head_is_signed_once_and_goes_everywhere(tmp_path: Path) -> N
     assert not stage.keeper.problems()
 
 
+async def test_two_records_go_to_the_same_place_each_when_it_has_grown(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, vault=VAULT)
+    stage.planned = 1
+    await stage.keeper.tick()
+    await stage.grow()
+    stage.planned = 2
+    await stage.grow()
+    assert counts(stage.vault.lines) == [3, 1, 4, 5, 2]
+
+
 async def test_not_more_often_than_was_asked(tmp_path: Path) -> None:
     stage = Stage(tmp_path, vault=VAULT)
     await stage.keeper.tick()
@@ -105,7 +117,7 @@ async def test_a_place_that_is_away_gets_the_newest_head_later_and_the_other_is_
     stage.vault.away = True
     await stage.keeper.tick()
     assert stage.keeper.problems() == [
-        "the journal's signed head cannot be kept at 'vault': vault-dr: connection refused"
+        "the record's signed head cannot be kept at 'vault': vault-dr: connection refused"
     ]
     await stage.grow()
     assert counts(file.read_text().splitlines()) == [3, 4]
@@ -149,7 +161,7 @@ async def test_what_a_cut_off_monitor_cannot_send_is_not_told_beside_that_it_is_
     stage = Stage(tmp_path, vault=VAULT, mount=mount)
     keeper = stage.keeper
     await keeper.tick()
-    here = "the journal's signed head cannot be kept at 'mount'"
+    here = "the record's signed head cannot be kept at 'mount'"
     assert [each.partition(":")[0] for each in keeper.to_tell(isolated=False)] == [here]
     stage.vault.away = True
     keeper.to_tell(isolated=True)

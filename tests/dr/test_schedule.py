@@ -81,7 +81,7 @@ class Estate:
             return self.runs[due.ref]
 
         self.scheduler = Scheduler(
-            self.journal, in_thread, {"nightly": self.schedule}, ZONE, self.clock, start, self.runs.get
+            self.journal.calendar, in_thread, {"nightly": self.schedule}, ZONE, self.clock, start, self.runs.get
         )
 
     def restart(self) -> None:
@@ -124,8 +124,8 @@ def test_a_missed_night_is_caught_up_or_written_down(tmp_path: Path) -> None:
         estate.restart()
         estate.tick()
         assert len(estate.runs) == runs
-        assert [slot.state for slot in estate.journal.slots()] == states
-        assert all(slot.reason for slot in estate.journal.slots() if slot.state == "missed")
+        assert [slot.state for slot in estate.journal.calendar.slots()] == states
+        assert all(slot.reason for slot in estate.journal.calendar.slots() if slot.state == "missed")
         estate.journal.close()
 
 
@@ -135,7 +135,7 @@ def test_too_late_to_catch_up_is_written_down(tmp_path: Path) -> None:
     estate.clock.jump(at("2026-11-25T09:00") - estate.clock.now())
     estate.tick()
     assert estate.runs == {}
-    assert [slot.state for slot in estate.journal.slots()] == ["missed"]
+    assert [slot.state for slot in estate.journal.calendar.slots()] == ["missed"]
     estate.journal.close()
 
 
@@ -150,7 +150,7 @@ def test_a_daemon_that_dies_between_claim_and_run_neither_loses_nor_doubles_it(t
     asyncio.run(estate.scheduler.recover())
     estate.tick()
     assert len(estate.runs) == 1
-    assert [slot.state for slot in estate.journal.slots()] == ["started"]
+    assert [slot.state for slot in estate.journal.calendar.slots()] == ["started"]
     estate.journal.close()
 
 
@@ -164,7 +164,7 @@ def test_a_refused_run_settles_its_slot_with_the_reason(tmp_path: Path) -> None:
     estate.scheduler._start = refuse
     estate.clock.jump(at("2026-11-25T01:30:05") - estate.clock.now())
     estate.tick()
-    (slot,) = estate.journal.slots()
+    (slot,) = estate.journal.calendar.slots()
     assert slot.state == "refused"
     assert "another run is under way" in slot.reason
     estate.journal.close()
