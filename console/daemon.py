@@ -35,6 +35,7 @@ from console.reload import (
     tells_alike,
     told,
 )
+from console.reporting import Reporting
 from console.responding import Responding
 from console.seen import epoch_known, epoch_seen
 from console.serving import Doors, loopback_only
@@ -48,8 +49,6 @@ from dr.engine.orchestrator import Orchestrator, Rules
 from dr.engine.resume import unfinished
 from dr.engine.tenure import local_tenure
 from dr.evidence.keep import Keeper
-from dr.evidence.report import Report
-from dr.evidence.report import report as make_report
 from dr.evidence.tracker import Tracker
 from dr.extensions import installed
 from dr.forecast import Past
@@ -183,6 +182,7 @@ class Daemon:
         self.morning = Morning(journal.calendar, self.orchestrator, self.clock, sends=self.options.shard.recovers)
         self.tracker = Tracker(journal, self.orchestrator, self.clock)
         await self.tracker.load()
+        self.reporting = Reporting(self.orchestrator, self.joints, self.past, self.clock, lambda: self.inventory)
         self.keeper = Keeper(made.world, self._heads)
         self._start_ticks()
         self._hold_alarms()
@@ -232,7 +232,7 @@ class Daemon:
             faults=self.faults,
             reload=self.reload,
             not_ready=self.not_ready,
-            report=self.report,
+            reporting=self.reporting,
             past=self.past,
             readying=self.readying,
             tracker=self.tracker,
@@ -335,13 +335,6 @@ class Daemon:
         """Return why the picture is not complete, or is not kept up to date any more."""
         return [*self.watch.not_ready(), *self.watch.pulse.problems()]
 
-    async def report(self, run_id: str) -> Report:
-        """Return the run's report. Raises RunRefused for an unknown run."""
-        run = self.orchestrator.run(run_id)
-        outputs = {(item.step, item.attempt): item.text for item in await self.orchestrator.outputs(run.id)}
-        expected = self.past.forecast(run.plan, before=run.accepted_at)
-        return make_report(run, self.orchestrator.events(run.id), outputs, self.inventory, expected, self.clock.now())
-
     async def _metrics(self, accept: str, accept_encoding: str) -> Page:
         return await self._press.page(accept, accept_encoding)
 
@@ -360,7 +353,7 @@ class Daemon:
     def _recovery_families(self) -> Iterator[Family]:
         if not self.options.shard.recovers:
             return iter(())  # another daemon's to say
-        parts = (self.orchestrator, self.scheduler, self.keeper, self.past, self.tracker, self.readying)
+        parts = (self.orchestrator, self.scheduler, self.keeper, self.past, self.tracker, self.readying, self.reporting)
         return recovery_families(*parts)
 
     # -- time --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dr.backups.proof import Proof, proofs
 from dr.engine.standing import Standing
 from dr.forecast import Past
 from dr.journal.finding import TrackedFinding
+from dr.journal.joint import Joint
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.lease import Tenancy
@@ -67,6 +68,20 @@ RUN_EXPECTED = _gauge(
 )
 RUN_EXPECTED_FROM = _gauge(
     "karaula_run_expected_from_runs", "", "system playbook", "Past runs of the same steps, at most the newest 50"
+)
+JOINT_ACTIVE = _gauge("karaula_joint_run_active", "", "playbook state", "Joint runs that are not over, by their state")
+JOINT_SINCE = _gauge(
+    "karaula_joint_run_accepted_timestamp_seconds",
+    "seconds",
+    "playbook state",
+    "When the oldest joint run that is not over was asked for",
+)
+JOINTS_ENDED = _counter("karaula_joint_runs_ended_total", "playbook state", "Joint runs in the journal that ended so")
+JOINT_RTA = _gauge(
+    "karaula_joint_recovery_time_actual_seconds",
+    "seconds",
+    "playbook",
+    "From the first system's loss to the last one's answer by its name, in the newest joint run where that is known",
 )
 GUARD_VERDICTS = _counter("karaula_guard_verdicts_total", "guard ruling", "Answers of guards in the journal")
 BACKUP_NEWEST = _gauge(
@@ -150,6 +165,10 @@ METRICS: tuple[Metric, ...] = (
     RTA,
     RUN_EXPECTED,
     RUN_EXPECTED_FROM,
+    JOINT_ACTIVE,
+    JOINT_SINCE,
+    JOINTS_ENDED,
+    JOINT_RTA,
     GUARD_VERDICTS,
     BACKUP_NEWEST,
     BACKUP_PROVEN,
@@ -246,6 +265,23 @@ def of_readiness(found: Sequence[Readiness], proven: Sequence[Verified]) -> Iter
     yield Family(PROOF_VERIFIED, tuple(((each.system, each.playbook), float(not each.lack)) for each in proven))
     dated = [(each.system, each.playbook, each.proven_at) for each in proven if each.proven_at is not None]
     yield Family(PROOF_AT, tuple(((system, playbook), at) for system, playbook, at in dated))
+
+
+def of_joints(joints: Sequence[Joint], totals: Mapping[str, float | None]) -> Iterator[Family]:
+    """Yield what stands of joint runs; ``totals`` has the recovery time over all members of those that are over."""
+    going = [joint for joint in joints if not joint.final]
+    active = Counter((joint.plan.playbook, joint.state) for joint in going)
+    yield Family(JOINT_ACTIVE, tuple((key, float(count)) for key, count in sorted(active.items())))
+    newest_first = sorted(going, key=lambda joint: -joint.accepted_at)
+    since = {(joint.plan.playbook, joint.state): joint.accepted_at for joint in newest_first}
+    yield Family(JOINT_SINCE, tuple(sorted(since.items())))
+    ended = Counter((joint.plan.playbook, joint.state) for joint in joints if joint.final)
+    yield Family(JOINTS_ENDED, tuple((key, float(count)) for key, count in sorted(ended.items())))
+    actual: dict[tuple[str, ...], float] = {}
+    for joint in sorted(joints, key=lambda joint: joint.ended_at or 0.0):
+        if (rta_s := totals.get(joint.id)) is not None:
+            actual[(joint.plan.playbook,)] = rta_s
+    yield Family(JOINT_RTA, tuple(sorted(actual.items())))
 
 
 def _of_backups(found: Sequence[Proof]) -> Iterator[Family]:

@@ -28,6 +28,7 @@ from console.main import karaula
 from console.proofs import Proofs
 from console.readiness import Readying
 from console.reload import Reloaded
+from console.reporting import Reporting
 from console.responding import Responding
 from console.serving import Doors
 from dr.action import Context, Done, Effect, Holds, Lasting, Reading, Seen, StepArgs
@@ -35,9 +36,8 @@ from dr.actions.ask import Ask
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.errors import StepFailed
-from dr.evidence.report import report as make_report
 from dr.evidence.tracker import Tracker
-from dr.forecast import Forecast, Past
+from dr.forecast import Past
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.journal.sqlite import SqliteJournal
 from dr.playbook.read import read_playbooks
@@ -349,7 +349,7 @@ class DeskDaemon:
         schedules = estate().schedules
         zone = estate().estate.timezone
         scheduler = Scheduler(
-            journal,
+            journal.calendar,
             self.orchestrator.in_thread,
             schedules,
             zone,
@@ -357,6 +357,8 @@ class DeskDaemon:
             None,
             lambda _ref: None,  # type: ignore[arg-type]  # never ticked
         )
+        past = Past(self.orchestrator)
+        reporting = Reporting(self.orchestrator, self.joints, past, self.clock, estate)
         desk = Desk(
             version="0",
             inventory=estate(),
@@ -373,8 +375,8 @@ class DeskDaemon:
             faults=lambda: self.broken,
             reload=self._reload,
             not_ready=list,
-            report=self._report,
-            past=Past(self.orchestrator),
+            reporting=reporting,
+            past=past,
             readying=readying,
             tracker=self.tracker,
             refusals=lambda: self.refusals,
@@ -398,11 +400,6 @@ class DeskDaemon:
             raise InventoryError(self.mistakes)
         self.reloaded_by.append(by)
         return self.reloaded
-
-    async def _report(self, run_id: str) -> Any:
-        run = self.orchestrator.run(run_id)
-        outputs = {(item.step, item.attempt): item.text for item in await self.orchestrator.outputs(run.id)}
-        return make_report(run, self.orchestrator.events(run.id), outputs, estate(), Forecast(0), self.clock.now())
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from fastapi import Request
 
 from console.readiness import Readying
 from console.reload import Reloaded
+from console.reporting import Reporting
 from console.responding import Responding
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator
-from dr.evidence.report import Report
 from dr.evidence.tracker import Tracker
 from dr.forecast import Past
 from dr.schedule import Scheduler
@@ -50,7 +50,7 @@ class Desk:
     faults: Callable[[], list[str]]
     reload: Callable[[str], Awaitable[Reloaded]]
     not_ready: Callable[[], list[str]]
-    report: Callable[[str], Awaitable[Report]]
+    reporting: Reporting
     past: Past
     readying: Readying
     tracker: Tracker

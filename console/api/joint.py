@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.actor import Actor, actor_of
 from console.api.desk import Desk, desk_of
+from console.api.files import pdf_named, whole_page
 from console.api.joint_views import JointPlanView, JointView, joint_plan_view, joint_view
 from console.api.plan_views import plan_view
 from console.api.streams import Streams
 from dr.engine import commands, joint_course
 from dr.engine.joint import JointCommand
-from dr.evidence.joint import joint_report
+from dr.evidence.joint_pdf import joint_to_pdf
+from dr.evidence.render import to_data, to_html
 from dr.playbook.joint import JointPlan
 from dr.playbook.parameters import Wish
 
@@ -92,9 +94,20 @@ async def its_plan(request: Request, joint_id: str) -> JointPlanView:
 @router.get("/joint-runs/{joint_id}/report.json")
 async def report(request: Request, joint_id: str) -> dict[str, Any]:
     """Return its report: each system's recovery time and that of all of them together."""
-    desk = desk_of(request)
-    known = desk.joints.joint(joint_id)
-    return asdict(joint_report(known, desk.joints.runs(known), desk.clock.now()))
+    return to_data(desk_of(request).reporting.joint(joint_id))
+
+
+@router.get("/joint-runs/{joint_id}/report.html", response_class=HTMLResponse)
+async def report_html(request: Request, joint_id: str) -> HTMLResponse:
+    """Return its report as one self-contained page."""
+    return whole_page(to_html(desk_of(request).reporting.joint(joint_id)))
+
+
+@router.get("/joint-runs/{joint_id}/report.pdf", response_class=Response)
+async def report_pdf(request: Request, joint_id: str) -> Response:
+    """Return its report as PDF."""
+    made = desk_of(request).reporting.joint(joint_id)
+    return pdf_named(made.id, await asyncio.to_thread(joint_to_pdf, made))
 
 
 @router.get("/joint-runs/{joint_id}/stream")

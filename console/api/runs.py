@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.actor import Actor, actor_of
 from console.api.desk import desk_of
+from console.api.files import pdf_named, whole_page
 from console.api.journal_views import EventView, OutputView, event_views, output_view
 from console.api.plan_views import ForecastView, forecast_view
 from console.api.streams import Streams
@@ -106,24 +107,20 @@ async def outputs(request: Request, run_id: str) -> list[OutputView]:
 @router.get("/{run_id}/report.json")
 async def report_json(request: Request, run_id: str) -> dict[str, Any]:
     """Return the run's report as JSON."""
-    return to_data(await desk_of(request).report(run_id))
+    return to_data(await desk_of(request).reporting.run(run_id))
 
 
 @router.get("/{run_id}/report.html", response_class=HTMLResponse)
 async def report_html(request: Request, run_id: str) -> HTMLResponse:
     """Return the run's report as one self-contained page (its styles are inline, hence its own policy)."""
-    page = to_html(await desk_of(request).report(run_id))
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
-    return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+    return whole_page(to_html(await desk_of(request).reporting.run(run_id)))
 
 
 @router.get("/{run_id}/report.pdf", response_class=Response)
 async def report_pdf(request: Request, run_id: str) -> Response:
     """Return the run's report as PDF."""
-    made = await desk_of(request).report(run_id)
-    content = await asyncio.to_thread(to_pdf, made)  # a long run takes a second or so to set
-    named = {"Content-Disposition": f'inline; filename="{made.run_id}.pdf"'}
-    return Response(content, media_type="application/pdf", headers=named)
+    made = await desk_of(request).reporting.run(run_id)
+    return pdf_named(made.run_id, await asyncio.to_thread(to_pdf, made))  # a long run takes a second or so to set
 
 
 @router.post("/{run_id}/{decision}")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse
 
 from console.api.desk import Desk, desk_of
+from console.api.files import whole_page
 from dr.evidence.render import year_to_html
 from dr.evidence.year import Year, overview
 
@@ -27,14 +28,13 @@ async def year_json(request: Request, year: Number) -> dict[str, Any]:
 @router.get("/{year}.html", response_class=HTMLResponse)
 async def year_html(request: Request, year: Number) -> HTMLResponse:
     """Return the year as one self-contained page."""
-    page = year_to_html(await _year(desk_of(request), year))
-    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-    return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+    return whole_page(year_to_html(await _year(desk_of(request), year)))
 
 
 async def _year(desk: Desk, year: int) -> Year:
     """Work it out beside the loop: a year may have thousands of runs, and runs that are over do not change."""
     runs = [(run, desk.orchestrator.events(run.id)) for run in desk.orchestrator.runs() if run.state.final]
     zone = ZoneInfo(desk.inventory.estate.timezone)
-    tracked = desk.tracker.all()
-    return await asyncio.to_thread(overview, year, runs, tracked, desk.inventory, zone, desk.clock.now())
+    tracked, now = desk.tracker.all(), desk.clock.now()
+    joints = [(joint, desk.joints.runs(joint)) for joint in desk.joints.joints() if joint.final]
+    return await asyncio.to_thread(overview, year, runs, joints, tracked, desk.inventory, zone, now)

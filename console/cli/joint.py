@@ -105,14 +105,9 @@ def decide(
     watched(session, answer, no_wait=no_wait, good=good)
 
 
-def report(session: Session, joint_id: str) -> None:
-    """Show its report. Raises ClientError."""
-    from console.terminal.joint_view import report_view
-
-    joint = found(session, joint_id)
-    answer = session.get(f"/api/joint-runs/{joint['id']}/report.json")
-    session.screen.document({"report": answer})
-    session.screen.say(*report_view(answer, session.screen))
+def report_of(session: Session, joint_id: str) -> str:
+    """Return where its report is asked for, without the form's ending. Raises ClientError."""
+    return f"/api/joint-runs/{found(session, joint_id)['id']}/report"
 
 
 def watched(session: Session, joint: Joint, *, no_wait: bool = False, good: frozenset[str] = frozenset()) -> None:

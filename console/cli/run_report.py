@@ -18,7 +18,7 @@ from console.cli.session import Session, complete_run, talks
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON (as --output json).")
 @talks
 def report(session: Session, run: str | None, html: Path | None, pdf: Path | None, as_json: bool) -> None:
-    """Show or save what a run did and what was measured.
+    """Show or save what a run did and what was measured; of a joint run the whole, with its members.
 
     \b
     Example:
@@ -26,22 +26,20 @@ def report(session: Session, run: str | None, html: Path | None, pdf: Path | Non
       karaula run report ncts-failover-20261124-013000 --html failover.html
       karaula run report ncts-failover-20261124-013000 --pdf failover.pdf
       karaula run report --json > failover.json
+      karaula run report joint-failover-20261124-013000 --pdf all.pdf
     """  # noqa: D301 - click's mark
+    from console.terminal.joint_view import report_view as joint_report_view
     from console.terminal.report_view import report_view
 
     session.screen.as_json = session.screen.as_json or as_json
-    if run is not None and joint.meant(run):
-        if html is not None:
-            raise click.UsageError("a joint run is shown as text or JSON; each of its runs has a page to keep")
-        joint.report(session, run)
-        return
-    found = found_run(session, run)
-    answer = session.get(f"/api/runs/{found['id']}/report.json")
+    whole = run is not None and joint.meant(run)
+    where = joint.report_of(session, run or "") if whole else f"/api/runs/{found_run(session, run)['id']}/report"
+    answer = session.get(f"{where}.json")
     session.screen.document({"report": answer})
     for form, path in (("html", html), ("pdf", pdf)):
         if path is None:
             continue
-        content = session.client.file(f"/api/runs/{found['id']}/report.{form}")
+        content = session.client.file(f"{where}.{form}")
         try:
             path.write_bytes(content)
         except OSError as error:
@@ -49,4 +47,5 @@ def report(session: Session, run: str | None, html: Path | None, pdf: Path | Non
         session.screen.line(f"saved as {path}")
     if html is not None or pdf is not None:
         return
-    session.screen.say(*report_view(answer, session.screen))
+    view = joint_report_view if whole else report_view
+    session.screen.say(*view(answer, session.screen))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from console.terminal.screen import Cell, Screen, cell, table
+from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.words import BAD, GOOD, QUIET, STRONG, span
 
 KINDS = ("drill", "backup", "verify", "switchover", "failover", "reprotect", "failback")
@@ -27,6 +27,13 @@ def year_view(year: dict[str, Any], screen: Screen) -> Iterator[RenderableType]:
         for one in year["systems"]
     ]
     yield table(("SYSTEM", "RTO", "WORST RTA", "RPO", "WORST RPA", "NO GOOD DRILL FOR"), rows)
+    if year["joint"]:
+        yield Text()
+        rows = [
+            (screen.moment(one["ended_at"]), one["kind"], ", ".join(one["systems"]), state(one["state"]), _all(one))
+            for one in year["joint"]
+        ]
+        yield table(("BY ONE REQUEST", "WHAT", "SYSTEMS", "STATE", "ALL BACK IN"), rows)
     yield Text()
     states = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in year["findings_by_state"].items())
     yield cell(f"findings: {states}; {year['overdue']} overdue", BAD if year["overdue"] else "")
@@ -41,6 +48,10 @@ def _count(count: dict[str, int]) -> Cell:
     if not count["ended"]:
         return cell("0", QUIET)
     return cell(f"{count['well']}/{count['ended']}", GOOD if count["well"] == count["ended"] else BAD)
+
+
+def _all(one: dict[str, Any]) -> str:
+    return "" if one["rta_s"] is None else span(one["rta_s"])
 
 
 def _reached(reached: dict[str, Any]) -> tuple[Cell, Cell]:

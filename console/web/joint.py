@@ -14,7 +14,6 @@ from console.api.joint import JointDecision, decision_command
 from console.web.render import page
 from dr.engine.joint_course import Standing, standings, stands_still
 from dr.errors import RunRefused
-from dr.evidence.joint import joint_report
 from dr.journal.joint import Joint
 
 router = APIRouter(include_in_schema=False)
@@ -65,7 +64,7 @@ def _page(
         stand=stand,
         still=stands_still(joint, runs),
         blockers=_blockers(joint, stand),
-        report=joint_report(joint, runs, desk.clock.now()),
+        report=desk.reporting.joint(joint.id),
         names={key: system.name for key, system in desk.inventory.systems.items()},
         error=error,
         typed_name=name,

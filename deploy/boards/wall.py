@@ -90,7 +90,7 @@ BOARD = Board(
         stat(
             "Wait for a person",
             (3, 5),
-            Ask(count('karaula_run_active{state=~"WAITING|PAUSED"} >= 1')),
+            Ask(count('karaula_run_active{state=~"WAITING|PAUSED"} >= 1 or karaula_joint_run_active{state="WAITING"}')),
             limits((1, RED)),
             "Runs that need an approval, an answer or a decision",
             link="/d/karaula-recovery",

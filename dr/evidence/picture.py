@@ -109,8 +109,13 @@ def picture(steps: Sequence[tuple[str, Sequence[Attempted]]], until: float) -> P
             ),
         )
         for name, attempts in steps
-        if attempts
     )
+    return framed(lanes)
+
+
+def framed(lanes: Sequence[Lane]) -> Picture | None:
+    """Return the picture of those lanes in which something happened; None when there is none."""
+    lanes = tuple(lane for lane in lanes if lane.bars)
     if not lanes:
         return None
     begin = min(bar.begin for lane in lanes for bar in lane.bars)

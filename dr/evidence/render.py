@@ -1,4 +1,4 @@
-"""A report as JSON with a stable schema, and as one self-contained HTML page that reads on a phone and on paper."""
+"""Reports as JSON with a stable schema, and as self-contained HTML pages that read on a phone and on paper."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dr.evidence.collect import Measure
+from dr.evidence.joint import JointReport
 from dr.evidence.report import Report
 from dr.evidence.year import Year
 from dr.forecast import ENOUGH, Forecast
@@ -22,7 +23,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 class Times:
     """Moments as a report shows them: in the estate's time zone, with the day where the run went over midnight."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report | JointReport) -> None:
         self._zone = _zone(report.timezone)
         last = report.ended_at if report.ended_at is not None else report.made_at
         one_day = self._at(report.accepted_at).date() == self._at(last).date()
@@ -40,7 +41,7 @@ class Times:
         return datetime.fromtimestamp(at, self._zone)
 
 
-def to_data(report: Report) -> dict[str, Any]:
+def to_data(report: Report | JointReport) -> dict[str, Any]:
     """Return the report as JSON data. ``schema`` grows with every change that a reader could trip over."""
     return asdict(report)
 
@@ -50,12 +51,12 @@ def to_json(report: Report) -> str:
     return json.dumps(to_data(report), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def to_html(report: Report) -> str:
+def to_html(report: Report | JointReport) -> str:
     """Return one HTML page without scripts or external parts; everything of the run is escaped."""
     times = Times(report)
     return (
         _environment()
-        .get_template("report.html")
+        .get_template("report.html" if isinstance(report, Report) else "joint.html")
         .render(
             report=report,
             when=times.when,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
 from dr.evidence.picture import Part, Picture, parts, picture
-from dr.evidence.words import NOTHING_TO_JUDGE, sentence
+from dr.evidence.words import NOTHING_TO_JUDGE, Moment, PersonsAct, sentence
 from dr.forecast import Forecast
 from dr.journal.ballot import known
 from dr.journal.event import (
@@ -75,16 +75,6 @@ class StepReport:
 
 
 @dataclass(frozen=True, slots=True)
-class PersonsAct:
-    """Something that a person decided in this run."""
-
-    at: float
-    by: str
-    what: str
-    comment: str
-
-
-@dataclass(frozen=True, slots=True)
 class VoteNote:
     """What a vantage point said of the side to leave; ``age_s`` None: it had never seen it."""
 
@@ -93,15 +83,6 @@ class VoteNote:
     looks_at: str
     age_s: float | None
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One event in words; ``step`` is empty when the whole run is meant."""
-
-    at: float
-    step: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

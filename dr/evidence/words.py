@@ -1,6 +1,8 @@
-"""A journal's events in words, for a timeline that a person reads in the morning."""
+"""A journal's events in words, for a timeline that a person reads in the morning, and what people decided in it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from dr.journal.calendar import JobSeen, SlotClaimed, SlotSettled
 from dr.journal.event import (
@@ -47,6 +49,25 @@ from dr.journal.people import QuestionAnswered, UndoAsked
 
 HOLDS = {"yes": "it happened", "no": "it did not happen", "cannot-tell": "it cannot be told"}
 NOTHING_TO_JUDGE = frozenset({"no-promotion", "no-rule", "lease-held"})
+
+
+@dataclass(frozen=True, slots=True)
+class PersonsAct:
+    """Something that a person decided in this run."""
+
+    at: float
+    by: str
+    what: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event in words; ``step`` is empty when the whole run is meant."""
+
+    at: float
+    step: str
+    text: str
 
 
 def sentence(event: Event) -> str:

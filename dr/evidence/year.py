@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from dr.evidence.collect import Measure, measures
+from dr.evidence.joint import total
 from dr.forecast import WELL, Forecast
 from dr.journal.event import Event
 from dr.journal.finding import FindingState, TrackedFinding
+from dr.journal.joint import Joint
 from dr.journal.run import Run
 from monitor.inventory.model import Inventory
 
@@ -74,6 +76,18 @@ class Exercise:
 
 
 @dataclass(frozen=True, slots=True)
+class JointExercise:
+    """Several systems moved, or tried out, by one request; ``rta_s`` over all of them, None: not known or none."""
+
+    run: str
+    kind: str
+    systems: tuple[str, ...]
+    ended_at: float
+    state: str
+    rta_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Clause:
     """What a clause asks for, what of the record answers it, and what the record cannot show."""
 
@@ -95,6 +109,7 @@ class Year:
     over: bool
     systems: tuple[SystemYear, ...]
     exercises: tuple[Exercise, ...]
+    joint: tuple[JointExercise, ...]
     findings: tuple[TrackedFinding, ...]
     findings_by_state: Mapping[str, int]
     overdue: int
@@ -104,12 +119,16 @@ class Year:
 def overview(
     year: int,
     runs: Sequence[tuple[Run, Sequence[Event]]],
+    joints: Sequence[tuple[Joint, Mapping[str, Run]]],
     tracked: Sequence[TrackedFinding],
     inventory: Inventory,
     zone: tzinfo,
     now: float,
 ) -> Year:
-    """Return the overview of ``year`` in ``zone``, from every run that began, with its journal, and every finding."""
+    """Return the overview of ``year`` in ``zone``, from every run that began, with its journal, and every finding.
+
+    ``joints`` are the joint runs with their members' runs by id.
+    """
     begin = datetime(year, 1, 1, tzinfo=zone).timestamp()
     end = datetime(year + 1, 1, 1, tzinfo=zone).timestamp()
     mine = [
@@ -119,6 +138,7 @@ def overview(
     ]
     mine.sort(key=lambda one: (one[0].ended_at or 0.0, one[0].id))
     found = tuple(one for one in tracked if begin <= one.entered_at < end or not one.state.over)
+    joint = tuple(_joint(joints, begin, end))
     systems = tuple(_system(key, mine, inventory, zone, (begin, min(end, now))) for key in inventory.systems)
     return Year(
         schema=SCHEMA,
@@ -140,11 +160,23 @@ def overview(
             for run, _ in mine
             if run.plan.kind == "drill" or run.plan.kind in MOVES
         ),
+        joint=joint,
         findings=found,
         findings_by_state={state.value: sum(one.state is state for one in found) for state in FindingState},
         overdue=sum(one.overdue(now) for one in found),
-        clauses=_clauses(systems, found),
+        clauses=_clauses(systems, joint, found),
     )
+
+
+def _joint(joints: Sequence[tuple[Joint, Mapping[str, Run]]], begin: float, end: float) -> Iterator[JointExercise]:
+    """Yield the joint runs that ended between ``begin`` and ``end`` and of which a member began, by their end."""
+    for joint, runs in sorted(joints, key=lambda one: (one[0].ended_at or 0.0, one[0].id)):
+        began = any(run.started_at is not None for run in runs.values())
+        moves = joint.plan.kind == "drill" or joint.plan.kind in MOVES
+        if began and moves and joint.ended_at is not None and begin <= joint.ended_at < end:
+            systems = tuple(member.system for member in joint.plan.members)
+            rta_s = total(joint, runs)[0]
+            yield JointExercise(joint.id, joint.plan.kind, systems, joint.ended_at, joint.state, rta_s)
 
 
 def _system(
@@ -200,7 +232,9 @@ def _month(run: Run, zone: tzinfo) -> int:
     return datetime.fromtimestamp(run.ended_at or 0.0, zone).month
 
 
-def _clauses(systems: Sequence[SystemYear], found: Sequence[TrackedFinding]) -> tuple[Clause, ...]:
+def _clauses(
+    systems: Sequence[SystemYear], joint: Sequence[JointExercise], found: Sequence[TrackedFinding]
+) -> tuple[Clause, ...]:
     def counted(kind: str) -> str:
         ended = sum(one.counts[kind].ended for one in systems)
         return f"{ended} ({sum(one.counts[kind].well for one in systems)} well)"
@@ -208,6 +242,9 @@ def _clauses(systems: Sequence[SystemYear], found: Sequence[TrackedFinding]) -> 
     never = [one.name for one in systems if one.last_drill_at is None]
     without = f"; no drill that ended well: {', '.join(never)}" if never else ""
     closed = sum(one.state.over for one in found)
+    good = sum(one.state in WELL for one in joint)
+    most = max((len(one.systems) for one in joint), default=0)
+    together = f"several systems by one request: {len(joint)} ({good} well; at most {most} systems)"
     moves = ", ".join(f"{kind} {counted(kind)}" for kind in MOVES)
     return (
         Clause(
@@ -231,7 +268,7 @@ def _clauses(systems: Sequence[SystemYear], found: Sequence[TrackedFinding]) -> 
         Clause(
             "ISO/IEC 27001:2022, A.5.30",
             "ICT readiness planned, implemented, maintained and tested against continuity objectives",
-            f"objectives of {len(systems)} systems in the inventory; drills {counted('drill')}; {moves}",
+            f"objectives of {len(systems)} systems in the inventory; drills {counted('drill')}; {moves}; {together}",
             "capacity of the recovery site under full load of all systems at once, unless that was drilled",
         ),
         Clause(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def test_the_plan_shows_the_order(daemon: DeskDaemon) -> None:
     assert [(one["system"], one["needs"]) for one in plan["members"]] == [("ite", []), ("cdeps", ["ite"])]
 
 
-def test_one_approval_moves_all_of_them(daemon: DeskDaemon) -> None:
+def test_one_approval_moves_all_of_them(daemon: DeskDaemon, tmp_path: Path) -> None:
     joint = asked(daemon)
     assert (joint["state"], joint["stands_still"]) == ("WAITING", "it waits for an approval")
     assert daemon.karaula("run", "approve", joint["id"], "--yes").exit_code == 3  # ana asked for it
@@ -57,6 +58,13 @@ def test_one_approval_moves_all_of_them(daemon: DeskDaemon) -> None:
         ("exim", True),
     ]
     assert report["rta_s"] >= max(one["rta_s"] for one in report["members"])
+    kept = {form: tmp_path / f"all.{form}" for form in ("html", "pdf")}
+    saved = daemon.karaula("run", "report", joint["id"], *(f"--{form}={path}" for form, path in kept.items()))
+    assert saved.stdout == "".join(f"saved as {path}\n" for path in kept.values())
+    assert "report of a joint run" in kept["html"].read_text(encoding="utf-8")
+    assert kept["pdf"].read_bytes().startswith(b"%PDF-")
+    year = daemon.json("evidence", "year", "2026")["year"]
+    assert [one["run"] for one in year["joint"]] == [joint["id"]]
     assert "joint-failover-ID" in without_times(daemon.karaula("runs").stdout)
     again = daemon.karaula("failover", "all")
     assert again.exit_code == 3

@@ -43,6 +43,8 @@ def test_it_is_decided_as_a_whole_and_shows_each_systems_time(daemon: WebDaemon)
     assert "Recovery time of all of them: <strong>" in page
     assert page.count(">RTA ") == 4
     assert "<form" not in page
+    assert f'href="/api/joint-runs/{joint.id}/report.html"' in page
+    assert "report of a joint run" in daemon.ask("GET", f"/api/joint-runs/{joint.id}/report.html").text
     run = daemon.orchestrator.run("ncts-failover")
     assert f'href="/joint/{joint.id}"' in daemon.ask("GET", f"/runs/{run.id}").text
     assert joint.id in daemon.ask("GET", "/runs").text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,14 @@ from dr.engine import joint_course as course
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Request
 from dr.errors import RunRefused
+from dr.evidence.joint import joint_report
+from dr.evidence.joint_pdf import joint_to_pdf
+from dr.evidence.render import to_html
 from dr.evidence.verify import verify
+from dr.evidence.year import overview
 from dr.journal.joint import Joint
 from dr.journal.run import RunState
+from dr.metrics import JOINT_ACTIVE, JOINT_RTA, JOINT_SINCE, JOINTS_ENDED, of_joints
 from monitor.errors import StateError
 from monitor.inventory.read import read
 
@@ -115,7 +121,55 @@ async def test_all_systems_move_in_order_with_one_approval(tmp_path: Path) -> No
             assert (run.approved_by, run.requester, run.plan_hash) == ("boris", "ana", member.plan.hash())
         with pytest.raises(RunRefused, match="nothing to do: ncts is already active at dr"):
             await here.ask("ncts")
+        told_of_in_the_end(here, ended)
     assert verify(tmp_path / "journal.sqlite", (), None).intact
+
+
+def told_of_in_the_end(here: Hall, ended: Joint) -> None:
+    """Its report, on paper too; the year; the figures."""
+    runs, events = here.joints.runs(ended), here.joints.events(ended.id)
+    made = joint_report(ended, runs, events, ESTATE, here.house.clock.now())
+    assert [(one.system, one.group, one.state) for one in made.members] == [
+        (system, group, "SUCCEEDED") for system, group in zip(ORDER, (1, 2, 2, 3), strict=True)
+    ]
+    assert [(act.by, act.what) for act in made.people] == [("boris", "approved the plan of all")]
+    starts = [moment.step for moment in made.timeline if "begun" in moment.text]
+    assert starts == ORDER
+    assert made.picture is not None
+    assert [lane.name for lane in made.picture.lanes] == ["NCTS", "ITE", "CDEPS", "EXIM"]
+    page, again = to_html(made), to_html(made)
+    assert page == again
+    assert all(word in page for word in (ended.id, "boris", "main is dark", *(one.run_id for one in made.members)))
+    assert "main is <b>" not in to_html(replace(made, reason="main is <b>dark"))
+    assert joint_to_pdf(made).startswith(b"%PDF-")
+    assert joint_to_pdf(made) == joint_to_pdf(made)
+    families = {family.metric: dict(family.samples) for family in of_joints([ended], {ended.id: 61.0})}
+    assert families[JOINTS_ENDED] == {("failover", "SUCCEEDED"): 1.0}
+    assert families[JOINT_RTA] == {("failover",): 61.0}
+    assert families[JOINT_ACTIVE] == families[JOINT_SINCE] == {}
+    ended_in = datetime.fromtimestamp(ended.ended_at or 0.0, UTC).year
+    year = overview(ended_in, [], [(ended, runs)], [], ESTATE, UTC, here.house.clock.now())
+    (told,) = year.joint
+    assert (told.run, told.systems, told.state) == (ended.id, tuple(ORDER), "SUCCEEDED")
+    assert "several systems by one request: 1 (1 well; at most 4 systems)" in year.clauses[3].shows
+    assert overview(ended_in - 1, [], [(ended, runs)], [], ESTATE, UTC, here.house.clock.now()).joint == ()
+
+
+@in_a_loop
+async def test_one_that_waits_is_told_of_and_one_that_was_refused_is_no_exercise(tmp_path: Path) -> None:
+    async with hall(tmp_path) as here:
+        joint = await here.ask()
+        families = {family.metric: dict(family.samples) for family in of_joints([joint], {})}
+        assert families[JOINT_ACTIVE] == {("failover", "WAITING"): 1.0}
+        assert families[JOINT_SINCE] == {("failover", "WAITING"): joint.accepted_at}
+        made = joint_report(joint, {}, here.joints.events(joint.id), ESTATE, here.house.clock.now())
+        assert (made.picture, made.rta_s) == (None, None)
+        assert "not begun" in to_html(made)
+        assert joint_to_pdf(made).startswith(b"%PDF-")
+        await here.joints.command(joint.id, lambda one, _r, now: course.deny(one, "boris", "a false alarm", now))
+        ended = await here.until(joint)
+        year = overview(2026, [], [(ended, {})], [], ESTATE, UTC, here.house.clock.now())
+        assert year.joint == ()
 
 
 @in_a_loop
