@@ -40,7 +40,8 @@ class Reporting:
         outputs = {(item.step, item.attempt): item.text for item in await self._orchestrator.outputs(run.id)}
         expected = self._past.forecast(run.plan, before=run.accepted_at)
         events, now = self._orchestrator.events(run.id), self._clock.now()
-        return make_report(run, events, outputs, self._inventory(), expected, now)
+        overrides = self._orchestrator.standing.concerning(run)
+        return make_report(run, events, outputs, self._inventory(), expected, now, overrides)
 
     def joint(self, joint_id: str) -> JointReport:
         """Return the joint run's report. Raises RunRefused for an unknown one."""

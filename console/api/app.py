@@ -26,6 +26,7 @@ from console.api.replies import add_error_replies
 from console.api.streams import Streams
 from console.web import backups as backups_page
 from console.web import joint as joint_page
+from console.web import overrides as overrides_page
 from console.web import pages
 from console.web import readiness as readiness_page
 from console.web import sla as sla_page
@@ -60,6 +61,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         backups_page.router,
         readiness_page.router,
         joint_page.router,
+        overrides_page.router,
     ):
         app.include_router(routes)
     app.mount("/static", pages.static)

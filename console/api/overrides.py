@@ -37,7 +37,7 @@ class Word(BaseModel):
 
 
 class OverrideView(View):
-    """An override that stands; one that is not ``in_force`` waits for its second person."""
+    """An override; one that stands and is not ``in_force`` waits for its second person."""
 
     id: str
     system: str
@@ -50,6 +50,8 @@ class OverrideView(View):
     confirmed_at: float | None
     needs_second: bool
     in_force: bool
+    ended_by: str
+    ended_at: float | None
 
 
 @router.get("")
@@ -98,4 +100,6 @@ def override_view(override: Override, now: float) -> OverrideView:
         confirmed_at=override.confirmed_at,
         needs_second=override.needs_second,
         in_force=override.in_force(now),
+        ended_by=override.ended_by,
+        ended_at=override.ended_at,
     )

@@ -14,6 +14,7 @@ from console.api.actor import Actor, actor_of
 from console.api.desk import desk_of
 from console.api.files import pdf_named, whole_page
 from console.api.journal_views import EventView, OutputView, event_views, output_view
+from console.api.overrides import OverrideView, override_view
 from console.api.plan_views import ForecastView, forecast_view
 from console.api.streams import Streams
 from console.api.views import (
@@ -90,6 +91,14 @@ async def expected(request: Request, run_id: str) -> ForecastView:
     desk = desk_of(request)
     run = desk.orchestrator.run(run_id)
     return forecast_view(desk.past.forecast(run.plan, before=run.accepted_at))
+
+
+@router.get("/{run_id}/overrides")
+async def overrides(request: Request, run_id: str) -> list[OverrideView]:
+    """Return the overrides for its system that stood at some time of its life, oldest first."""
+    desk = desk_of(request)
+    run, now = desk.orchestrator.run(run_id), desk.clock.now()
+    return [override_view(each, now) for each in desk.orchestrator.standing.concerning(run)]
 
 
 @router.get("/{run_id}/journal")

@@ -11,7 +11,7 @@ from console.cli.session import Mistyped, Session, complete_run, talks
 from console.cli.watching import watched
 
 if TYPE_CHECKING:
-    from console.terminal.shapes import Entry, Output, Run
+    from console.terminal.shapes import Entry, Output, Override, Run
 
 
 MANY = 1000
@@ -53,6 +53,7 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
       karaula run show
       karaula run show ncts-failover-20261124-013000 --log
     """  # noqa: D301 - click's mark
+    from console.terminal import override_view
     from console.terminal.run_view import guards, head, next_commands, steps_table, votes
 
     if run is not None and joint.meant(run):
@@ -61,14 +62,21 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
     found = found_run(session, run)
     entries: list[Entry] = session.get(f"/api/runs/{found['id']}/journal") if journal else []
     outputs: list[Output] = session.get(f"/api/runs/{found['id']}/outputs") if log else []
+    overrides: list[Override] = session.get(f"/api/runs/{found['id']}/overrides")
     screen = session.screen
-    more: dict[str, Any] = {**({"journal": entries} if journal else {}), **({"outputs": outputs} if log else {})}
+    more: dict[str, Any] = {
+        "overrides": overrides,
+        **({"journal": entries} if journal else {}),
+        **({"outputs": outputs} if log else {}),
+    }
     screen.document({"run": found, **more})
     screen.say(head(found, screen), "", steps_table(found["steps"], screen))
     newest = {(verdict["guard"], verdict["step"]): verdict for verdict in found["guards"]}
     judged = [verdict for verdict in newest.values() if verdict["reason"] not in NOTHING_TO_JUDGE]
     if judged:
         screen.say("", guards(judged))
+    for one in overrides:
+        screen.line(override_view.said(one, screen))
     screen.say(*votes(found))
     if journal:
         screen.say("", _journal(entries, session))

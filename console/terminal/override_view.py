@@ -15,6 +15,10 @@ def said(override: Override, screen: Screen) -> str:
     if override["confirmed_by"]:
         what += f", confirmed by {override['confirmed_by']}"
     until = screen.moment(override["expires_at"])
+    if override["ended_at"] is not None:
+        return f"{what}; ended by {override['ended_by']} {screen.moment(override['ended_at'])}: {override['reason']}"
+    if override["expires_at"] <= screen.now:
+        return f"{what}; it ended by itself {until}: {override['reason']}"
     if override["in_force"]:
         return f"{what}; in force until {until}: {override['reason']}"
     return (

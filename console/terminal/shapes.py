@@ -238,7 +238,7 @@ class Finding(TypedDict):
 
 
 class Override(TypedDict):
-    """An override that stands; one that is not ``in_force`` waits for its second person."""
+    """An override; one that stands and is not ``in_force`` waits for its second person."""
 
     id: str
     system: str
@@ -251,6 +251,8 @@ class Override(TypedDict):
     confirmed_at: float | None
     needs_second: bool
     in_force: bool
+    ended_by: str
+    ended_at: float | None
 
 
 class Slot(TypedDict):

@@ -65,6 +65,9 @@ def _page(
         still=stands_still(joint, runs),
         blockers=_blockers(joint, stand),
         report=desk.reporting.joint(joint.id),
+        overrides=desk.orchestrator.standing.between(
+            [member.system for member in joint.plan.members], joint.accepted_at, joint.ended_at
+        ),
         names={key: system.name for key, system in desk.inventory.systems.items()},
         error=error,
         typed_name=name,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dr.journal.override import FENCING, SAFETY
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.loss import counted, seen
+from monitor.inventory.recovery import SafetyRule
 from monitor.probe import Observation
 from monitor.status.board import Evidence
 
@@ -59,6 +61,12 @@ def results(record: StepRecord) -> str:
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)
         found.append(f"{name.removesuffix('_s').replace('_', ' ')}: {shown}{' s' if name.endswith('_s') else ''}")
     return ", ".join(found)
+
+
+def rules_about(run: Run, safety: Mapping[str, SafetyRule]) -> list[str]:
+    """Return the rules that may come to stand in the way of this run, and that people may override."""
+    found = [FENCING] if any(step.promotes for step in run.plan.steps) else []
+    return [*found, *(f"{SAFETY}{key}" for key, rule in safety.items() if rule.concerns(run.plan.kind, run.system))]
 
 
 def loss_waits(run: Run) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -86,6 +86,16 @@ class Standing:
     def in_force(self) -> list[Override]:
         """Return the overrides that may let something pass now."""
         return [each for each in self._overrides if each.in_force(self._now())]
+
+    def concerning(self, run: Run) -> list[Override]:
+        """Return the overrides for the run's system that stood at some time of the run's life, oldest first."""
+        return self.between([run.system], run.accepted_at, run.ended_at)
+
+    def between(self, systems: Collection[str], since: float, until: float | None) -> list[Override]:
+        """Return the overrides for ``systems`` that stood between two moments (None: now), oldest first."""
+        end = self._now() if until is None else until
+        mine = (each for each in self._overrides if each.system in systems)
+        return [each for each in mine if each.asked_at <= end and since < each.over_at]
 
     def overridden(self, rule: str, run: Run, now: float) -> Override | None:
         """Return the override that lets ``run`` pass ``rule``; None when there is none."""

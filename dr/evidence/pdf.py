@@ -71,6 +71,19 @@ def _story(report: Report, times: Times) -> Iterator[Flowable]:
         for note in report.guards
     ]
     yield from tabled(("Guard", "Verdict", "Why"), rows, (0.2, 0.12, 0.68))
+    if report.overrides:
+        yield heading("Overrides")
+        over = [
+            (
+                safe(one.rule),
+                safe(one.by),
+                safe(one.confirmed_by or ("nobody: it counted for nothing" if one.needs_second else "not needed")),
+                safe(f"{times.clock(one.asked_at)} to {times.clock(one.over_at)}"),
+                safe(one.reason),
+            )
+            for one in report.overrides
+        ]
+        yield from tabled(("Rule", "By", "Second person", "When", "Reason"), over, (0.17, 0.13, 0.17, 0.21, 0.32))
     yield heading("Steps")
     for step in report.steps:
         yield from _step(step, times)

@@ -31,6 +31,7 @@ from dr.journal.event import (
     StepSucceeded,
     StepUnknown,
 )
+from dr.journal.override import Override
 from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import GuardNote, Run, StepRecord
 from monitor.inventory.model import Inventory
@@ -122,6 +123,7 @@ class Report:
     not_known: tuple[str, ...]
     people: tuple[PersonsAct, ...]
     guards: tuple[GuardNote, ...]
+    overrides: tuple[Override, ...]
     votes: tuple[VoteNote, ...]
     votes_needed: int
     steps: tuple[StepReport, ...]
@@ -137,11 +139,12 @@ def report(
     inventory: Inventory,
     expected: Forecast,
     now: float,
+    overrides: Sequence[Override] = (),
 ) -> Report:
     """Return the report of ``run``, whose journal is ``events``; ``outputs`` maps (step, attempt) to what it printed.
 
-    ``expected`` is what the runs before it had let expect. A run that is not over has a report too: it says how far it
-    came.
+    ``expected`` is what the runs before it had let expect; ``overrides`` are those that stood during its life. A run
+    that is not over has a report too: it says how far it came.
     """
     system = inventory.systems.get(run.system)
     steps = tuple(_step(record, events, outputs) for record in run.steps.values())
@@ -186,6 +189,7 @@ def report(
         not_known=unknowns(run, measured),
         people=tuple(_acts(events)),
         guards=tuple(note for note in run.guards if not note.step or note.ruling != "allow" or _matters(note)),
+        overrides=tuple(overrides),
         votes=tuple(VoteNote(**known(vote)) for vote in (run.poll.votes if run.poll else ())),
         votes_needed=run.poll.needed if run.poll else 0,
         steps=steps,

@@ -44,6 +44,11 @@ class Override:
         """Tell whether it waits for a second person, or waited for one."""
         return self.rule not in ALONE
 
+    @property
+    def over_at(self) -> float:
+        """Return when it ended, or will by itself, in Unix seconds."""
+        return self.expires_at if self.ended_at is None else min(self.ended_at, self.expires_at)
+
     def stands(self, now: float) -> bool:
         """Tell whether it was neither ended nor overtaken by time, confirmed or not."""
         return self.ended_at is None and now < self.expires_at

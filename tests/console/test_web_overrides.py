@@ -1,0 +1,83 @@
+"""Overrides on the pages: seen on the runs that they concern, given, agreed to and taken back, by who may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from web_kit import WebDaemon, web_daemon
+
+from dr.journal.override import FENCING
+
+
+@pytest.fixture
+def daemon() -> Iterator[WebDaemon]:
+    with web_daemon() as running:
+        yield running
+
+
+def decide(daemon: WebDaemon, decision: str, **fields: str) -> int:
+    return daemon.ask("POST", "/overrides/decide", form=urlencode({"decision": decision, **fields})).status
+
+
+def page(daemon: WebDaemon, path: str) -> str:
+    return daemon.ask("GET", path).text
+
+
+def test_a_fence_is_overridden_from_the_page_of_its_run_by_two_people(daemon: WebDaemon) -> None:
+    run_id = daemon.prepared()
+    before = page(daemon, f"/runs/{run_id}")
+    assert f'<option value="ncts {FENCING}">' in before
+    assert "Agree that" not in before
+    given = {"run": run_id, "rule": f"ncts {FENCING}", "minutes": "30"}
+    assert decide(daemon, "give", **given, reason="I stand beside the cold rack") == 400  # without a name
+    assert decide(daemon, "give", **given, name="vera") == 409  # without a reason
+    assert decide(daemon, "give", **given, name="vera", reason="I stand <b>beside</b> the rack") == 303
+    assert not daemon.orchestrator.standing.in_force()
+    shown = page(daemon, f"/runs/{run_id}")
+    assert "I stand &lt;b&gt;beside" in shown
+    assert "waits for a second person" in shown
+    assert 'value="confirm:override/1"' in shown
+    refused = daemon.ask(
+        "POST", "/overrides/decide", form=urlencode({"decision": "confirm:override/1", "run": run_id, "name": "Vera"})
+    )
+    assert (refused.status, "somebody else must confirm it" in refused.text) == (409, True)
+    assert decide(daemon, "confirm:override/1", run=run_id, name="boris") == 303
+    (made,) = daemon.orchestrator.standing.in_force()
+    assert (made.by, made.confirmed_by, made.rule, made.system) == ("vera", "boris", FENCING, "ncts")
+    shown = page(daemon, f"/runs/{run_id}")
+    assert "second person boris" in shown
+    assert "out of force" in shown
+    assert "Agree that" not in shown
+    assert 'href="/overrides"' in page(daemon, "/")
+    assert decide(daemon, "end:override/1", run=run_id, name="vera") == 303
+    assert not daemon.orchestrator.standing.in_force()
+    assert "ended by vera" in page(daemon, f"/runs/{run_id}"), "it concerned this run"
+    assert "<b>beside" not in page(daemon, f"/api/runs/{run_id}/report.html")
+    assert "ended by vera" in page(daemon, f"/api/runs/{run_id}/report.html")
+
+
+def test_what_stands_is_on_a_page_of_its_own_and_of_other_systems_on_no_run(daemon: WebDaemon) -> None:
+    run_id = daemon.prepared()
+    assert "Every rule is in force" in page(daemon, "/overrides")
+    assert decide(daemon, "give", rule="ite blackout", minutes="60", name="vera", reason="the vendor is here") == 303
+    shown = page(daemon, "/overrides")
+    assert "the vendor is here" in shown
+    assert "one person may" in shown
+    assert "the vendor is here" not in page(daemon, f"/runs/{run_id}")
+    refused = daemon.ask("POST", "/overrides/decide", form=urlencode({"decision": "end:override/9", "name": "vera"}))
+    assert (refused.status, "Not done: no override" in refused.text) == (409, True)
+    assert decide(daemon, "burn", name="vera") == 409
+    assert decide(daemon, "give", rule="ite nothing", name="vera", reason="x") == 409
+    assert decide(daemon, "end:override/1", name="vera") == 303
+    assert "Every rule is in force" in page(daemon, "/overrides")
+
+
+def test_a_joint_run_shows_what_is_overridden_for_its_systems(daemon: WebDaemon) -> None:
+    joint = daemon.call(daemon.joints.submit("failover", ["ite", "cdeps"], "ana", "main is dark"))
+    assert decide(daemon, "give", rule=f"ite {FENCING}", name="vera", reason="seen with my eyes") == 303
+    assert decide(daemon, "give", rule=f"exim {FENCING}", name="vera", reason="another system") == 303
+    shown = page(daemon, f"/joint/{joint.id}")
+    assert "seen with my eyes" in shown
+    assert "another system" not in shown
