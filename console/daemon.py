@@ -15,6 +15,7 @@ from console import sight
 from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
+from console.drifting import Drifting
 from console.due import start_due, started_by
 from console.files import Changes, Files, differences, read_files, unusable
 from console.lastgood import LastGood
@@ -182,7 +183,9 @@ class Daemon:
         self.morning = Morning(journal.calendar, self.orchestrator, self.clock, sends=self.options.shard.recovers)
         self.tracker = Tracker(journal, self.orchestrator, self.clock)
         await self.tracker.load()
-        self.reporting = Reporting(self.orchestrator, self.joints, self.past, self.clock, lambda: self.inventory)
+        self.drifting = Drifting(self.watch, self.orchestrator, self.clock, lambda: self.inventory)
+        reports = (self.orchestrator, self.joints, self.past, self.clock, lambda: self.inventory)
+        self.reporting = Reporting(*reports, self.drifting)
         self.keeper = Keeper(made.world, self._heads)
         self._start_ticks()
         self._hold_alarms()
@@ -233,6 +236,7 @@ class Daemon:
             reload=self.reload,
             not_ready=self.not_ready,
             reporting=self.reporting,
+            drifting=self.drifting,
             past=self.past,
             readying=self.readying,
             tracker=self.tracker,
@@ -369,6 +373,7 @@ class Daemon:
             ("tick/evidence", "record's signed head", self._keep_evidence, EVIDENCE_TICK_S),
             *([("tick/markers", "markers", self.markers.tick, MARKERS_TICK_S)] if self.options.shard.recovers else ()),
             ("tick/findings", "list of findings", self.tracker.tick, EVIDENCE_TICK_S),
+            ("tick/drift", "comparing of what runs have set", self.drifting.tick, EVIDENCE_TICK_S),
             ("tick/retired", "old connections", self._close_retired, RETIRED_TICK_S),
         ):
             self.ticks.add(part, name, tick, every_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from console.drifting import Drifting
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator
 from dr.evidence.joint import JointReport, total
@@ -26,12 +27,14 @@ class Reporting:
         past: Past,
         clock: Clock,
         inventory: Callable[[], Inventory],
+        drifting: Drifting,
     ) -> None:
         self._orchestrator = orchestrator
         self._joints = joints
         self._past = past
         self._clock = clock
         self._inventory = inventory
+        self._drifting = drifting
         self._totals: dict[str, float | None] = {}  # of joint runs that are over: they do not change
 
     async def run(self, run_id: str) -> Report:
@@ -41,7 +44,8 @@ class Reporting:
         expected = self._past.forecast(run.plan, before=run.accepted_at)
         events, now = self._orchestrator.events(run.id), self._clock.now()
         overrides = self._orchestrator.standing.concerning(run)
-        return make_report(run, events, outputs, self._inventory(), expected, now, overrides)
+        drift = self._drifting.of(run)
+        return make_report(run, events, outputs, self._inventory(), expected, now, overrides=overrides, drift=drift)
 
     def joint(self, joint_id: str) -> JointReport:
         """Return the joint run's report. Raises RunRefused for an unknown one."""

@@ -23,6 +23,7 @@ from click.testing import CliRunner, Result
 
 from console.api.app import make_app
 from console.api.desk import Desk
+from console.drifting import Drifting
 from console.files import Changes
 from console.main import karaula
 from console.proofs import Proofs
@@ -229,10 +230,10 @@ class FakeWatch:
     def status(self, subject: str) -> Status | None:
         return self.held.get(subject)
 
-    def last_good(self, subject: str) -> Observation | None:
+    def observation(self, subject: str) -> Observation | None:
         return self.seen.get(subject)
 
-    def observation(self, subject: str) -> Observation | None:
+    def last_good(self, subject: str) -> Observation | None:
         return self.seen.get(subject)
 
     def flips(self, subject: str | None = None, limit: int = 100) -> list[Flip]:
@@ -358,7 +359,8 @@ class DeskDaemon:
             lambda _ref: None,  # type: ignore[arg-type]  # never ticked
         )
         past = Past(self.orchestrator)
-        reporting = Reporting(self.orchestrator, self.joints, past, self.clock, estate)
+        drifting = Drifting(self.watch, self.orchestrator, self.clock, estate)  # type: ignore[arg-type]  # likewise
+        reporting = Reporting(self.orchestrator, self.joints, past, self.clock, estate, drifting)
         desk = Desk(
             version="0",
             inventory=estate(),
@@ -376,6 +378,7 @@ class DeskDaemon:
             reload=self._reload,
             not_ready=list,
             reporting=reporting,
+            drifting=drifting,
             past=past,
             readying=readying,
             tracker=self.tracker,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from console.drifting import Drifting
 from console.readiness import Readying
 from console.reload import Reloaded
 from console.reporting import Reporting
@@ -51,6 +52,7 @@ class Desk:
     reload: Callable[[str], Awaitable[Reloaded]]
     not_ready: Callable[[], list[str]]
     reporting: Reporting
+    drifting: Drifting
     past: Past
     readying: Readying
     tracker: Tracker

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.actor import Actor, actor_of
 from console.api.desk import desk_of
+from console.api.drift import ComparedView, compared_view
 from console.api.files import pdf_named, whole_page
 from console.api.journal_views import EventView, OutputView, event_views, output_view
 from console.api.overrides import OverrideView, override_view
@@ -99,6 +100,13 @@ async def overrides(request: Request, run_id: str) -> list[OverrideView]:
     desk = desk_of(request)
     run, now = desk.orchestrator.run(run_id), desk.clock.now()
     return [override_view(each, now) for each in desk.orchestrator.standing.concerning(run)]
+
+
+@router.get("/{run_id}/drift")
+async def drift(request: Request, run_id: str) -> list[ComparedView]:
+    """Return what the run has set and no later one has set anew, against what is observed now."""
+    desk = desk_of(request)
+    return [compared_view(one) for one in desk.drifting.of(desk.orchestrator.run(run_id))]
 
 
 @router.get("/{run_id}/journal")

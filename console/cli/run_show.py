@@ -11,6 +11,7 @@ from console.cli.session import Mistyped, Session, complete_run, talks
 from console.cli.watching import watched
 
 if TYPE_CHECKING:
+    from console.terminal.drift_view import Compared
     from console.terminal.shapes import Entry, Output, Override, Run
 
 
@@ -54,6 +55,7 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
       karaula run show ncts-failover-20261124-013000 --log
     """  # noqa: D301 - click's mark
     from console.terminal import override_view
+    from console.terminal.drift_view import drift_view
     from console.terminal.run_view import guards, head, next_commands, steps_table, votes
 
     if run is not None and joint.meant(run):
@@ -64,11 +66,10 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
     outputs: list[Output] = session.get(f"/api/runs/{found['id']}/outputs") if log else []
     overrides: list[Override] = session.get(f"/api/runs/{found['id']}/overrides")
     screen = session.screen
-    more: dict[str, Any] = {
-        "overrides": overrides,
-        **({"journal": entries} if journal else {}),
-        **({"outputs": outputs} if log else {}),
-    }
+    drift: list[Compared] = session.get(f"/api/runs/{found['id']}/drift")
+    more: dict[str, Any] = {"overrides": overrides, "drift": drift}
+    more |= {"journal": entries} if journal else {}
+    more |= {"outputs": outputs} if log else {}
     screen.document({"run": found, **more})
     screen.say(head(found, screen), "", steps_table(found["steps"], screen))
     newest = {(verdict["guard"], verdict["step"]): verdict for verdict in found["guards"]}
@@ -77,6 +78,7 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
         screen.say("", guards(judged))
     for one in overrides:
         screen.line(override_view.said(one, screen))
+    screen.say(*drift_view(drift))
     screen.say(*votes(found))
     if journal:
         screen.say("", _journal(entries, session))

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from console.terminal.drift_view import drift_view
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.words import BAD, GOOD, QUIET, STRONG, STYLES, span
 
@@ -42,6 +43,7 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
         yield Text("Not known", STRONG)
         for sentence in report["not_known"]:
             yield cell(f"- {sentence}")
+    yield from drift_view(report["drift"])
     if report["people"]:
         yield Text()
         rows = [(screen.moment(one["at"]), one["by"], _said(one["what"], one["comment"])) for one in report["people"]]

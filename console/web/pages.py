@@ -156,6 +156,7 @@ async def show_run(
         expected=expectation(desk.past.forecast(run.plan, before=run.accepted_at)),
         troubled=[(record, run_sheet.step_choices(record, unfenced=unfenced)) for record in run_sheet.troubled(run)],
         questions=[(record.plan, question(run, record), expires_at(record)) for record in questions(run)],
+        drift=desk.drifting.of(run),
         overrides=desk.orchestrator.standing.concerning(run),
         rules=[(run.system, rule) for rule in run_sheet.rules_about(run, desk.inventory.safety)],
         loss_waits=run_sheet.loss_waits(run),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from reportlab.platypus import Flowable, Paragraph, Spacer
 
+from dr.engine.drift import FENCE, ROLE, Agreement
 from dr.evidence.pdf_kit import (
     MET,
     MONO,
@@ -28,6 +29,7 @@ from dr.evidence.report import Report, StepReport
 
 SEVERITY = {"critical": "bad", "warning": "warn", "info": "soft"}
 RULINGS = {"allow": "good", "refuse": "bad"}
+AGREEMENTS = {Agreement.AGREES: "good", Agreement.DRIFT: "bad", Agreement.UNKNOWN: "soft"}
 OUTPUT_LINES = 40  # of one attempt; the rest is in the page and in JSON
 LINE_CHARACTERS = 110
 
@@ -71,6 +73,20 @@ def _story(report: Report, times: Times) -> Iterator[Flowable]:
         for note in report.guards
     ]
     yield from tabled(("Guard", "Verdict", "Why"), rows, (0.2, 0.12, 0.68))
+    if report.drift:
+        yield heading("Declared and observed")
+        rows = [
+            (
+                safe(one.field + (f" at {one.site}" if one.field in {ROLE, FENCE} else "")),
+                safe(one.declared),
+                colored(one.observed or "unknown", AGREEMENTS[one.agreement]),
+                safe(one.step),
+                safe(one.why),
+            )
+            for one in report.drift
+        ]
+        heads = ("What", "Declared", "Observed then", "By step", "Because")
+        yield from tabled(heads, rows, (0.14, 0.12, 0.14, 0.15, 0.45))
     if report.overrides:
         yield heading("Overrides")
         over = [

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dr.engine.drift import Compared
 from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
 from dr.evidence.picture import Part, Picture, parts, picture
 from dr.evidence.words import NOTHING_TO_JUDGE, Moment, PersonsAct, sentence
@@ -124,6 +125,7 @@ class Report:
     people: tuple[PersonsAct, ...]
     guards: tuple[GuardNote, ...]
     overrides: tuple[Override, ...]
+    drift: tuple[Compared, ...]
     votes: tuple[VoteNote, ...]
     votes_needed: int
     steps: tuple[StepReport, ...]
@@ -139,12 +141,15 @@ def report(
     inventory: Inventory,
     expected: Forecast,
     now: float,
+    *,
     overrides: Sequence[Override] = (),
+    drift: Sequence[Compared] = (),
 ) -> Report:
     """Return the report of ``run``, whose journal is ``events``; ``outputs`` maps (step, attempt) to what it printed.
 
-    ``expected`` is what the runs before it had let expect; ``overrides`` are those that stood during its life. A run
-    that is not over has a report too: it says how far it came.
+    ``expected`` is what the runs before it had let expect; ``overrides`` are those that stood during its life,
+    ``drift`` is what it has set and nothing has set anew, against what is observed now. A run that is not over has a
+    report too: it says how far it came.
     """
     system = inventory.systems.get(run.system)
     steps = tuple(_step(record, events, outputs) for record in run.steps.values())
@@ -190,6 +195,7 @@ def report(
         people=tuple(_acts(events)),
         guards=tuple(note for note in run.guards if not note.step or note.ruling != "allow" or _matters(note)),
         overrides=tuple(overrides),
+        drift=tuple(drift),
         votes=tuple(VoteNote(**known(vote)) for vote in (run.poll.votes if run.poll else ())),
         votes_needed=run.poll.needed if run.poll else 0,
         steps=steps,

@@ -82,7 +82,10 @@ class DnsProbe:
         self._clock = clock
 
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
-        """Yield one observation a target: ``duration_seconds``, ``records``, the fact ``rcode``, or ``serials``."""
+        """Yield one observation a target.
+
+        Of a question ``duration_seconds``, ``records`` and the facts ``rcode`` and ``records``; of zones ``serials``.
+        """
         async for observation in each(targets, self._told, AT_ONCE, self._clock):
             yield observation
 
@@ -150,7 +153,7 @@ class DnsProbe:
             Answer.FAILED if reason else Answer.OK,
             reason,
             {"duration_seconds": self._clock.monotonic() - started, "records": float(len(reply.records))},
-            {"rcode": reply.rcode},
+            {"rcode": reply.rcode, **({"records": _few(sorted(reply.records))} if reply.records else {})},
         )
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from console.api import backups as backups_api
 from console.api import configuration as configuration_api
 from console.api import downtimes as downtimes_api
+from console.api import drift as drift_api
 from console.api import estate as estate_api
 from console.api import findings as findings_api
 from console.api import joint_views, journal_views, plan_views, views
@@ -22,7 +23,7 @@ from console.api import overrides as overrides_api
 from console.api import readiness as readiness_api
 from console.cli.lazy import LazyGroup
 from console.main import COMMANDS, EPILOG, karaula
-from console.terminal import exits, joint_shapes, readiness_shapes, shapes
+from console.terminal import drift_view, exits, joint_shapes, readiness_shapes, shapes
 from console.terminal.reference import every_command, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,7 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.Plan, plan_views.PlanView),
         (shapes.Pause, views.PauseView),
         (shapes.Override, overrides_api.OverrideView),
+        (drift_view.Compared, drift_api.ComparedView),
         (shapes.Finding, findings_api.FindingView),
         (shapes.Forecast, plan_views.ForecastView),
         (shapes.Slot, views.SlotView),

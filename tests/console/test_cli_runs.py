@@ -133,6 +133,8 @@ def test_a_fence_cannot_be_ignored_and_is_not_offered(daemon: DeskDaemon) -> Non
     refused = daemon.karaula("override", "--confirm", "1", name="vera")
     assert (refused.exit_code, "somebody else must confirm it" in refused.stderr) == (3, True)
     assert "confirmed by boris; in force until" in daemon.karaula("override", "--confirm", "1", name="boris").stdout
+    shown = daemon.karaula("run", "show", run).stdout
+    assert "override 1: 'fencing' for ncts, by vera, confirmed by boris; in force until" in shown
     assert "'fencing' holds for ncts again" in daemon.karaula("override", "--end", "1", name="vera").stdout
     assert daemon.karaula("override").stdout == "nothing is overridden\n"
     assert daemon.karaula("run", "cancel", run, "--reason", "enough").exit_code == 1  # it FAILED before

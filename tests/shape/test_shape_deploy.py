@@ -129,6 +129,7 @@ def test_each_alarm_has_its_part_of_the_page_of_alarms() -> None:
         "evidence-not-anchored",
         "automatic-failover",
         "pause-ends",
+        "drift",
     }
     wanted = {*get_args(AlarmName), *own, *OF_AGREEMENTS, QUESTION, MESSAGE}
     assert sorted(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == sorted(wanted), "each once, and no other"

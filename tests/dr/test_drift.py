@@ -1,0 +1,186 @@
+"""Drift: what runs have set against what is observed; what is not known is never drift, and what persists is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_kit import FAILOVER, accepted
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.drifting import Drifting
+from dr.engine.drift import Agreement, Compared, Look, compared, declared
+from dr.journal.run import Run, StepState
+from monitor.clock import ManualClock
+from monitor.inventory.read import read
+from monitor.probe import Answer, Observation
+from monitor.status.state import Health, Status
+
+INVENTORY = read(Path(__file__).parents[2] / "inventory.yaml")
+DONE_AT = 100.0
+LATER = DONE_AT + 1
+DR_FRONT = INVENTORY.systems["ncts"].sites["dr"].front.address
+MAIN_FRONT = INVENTORY.systems["ncts"].sites["main"].front.address
+AS_DECLARED = {
+    "system/ncts": Look("ok", "dr", {}, LATER),
+    "database/ncts/dr": Look("ok", "", {"role": "primary"}, LATER),
+    "front/ncts/main": Look("down", "", {}, LATER),
+    "database/ncts/main": Look("down", "", {}, LATER),
+    "check/ncts-name": Look("ok", "", {"records": DR_FRONT}, LATER),
+}
+
+
+def ran(run_id: str = "one", at: float = DONE_AT, **states: StepState) -> Run:
+    """Return a failover whose steps ended at ``at`` as told; the others have succeeded."""
+    run, _ = accepted(FAILOVER)
+    steps = {
+        key: replace(record, state=states.get(key, StepState.SUCCEEDED), started_at=at - 1, ended_at=at)
+        for key, record in run.steps.items()
+    }
+    return replace(run, id=run_id, steps=steps)
+
+
+def told(looks: Mapping[str, Look], *runs: Run) -> dict[str, Compared]:
+    made = declared("ncts", runs or (ran(),))
+    return {one.field: one for one in compared(made, INVENTORY, looks.get)}
+
+
+def test_what_is_as_declared_agrees() -> None:
+    found = told(AS_DECLARED)
+    assert {name: (one.declared, one.agreement) for name, one in found.items()} == {
+        "active": ("dr", Agreement.AGREES),
+        "fence": ("on", Agreement.AGREES),
+        "role": ("primary", Agreement.AGREES),
+        "traffic": ("dr", Agreement.AGREES),
+    }
+
+
+@pytest.mark.parametrize(
+    ("subject", "look", "what", "says"),
+    [
+        ("system/ncts", Look("ok", "main", {}, LATER), "active", "was seen to be active at main"),
+        ("database/ncts/dr", Look("ok", "", {"role": "standby"}, LATER), "role", "says that it is standby"),
+        ("front/ncts/main", Look("ok", "", {}, LATER), "fence", "front/ncts/main answers"),
+        ("database/ncts/main", Look("degraded", "", {}, LATER), "fence", "database/ncts/main answers"),
+        ("check/ncts-name", Look("ok", "", {"records": MAIN_FRONT}, LATER), "traffic", f"it leads to {MAIN_FRONT}"),
+    ],
+)
+def test_each_thing_that_is_otherwise_is_drift_and_named(subject: str, look: Look, what: str, says: str) -> None:
+    found = told({**AS_DECLARED, subject: look})
+    assert [name for name, one in found.items() if one.agreement is Agreement.DRIFT] == [what]
+    assert says in found[what].sentence()
+    assert "of one, and " in found[what].sentence()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(AS_DECLARED)),
+        st.builds(
+            Look,
+            st.sampled_from(["ok", "degraded", "down", "unknown"]),
+            st.sampled_from(["", "main", "dr"]),
+            st.dictionaries(st.sampled_from(["role", "records"]), st.sampled_from(["primary", "standby", MAIN_FRONT])),
+            st.floats(0, 200),
+        ),
+    )
+)
+def test_what_was_not_heard_since_is_unknown_and_never_drift(looks: dict[str, Look]) -> None:
+    heard = {key: look for key, look in looks.items() if look.at > DONE_AT and look.health in {"ok", "degraded"}}
+    for one in told(looks).values():
+        if one.agreement is Agreement.DRIFT:
+            assert set(told(heard)) >= {one.field}
+            assert told(heard)[one.field].agreement is Agreement.DRIFT, "only what was heard since contradicts"
+        if one.agreement is Agreement.UNKNOWN:
+            assert one.observed == ""
+            assert one.why
+
+
+@pytest.mark.parametrize("state", [state for state in StepState if state is not StepState.SUCCEEDED])
+def test_a_step_that_did_not_succeed_declares_nothing(state: StepState) -> None:
+    fields = {one.field for one in declared("ncts", [ran(promote=state)])}
+    assert fields == {"fence", "traffic"}
+
+
+def test_the_newest_step_counts_of_whichever_run() -> None:
+    back = ran("two", DONE_AT + 50, fence=StepState.QUEUED)
+    steps = {key: record for key, record in back.steps.items() if record.state is StepState.SUCCEEDED}
+    assert {one.run for one in declared("ncts", [ran(), replace(back, steps=steps)]) if one.field == "role"} == {"two"}
+    assert {one.run for one in declared("ncts", [replace(back, steps=steps), ran()]) if one.field == "fence"} == {"one"}
+    failed = ran("two", DONE_AT + 50, promote=StepState.FAILED)
+    assert "role" not in {one.field for one in declared("ncts", [ran(), failed])}, "whether it holds is not known"
+    assert declared("ite", [ran()]) == []
+
+
+@dataclass
+class Watching:
+    """As much of a watch as is compared with, and what it was told."""
+
+    statuses: dict[str, Status]
+    seen: dict[str, Observation]
+    held: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    isolated: str = ""
+
+    def status(self, subject: str) -> Status | None:
+        return self.statuses.get(subject)
+
+    def observation(self, subject: str) -> Observation | None:
+        return self.seen.get(subject)
+
+    last_good = observation
+
+    def hold(self, name: str, subject: str, reason: str | None) -> None:
+        self.held[name, subject] = reason
+
+
+@dataclass
+class Runs:
+    ran: list[Run]
+
+    def runs(self) -> list[Run]:
+        return self.ran
+
+    def subscribe(self, listener: Any) -> None:
+        self.listener = listener
+
+
+def test_drift_that_persists_is_an_alarm_until_both_agree() -> None:
+    watch = Watching({}, {})
+    runs, clock = Runs([ran()]), ManualClock(DONE_AT)
+
+    def says(role: str) -> None:
+        subject = "database/ncts/dr"
+        watch.statuses[subject] = Status(subject, Health.OK, "", LATER, LATER)
+        watch.seen[subject] = Observation(subject, "ssh", LATER, Answer.OK, facts={"role": role})
+
+    drifting = Drifting(watch, runs, clock, lambda: INVENTORY)  # type: ignore[arg-type]  # as much of each as is used
+    stands = ("drift", "karaula/ncts")
+
+    def tick(after_s: float) -> str | None:
+        clock.advance(after_s)
+        asyncio.run(drifting.tick())
+        return watch.held.get(stands)
+
+    says("standby")
+    assert tick(0) is None, "it may be a moment behind"
+    assert tick(INVENTORY.polling.stale_after_s / 2) is None
+    reason = tick(INVENTORY.polling.stale_after_s)
+    assert reason is not None
+    assert "ncts at dr is primary by step 'promote' of one" in reason
+    watch.isolated = "no anchor answers"
+    assert tick(5) == reason, "what is not seen clears nothing"
+    watch.isolated = ""
+    says("primary")
+    assert tick(1) is None
+    says("standby")
+    assert tick(1) is None, "it counts from anew"
+    assert tick(INVENTORY.polling.stale_after_s) is not None
+    # A run that sets it anew is what counts from then on.
+    runs.ran = [ran("two", LATER + 100)]
+    runs.listener(runs.ran[0], ())
+    assert tick(1) is None, "it was not looked at since"
+    assert [one.agreement for one in drifting.of(runs.ran[0]) if one.field == "role"] == [Agreement.UNKNOWN]
