@@ -212,6 +212,6 @@ def _lane(one: MemberReport, now: float) -> Lane:
         bars.append(Bar(one.lost_at, one.started_at, "soft", "without service, not begun"))
     if one.started_at is not None:
         state = RunState(one.state)
-        tone = ENDS.get(state, "bad") if state.final else "soft"
+        tone: Tone = ENDS.get(state, "bad") if state.final else "soft"
         bars.append(Bar(one.started_at, max(one.ended_at or now, one.started_at), tone, f"run: {one.state}"))
     return Lane(one.name, tuple(bars))

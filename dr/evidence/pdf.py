@@ -75,7 +75,7 @@ def _story(report: Report, times: Times) -> Iterator[Flowable]:
     yield from tabled(("Guard", "Verdict", "Why"), rows, (0.2, 0.12, 0.68))
     if report.drift:
         yield heading("Declared and observed")
-        rows = [
+        against = [
             (
                 safe(one.field + (f" at {one.site}" if one.field in {ROLE, FENCE} else "")),
                 safe(one.declared),
@@ -86,7 +86,7 @@ def _story(report: Report, times: Times) -> Iterator[Flowable]:
             for one in report.drift
         ]
         heads = ("What", "Declared", "Observed then", "By step", "Because")
-        yield from tabled(heads, rows, (0.14, 0.12, 0.14, 0.15, 0.45))
+        yield from tabled(heads, against, (0.14, 0.12, 0.14, 0.15, 0.45))
     if report.overrides:
         yield heading("Overrides")
         over = [

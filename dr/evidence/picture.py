@@ -115,14 +115,13 @@ def picture(steps: Sequence[tuple[str, Sequence[Attempted]]], until: float) -> P
 
 def framed(lanes: Sequence[Lane]) -> Picture | None:
     """Return the picture of those lanes in which something happened; None when there is none."""
-    lanes = tuple(lane for lane in lanes if lane.bars)
-    if not lanes:
+    bars = [bar for lane in lanes for bar in lane.bars]
+    if not bars:
         return None
-    begin = min(bar.begin for lane in lanes for bar in lane.bars)
-    end = max(bar.end for lane in lanes for bar in lane.bars)
+    begin, end = min(bar.begin for bar in bars), max(bar.end for bar in bars)
     if end <= begin:  # all in one moment, or a clock that stood still
         end = begin + 1.0
-    return Picture(begin, end, lanes, ticks(end - begin))
+    return Picture(begin, end, tuple(lane for lane in lanes if lane.bars), ticks(end - begin))
 
 
 def ticks(length_s: float) -> tuple[float, ...]:

@@ -153,12 +153,6 @@ def report(
     """
     system = inventory.systems.get(run.system)
     steps = tuple(_step(record, events, outputs) for record in run.steps.values())
-    damaged = tuple(
-        f"{step.id}, attempt {attempt.number}"
-        for step in steps
-        for attempt in step.attempts
-        if not attempt.output_intact
-    )
     measured = measures(run, events, expected)
     return Report(
         schema=SCHEMA,
@@ -190,7 +184,7 @@ def report(
         ended_at=run.ended_at,
         made_at=now,
         measures=measured,
-        findings=findings(run, measured, damaged),
+        findings=findings(run, measured, _damaged(steps)),
         not_known=unknowns(run, measured),
         people=tuple(_acts(events)),
         guards=tuple(note for note in run.guards if not note.step or note.ruling != "allow" or _matters(note)),
@@ -204,6 +198,16 @@ def report(
         ),
         picture=picture([(step.id, step.attempts) for step in steps], now),
         parts=parts(measured),
+    )
+
+
+def _damaged(steps: Sequence[StepReport]) -> tuple[str, ...]:
+    """Return where a kept output is not what was journaled."""
+    return tuple(
+        f"{step.id}, attempt {attempt.number}"
+        for step in steps
+        for attempt in step.attempts
+        if not attempt.output_intact
     )
 
 

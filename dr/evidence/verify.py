@@ -136,8 +136,8 @@ def _vouched(
     if key is not None and not anchors:
         faults.append(f"no anchor vouches for any of the {what}: they were taken away, or were never kept")
     newest = max(heads, key=lambda anchor: anchor.count, default=None)
-    counted = (0, None) if newest is None else (newest.count, newest.at)
-    return Vouched(record, len(links) - 1, len(anchors), *counted), faults
+    anchored, anchored_at = (newest.count, newest.at) if newest is not None else (0, None)
+    return Vouched(record, len(links) - 1, len(anchors), anchored, anchored_at), faults
 
 
 def _read(path: Path) -> _Record:

@@ -244,6 +244,7 @@ def a_run(state: str, steps: list[dict[str, Any]]) -> Any:
         "final": False,
         "requester": "ana",
         "reason": "a reason that takes more than one line of a terminal to be told, as they do",
+        "by_itself": "",
         "approved_by": "bojan",
         "approved_at": 1.0,
         "approval_expires_at": None,

@@ -44,7 +44,7 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Post:
 
 
 def made(at: House, *, sends: bool = True) -> Morning:
-    return Morning(at.orchestrator.journal, at.orchestrator, at.clock, sends=sends)
+    return Morning(at.orchestrator.journal.calendar, at.orchestrator, at.clock, sends=sends)
 
 
 async def test_one_message_a_morning_also_over_a_restart(tmp_path: Path, post: Post) -> None:

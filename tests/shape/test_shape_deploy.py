@@ -28,6 +28,7 @@ from console.main import karaula
 from deploy.boards.build import texts
 from dr import metrics as dr_metrics
 from dr.engine.telling import MESSAGE, QUESTION
+from dr.journal.joint import CANCELING, IN_PROGRESS, WAITING
 from dr.journal.run import RunState
 from monitor.alarms.rules import OF_AGREEMENTS
 from monitor.inventory.values import AlarmName
@@ -41,6 +42,7 @@ RECORDED = {query.record: query for query in rule_queries() if query.record}
 RUNBOOK_URL = "https://karaula.customs.example/docs/runbooks/"
 PROMETHEUS_OWN = {"up", "scrape_duration_seconds"}
 RUNBOOK_PARTS = ("# ", "**What it means.**", "**Who is affected.**", "## First, look at", "## How to fix it")
+JOINT_STATES = {WAITING, IN_PROGRESS, CANCELING}
 STATES = {
     "karaula_subject_status": set(estate.HEALTHS),
     "karaula_site_state": set(estate.HEALTHS),
@@ -50,6 +52,8 @@ STATES = {
     "karaula_sensor_ups_state": set(sensors.UPS_WORDS),
     "karaula_vote_state": set(estate.HEALTHS),
     "karaula_run_active": {state.value for state in RunState},
+    "karaula_joint_run_active": JOINT_STATES,
+    "karaula_joint_run_accepted_timestamp_seconds": JOINT_STATES,
 }
 SERIES = {  # a histogram is asked for by its three kinds of series
     f"{name}_{part}": (name, {"le"} if part == "bucket" else set())
