@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from console import sight
@@ -38,7 +38,7 @@ from console.reload import (
 )
 from console.reporting import Reporting
 from console.responding import Responding
-from console.seen import epoch_known, epoch_seen
+from console.seen import epoch_known, epoch_seen, heads
 from console.serving import Doors, loopback_only
 from console.supervisor import of_this_process
 from console.telling import RunTeller, health_of
@@ -60,7 +60,6 @@ from dr.journal.sqlite import SqliteJournal
 from dr.markers import Markers
 from dr.schedule import Scheduler
 from monitor.alarms.patience import hold_s
-from monitor.chain import Head
 from monitor.channels import channels
 from monitor.clients.http import HttpClient
 from monitor.clock import Clock, RealClock
@@ -71,7 +70,7 @@ from monitor.inventory.model import Inventory
 from monitor.metrics import configuration
 from monitor.metrics.catalog import Family
 from monitor.metrics.estate import families
-from monitor.metrics.press import Page, Press
+from monitor.metrics.press import Press
 from monitor.notify import Notifier
 from monitor.status.votes import poll
 from monitor.targets import make_probes, targets
@@ -186,7 +185,7 @@ class Daemon:
         self.drifting = Drifting(self.watch, self.orchestrator, self.clock, lambda: self.inventory)
         reports = (self.orchestrator, self.joints, self.past, self.clock, lambda: self.inventory)
         self.reporting = Reporting(*reports, self.drifting)
-        self.keeper = Keeper(made.world, self._heads)
+        self.keeper = Keeper(made.world, lambda: heads(self.orchestrator, self.watch))
         self._start_ticks()
         self._hold_alarms()
         await self.last_good.keep(self.files, self.loaded_at)
@@ -230,7 +229,7 @@ class Daemon:
             credentials=self.credentials,
             scheduler=self.scheduler,
             clock=self.clock,
-            metrics=self._metrics,
+            metrics=self._press.page,
             problems=self.problems,
             faults=self.faults,
             reload=self.reload,
@@ -339,9 +338,6 @@ class Daemon:
         """Return why the picture is not complete, or is not kept up to date any more."""
         return [*self.watch.not_ready(), *self.watch.pulse.problems()]
 
-    async def _metrics(self, accept: str, accept_encoding: str) -> Page:
-        return await self._press.page(accept, accept_encoding)
-
     def _picture(self) -> Callable[[], tuple[Family, ...]]:
         view, recovery = self.watch.view(), tuple(self._recovery_families())
         read = configuration.families(
@@ -384,13 +380,6 @@ class Daemon:
         """Let an alarm stand for as long as the journal of runs cannot be written."""
         await self.orchestrator.recheck()
         self.watch.hold(*JOURNAL_ALARM, self.orchestrator.journal_error or None)
-
-    async def _heads(self) -> Sequence[Head]:
-        """Return the ends of what is chained; of downtimes that cannot be read none. Raises StateError."""
-        heads = [await self.orchestrator.in_thread(self.orchestrator.journal.head)]
-        with contextlib.suppress(StateError):  # it is among the watch's problems
-            heads.append(await self.watch.downtimes.head())
-        return heads
 
     async def _keep_evidence(self) -> None:
         """Sign and send away the journal's head; an alarm stands while a place does not have it."""

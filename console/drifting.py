@@ -18,6 +18,7 @@ from monitor.watch import Watch
 
 DRIFT = "drift"
 HEARD = frozenset({Health.OK, Health.DEGRADED})
+EARLIER = ("", "")  # an alarm that stood when the daemon started
 
 
 class Drifting:
@@ -32,7 +33,8 @@ class Drifting:
         self._clock = clock
         self._inventory = inventory
         self._since: dict[tuple[str, ...], float] = {}  # monotonic
-        self._held: set[str] = set()
+        stands = [alarm.subject for alarm in watch.alarms(active_only=True) if alarm.name == DRIFT]
+        self._held = dict.fromkeys(stands, EARLIER)  # by which run and step it was declared
         self._declared: dict[str, list[Compared]] = {}  # by system, until a run of it changes
         orchestrator.subscribe(self._changed)
 
@@ -53,20 +55,24 @@ class Drifting:
         self._declared.pop(run.system, None)
 
     async def tick(self) -> None:
-        """Compare, and let an alarm stand for each system where what differs has lasted."""
-        if self._watch.isolated:
-            return  # what is not seen says nothing, neither for nor against
-        moment, inventory = self._clock.monotonic(), self._inventory()
-        drifts = [one for one in self.now() if one.agreement is Agreement.DRIFT]
-        self._since = {_name(one): self._since.get(_name(one), moment) for one in drifts}
-        told: dict[str, str] = {}
-        for one in drifts:
-            if moment - self._since[_name(one)] >= inventory.polling.stale_after_s:
-                before = f"{told[one.system]}; " if one.system in told else ""
-                told[one.system] = f"{before}{one.sentence()}"
-        for system in self._held | told.keys():
-            self._watch.hold(DRIFT, f"karaula/{system}", told.get(system))
-        self._held = set(told)
+        """Compare, and let an alarm stand for each thing that has differed for so long, until both are seen to agree.
+
+        What is not seen says nothing, neither for nor against: it raises none and clears none.
+        """
+        moment, patience_s = self._clock.monotonic(), self._inventory().polling.stale_after_s
+        found = {_subject(one): one for one in self.now()}
+        drifts = {subject: one for subject, one in found.items() if one.agreement is Agreement.DRIFT}
+        self._since = {_name(one): self._since.get(_name(one), moment) for one in drifts.values()}
+        for subject, one in drifts.items():
+            if subject in self._held or moment - self._since[_name(one)] >= patience_s:
+                self._held[subject] = one.run, one.step
+                self._watch.hold(DRIFT, subject, one.sentence())  # each stands by itself: a second one is told, too
+        for subject, by in list(self._held.items()):
+            now = found.get(subject)
+            unseen = now is not None and now.agreement is Agreement.UNKNOWN and by in {(now.run, now.step), EARLIER}
+            if subject not in drifts and not unseen:
+                self._watch.hold(DRIFT, subject, None)
+                del self._held[subject]
 
     def _look(self, subject: str) -> Look | None:
         status = self._watch.status(subject)
@@ -75,6 +81,10 @@ class Drifting:
         newest = self._watch.last_good(subject) if status.health in HEARD else self._watch.observation(subject)
         at = status.seen_at if newest is None else newest.at
         return Look(status.health.value, status.detail, {} if newest is None else newest.facts, at or 0.0)
+
+
+def _subject(one: Compared) -> str:
+    return f"karaula/{one.system}/{one.field}/{one.site}"
 
 
 def _name(one: Compared) -> tuple[str, ...]:

@@ -20,8 +20,9 @@ from monitor.inventory.model import Inventory
 from monitor.status.alarm import Alarm
 from monitor.watch import Watch
 
-PAUSE_ALARM = ("pause-ends", "karaula/pauses")
-AUTOMATIC_ALARM = ("automatic-failover", "karaula/responses")
+PAUSE_ALARM = "pause-ends"
+AUTOMATIC_ALARM = "automatic-failover"
+OWN = frozenset({PAUSE_ALARM, AUTOMATIC_ALARM})
 
 
 class Responding:
@@ -44,6 +45,9 @@ class Responding:
         self.alerts = Alerts()
         self.trigger = Trigger(responses, orchestrator, clock.now, lambda note: withheld(note, watch))
         self._raised: dict[str, Heard] = {}
+        self._held: set[tuple[str, str]] = {
+            (each.name, each.subject) for each in watch.alarms(active_only=True) if each.name in OWN
+        }
         waited_on = [run.origin_ref.partition(":")[2] for run in orchestrator.runs() if not run.state.final]
         self.alerts.resume((ref for ref in waited_on if ref.startswith(PREFIX)), clock.now())
         for alarm in watch.alarms(active_only=True):
@@ -60,7 +64,7 @@ class Responding:
         return self.alerts.take(told, self._responses.values(), self._clock.now())
 
     async def tick(self) -> None:
-        """Answer what stands; an alarm of our own stands while something runs by itself, or was to and waits.
+        """Answer what stands; an alarm of our own stands for each run that begins by itself, or was to and waits.
 
         Raises StateError; the next tick tries again.
         """
@@ -68,21 +72,24 @@ class Responding:
         self.alerts.forget(0.0 if settings is None else settings.forget_after_s, self._clock.now())
         self._tell_of_alerts()
         await self.trigger.tick()
-        self._watch.hold(*AUTOMATIC_ALARM, self.trigger.pages() or None)
-        self._watch.hold(*PAUSE_ALARM, self._pauses_that_end() or None)
+        runs = {(AUTOMATIC_ALARM, f"karaula/{run_id}"): said for run_id, said in self.trigger.pages().items()}
+        found = runs | self._pauses_that_end()
+        for name, subject in self._held | found.keys():  # each stands by itself: a second one must be told, too
+            self._watch.hold(name, subject, found.get((name, subject)))
+        self._held = set(found)
 
-    def _pauses_that_end(self) -> str:
-        """Say which pauses end soon; empty while none does."""
+    def _pauses_that_end(self) -> dict[tuple[str, str], str]:
+        """Say which pauses end soon."""
         zone = ZoneInfo(self._inventory.estate.timezone)
-        said = []
+        said = {}
         for pause in ending(self._orchestrator.pauses(), self._clock.now()):
             what = "everything" if pause.system == EVERYTHING else pause.system
             at = datetime.fromtimestamp(pause.expires_at, zone).strftime("%H:%M")
-            said.append(
+            said[PAUSE_ALARM, f"karaula/pause-{pause.system}"] = (
                 f"the pause of {what} by {pause.owner} ends at {at} ({pause.reason}); then alarms and the calendar "
                 f"start runs again. If that is too early: karaula pause {pause.system} --for TIME --reason TEXT"
             )
-        return "; ".join(said)
+        return said
 
     def _tell_of_alerts(self) -> None:
         """Let the trigger know which alerts stand by now, and which are over."""

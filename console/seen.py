@@ -1,7 +1,13 @@
-"""What observation tells the recovery half."""
+"""What observation tells the recovery half, and the ends of what both have written down."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
+from dr.engine.orchestrator import Orchestrator
+from monitor.chain import Head
+from monitor.errors import StateError
 from monitor.inventory.model import Inventory
 from monitor.probe import Observation
 from monitor.watch import Watch
@@ -29,3 +35,11 @@ def _seen(watch: Watch, inventory: Inventory, system: str) -> list[Observation]:
     subjects = _databases(inventory, system)
     found = [*map(watch.last_good, subjects), *map(watch.observation, subjects)]
     return [each for each in found if each is not None]
+
+
+async def heads(orchestrator: Orchestrator, watch: Watch) -> Sequence[Head]:
+    """Return the ends of what is chained; of downtimes that cannot be read none. Raises StateError."""
+    found = [await orchestrator.in_thread(orchestrator.journal.head)]
+    with contextlib.suppress(StateError):  # it is among the watch's problems
+        found.append(await watch.downtimes.head())
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dr.engine.orchestrator import Orchestrator
-from dr.engine.telling import Told, told
+from dr.engine.telling import MESSAGE, QUESTION, Told, told
 from monitor.clock import Clock
 from monitor.watch import Watch
 
@@ -12,11 +12,12 @@ class RunTeller:
     """Ticked from outside; holds what stands, so that it can end what does no more."""
 
     def __init__(self, watch: Watch, orchestrator: Orchestrator, clock: Clock) -> None:
-        """Begin with nothing told."""
+        """Begin with what an earlier daemon told and nobody has taken back."""
         self._watch = watch
         self._orchestrator = orchestrator
         self._clock = clock
-        self._standing: Told = {}
+        stands = [alarm for alarm in watch.alarms(active_only=True) if alarm.name in {QUESTION, MESSAGE}]
+        self._standing: Told = {(alarm.name, alarm.subject): alarm.reason for alarm in stands}
 
     async def tick(self) -> None:
         """Tell what is to be told now, and no longer what was answered or is over."""

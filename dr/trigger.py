@@ -144,15 +144,15 @@ class Trigger:
         poll = world.poll(response.system, system.protected_site)
         return poll is not None and not poll.reached
 
-    def pages(self) -> str:
-        """Say what runs by itself, or was to and waits for a person; empty while nothing does."""
-        said = []
+    def pages(self) -> dict[str, str]:
+        """Say, by run, what runs by itself, or was to and waits for a person; not what a person has approved."""
+        said = {}
         for run in self._orchestrator.runs():
-            if run.automatic and not run.state.final:
+            if run.automatic and not run.state.final and not run.approved_by:
                 why = "; ".join(note.sentence for note in run.guards if note.ruling == Ruling.WAIT.value)
                 waits = run.state is RunState.WAITING
-                said.append(f"{run.id} waits for a person: {why}" if waits else f"{run.id} runs without an approval")
-        return "; ".join(said)
+                said[run.id] = f"{run.id} waits for a person: {why}" if waits else f"{run.id} runs without an approval"
+        return said
 
     def _against(self, response: Response) -> str:
         """Return what a guard would say against the run now, asked without leaving a trace; empty: nothing."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from console.api.actor import actor_of
 from console.api.desk import Desk, desk_of
-from console.web.pages import show_run
 from console.web.render import page
+from console.web.run_sheet import rules_about
 from dr.engine.standing import OverrideAsk
 from dr.errors import RunRefused
 
@@ -22,9 +21,9 @@ MINUTE_S = 60.0
 
 
 @router.get("/overrides", response_class=HTMLResponse)
-async def overrides(request: Request) -> HTMLResponse:
-    """Show every override that stands."""
-    return _page(request)
+async def overrides(request: Request, run: Annotated[str, Query(max_length=200)] = "") -> HTMLResponse:
+    """Show every override that stands; with ``run`` what can be overridden for it, and lead back there."""
+    return _page(request, run)
 
 
 @router.get("/overrides/decide")
@@ -48,10 +47,10 @@ async def decide(
     try:
         await _decided(request, desk, decision, (rule, minutes * MINUTE_S), name.strip(), reason.strip())
     except RunRefused as error:
-        return await _again(request, run, f"Not done: {error.reason}", 409, name, reason)
+        return _page(request, run, f"Not done: {error.reason}", 409, name, reason)
     except HTTPException as error:
-        return await _again(request, run, f"Not done: {error.detail}", error.status_code, name, reason)
-    return RedirectResponse(f"/runs/{desk.orchestrator.run(run).id}#overrides" if run else "/overrides", 303)
+        return _page(request, run, f"Not done: {error.detail}", error.status_code, name, reason)
+    return RedirectResponse(f"/runs/{desk.orchestrator.run(run).id}" if run else "/overrides", 303)
 
 
 async def _decided(
@@ -72,27 +71,23 @@ async def _decided(
         raise RunRefused("decision", f"'{word}' is not a decision about an override; known: give, confirm, end")
 
 
-async def _again(request: Request, run: str, error: str, status: int, name: str, reason: str) -> HTMLResponse:
-    """Show the page that the decision came from, with why it was not taken."""
-    if run:
-        return await show_run(request, run, error, status, name, reason)
-    return _page(request, error, status, name, reason)
-
-
-def _page(request: Request, error: str = "", status: int = 200, name: str = "", reason: str = "") -> HTMLResponse:
+def _page(
+    request: Request, run_id: str = "", error: str = "", status: int = 200, name: str = "", reason: str = ""
+) -> HTMLResponse:
     desk = desk_of(request)
+    standing, systems = desk.orchestrator.standing, desk.inventory.systems
+    run = desk.orchestrator.run(run_id) if run_id else None
+    rules = [(system, rule) for system in systems for rule in standing.rules()]
+    if run is not None:
+        rules = [(run.system, rule) for rule in rules_about(run, desk.inventory.safety)]
     return page(
         request,
         "overrides.html",
         status,
-        overrides=desk.orchestrator.standing.overrides(),
-        rules=list(_every(desk.inventory.systems, desk.orchestrator.standing.rules())),
+        run=run.id if run is not None else "",
+        overrides=[each for each in standing.overrides() if run is None or each.system == run.system],
+        rules=rules,
         error=error,
         typed_name=name,
         typed_reason=reason,
     )
-
-
-def _every(systems: Iterable[str], rules: Iterable[str]) -> Iterable[tuple[str, str]]:
-    known = list(rules)
-    return ((system, rule) for system in systems for rule in known)

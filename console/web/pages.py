@@ -100,7 +100,7 @@ async def run_list(request: Request) -> HTMLResponse:
 @router.get("/runs/{run_id}", response_class=HTMLResponse)
 async def run_page(request: Request, run_id: str) -> HTMLResponse:
     """Show one run as it happens."""
-    return await show_run(request, run_id)
+    return await _run_page(request, run_id)
 
 
 @router.get("/runs/{run_id}/decide")
@@ -122,16 +122,15 @@ async def decide(
         made = decision_command(word, said, actor_of(request, name.strip()), desk.orchestrator)
         await desk.orchestrator.command(run_id, made)
     except RunRefused as error:
-        return await show_run(request, run_id, f"Not done: {error.reason}", 409, name, reason)
+        return await _run_page(request, run_id, f"Not done: {error.reason}", 409, name, reason)
     except HTTPException as error:
-        return await show_run(request, run_id, f"Not done: {error.detail}", error.status_code, name, reason)
+        return await _run_page(request, run_id, f"Not done: {error.detail}", error.status_code, name, reason)
     return RedirectResponse(f"/runs/{desk.orchestrator.run(run_id).id}", 303)
 
 
-async def show_run(
+async def _run_page(
     request: Request, run_id: str, error: str = "", status: int = 200, name: str = "", reason: str = ""
 ) -> HTMLResponse:
-    """Return the page of one run, with why a decision was not taken, if one was not. Raises RunRefused."""
     desk = desk_of(request)
     run = desk.orchestrator.run(run_id)
     texts = dict.fromkeys(run.steps, "")
@@ -158,7 +157,6 @@ async def show_run(
         questions=[(record.plan, question(run, record), expires_at(record)) for record in questions(run)],
         drift=desk.drifting.of(run),
         overrides=desk.orchestrator.standing.concerning(run),
-        rules=[(run.system, rule) for rule in run_sheet.rules_about(run, desk.inventory.safety)],
         loss_waits=run_sheet.loss_waits(run),
         results=run_sheet.results,
         resumable=run_sheet.resumable(run),

@@ -26,14 +26,15 @@ SSH_LIMIT_S = 10.0
 class Kept:
     """What one place has: over how many entries of each record its newest anchor is, and since when (Unix seconds).
 
-    ``doubted`` says that it was last tried while the monitor was cut off, which says nothing of the place; ``told``
-    that people are to know of its error.
+    ``failing_since`` is monotonic. ``doubted`` says that it was last tried while the monitor was cut off, which says
+    nothing of the place; ``told`` that people are to know of its error.
     """
 
     name: str
     counts: dict[str, int] = field(default_factory=dict)
     at: float | None = None
     error: str = ""
+    failing_since: float | None = None
     doubted: bool = False
     told: bool = False
 
@@ -72,12 +73,15 @@ class Keeper:
         """Return the problems that people are to be told of; asked at each tick.
 
         While the monitor is cut off, and until it has tried once more afterwards, no distant place has a new one: that
-        it is cut off is told already. What was told before stays.
+        it is cut off is told already; nor before it would have been known. What was told before stays.
         """
+        patience_s, now = self._world.inventory.polling.stale_after_s, self._world.clock.monotonic()
         for place in self._kept.values():
-            if isolated and not isinstance(self._places[place.name], FilePlace):
+            distant = not isinstance(self._places[place.name], FilePlace)
+            if isolated and distant:
                 place.doubted = True
-            if not place.doubted:
+            early = distant and place.failing_since is not None and now - place.failing_since < patience_s
+            if not place.doubted and (place.told or not early):
                 place.told = bool(place.error)
         return [place.problem for place in self._kept.values() if place.told and place.error]
 
@@ -116,9 +120,11 @@ class Keeper:
                 commands.checked(result, host, place.command)
         except (OSError, TargetError, CredentialError, StepFailed) as error:
             kept.error, kept.doubted = str(error), False
+            if kept.failing_since is None:
+                kept.failing_since = self._world.clock.monotonic()
             return
         kept.counts |= {head.record: head.count for head in grown}
-        kept.at, kept.error, kept.doubted = self._world.clock.now(), "", False
+        kept.at, kept.error, kept.doubted, kept.failing_since = self._world.clock.now(), "", False, None
 
 
 def _append(path: str, lines: str) -> None:

@@ -27,9 +27,12 @@ def page(daemon: WebDaemon, path: str) -> str:
 
 def test_a_fence_is_overridden_from_the_page_of_its_run_by_two_people(daemon: WebDaemon) -> None:
     run_id = daemon.prepared()
-    before = page(daemon, f"/runs/{run_id}")
+    form = f"/overrides?run={run_id}"
+    assert f'href="{form}"' in page(daemon, f"/runs/{run_id}")
+    before = page(daemon, form)
     assert f'<option value="ncts {FENCING}">' in before
-    assert "Agree that" not in before
+    assert "for ITE" not in before
+    assert "confirm:" not in before
     given = {"run": run_id, "rule": f"ncts {FENCING}", "minutes": "30"}
     assert decide(daemon, "give", **given, reason="I stand beside the cold rack") == 400  # without a name
     assert decide(daemon, "give", **given, name="vera") == 409  # without a reason
@@ -38,7 +41,7 @@ def test_a_fence_is_overridden_from_the_page_of_its_run_by_two_people(daemon: We
     shown = page(daemon, f"/runs/{run_id}")
     assert "I stand &lt;b&gt;beside" in shown
     assert "waits for a second person" in shown
-    assert 'value="confirm:override/1"' in shown
+    assert 'value="confirm:override/1"' in page(daemon, form)
     refused = daemon.ask(
         "POST", "/overrides/decide", form=urlencode({"decision": "confirm:override/1", "run": run_id, "name": "Vera"})
     )
@@ -49,7 +52,7 @@ def test_a_fence_is_overridden_from_the_page_of_its_run_by_two_people(daemon: We
     shown = page(daemon, f"/runs/{run_id}")
     assert "second person boris" in shown
     assert "out of force" in shown
-    assert "Agree that" not in shown
+    assert "confirm:" not in page(daemon, form)
     assert 'href="/overrides"' in page(daemon, "/")
     assert decide(daemon, "end:override/1", run=run_id, name="vera") == 303
     assert not daemon.orchestrator.standing.in_force()

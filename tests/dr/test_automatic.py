@@ -169,12 +169,12 @@ async def test_when_all_holds_it_begins_without_an_approval_and_pages(tmp_path: 
         await trigger.tick()
         assert not at.orchestrator.runs(), "the grace is not over"
         run = await only_run(at, trigger, 1)
-        assert f"{run.id} runs without an approval" in trigger.pages() or run.state.final
+        assert f"{run.id} runs without an approval" in trigger.pages().get(run.id, "") or run.state.final
         run = await at.until(run)
         assert (run.state, run.approved_by, run.automatic) == (RunState.SUCCEEDED, "", True)
         assert "run 1" in at.actions["fence"].calls
         assert [note.reason for note in run.guards if note.guard in {"quorum", "approval"}] == ["quorum", "automatic"]
-        assert trigger.pages() == ""
+        assert trigger.pages() == {}
 
 
 @pytest.mark.anyio
@@ -198,8 +198,8 @@ async def test_whatever_is_missing_makes_it_a_prepared_one_that_says_why(
             assert not at.orchestrator.runs(), "votes may still come"
         run = await only_run(at, trigger, 30 + patience_s)
         assert run.state is RunState.WAITING
-        assert said in trigger.pages()
-        assert f"{run.id} waits for a person" in trigger.pages()
+        assert said in trigger.pages()[run.id]
+        assert f"{run.id} waits for a person" in trigger.pages()[run.id]
         assert at.actions["fence"].calls == []
         # What came too late starts nothing by itself: a person has been asked.
         sees(at, LOST)

@@ -19,6 +19,7 @@ from dr.journal.run import Run, StepState
 from monitor.clock import ManualClock
 from monitor.inventory.read import read
 from monitor.probe import Answer, Observation
+from monitor.status.alarm import Alarm
 from monitor.status.state import Health, Status
 
 INVENTORY = read(Path(__file__).parents[2] / "inventory.yaml")
@@ -125,6 +126,10 @@ class Watching:
     held: dict[tuple[str, str], str | None] = field(default_factory=dict)
     isolated: str = ""
 
+    def alarms(self, *, active_only: bool) -> list[Alarm]:
+        assert active_only
+        return [Alarm("a", *place, "critical", 0.0, reason) for place, reason in self.held.items() if reason]
+
     def status(self, subject: str) -> Status | None:
         return self.statuses.get(subject)
 
@@ -158,7 +163,7 @@ def test_drift_that_persists_is_an_alarm_until_both_agree() -> None:
         watch.seen[subject] = Observation(subject, "ssh", LATER, Answer.OK, facts={"role": role})
 
     drifting = Drifting(watch, runs, clock, lambda: INVENTORY)  # type: ignore[arg-type]  # as much of each as is used
-    stands = ("drift", "karaula/ncts")
+    stands = ("drift", "karaula/ncts/role/dr")
 
     def tick(after_s: float) -> str | None:
         clock.advance(after_s)
@@ -179,6 +184,11 @@ def test_drift_that_persists_is_an_alarm_until_both_agree() -> None:
     says("standby")
     assert tick(1) is None, "it counts from anew"
     assert tick(INVENTORY.polling.stale_after_s) is not None
+    drifting = Drifting(watch, runs, clock, lambda: INVENTORY)  # type: ignore[arg-type]  # likewise: a restart
+    heard = watch.seen.pop("database/ncts/dr")
+    assert tick(1) is not None, "not heard since the start: it stands"
+    watch.seen["database/ncts/dr"] = heard
+    assert tick(1) is not None, "and is not told anew"
     # A run that sets it anew is what counts from then on.
     runs.ran = [ran("two", LATER + 100)]
     runs.listener(runs.ran[0], ())

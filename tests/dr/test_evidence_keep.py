@@ -156,6 +156,21 @@ async def test_without_evidence_nothing_is_asked(tmp_path: Path) -> None:
     assert stage.keeper.kept() == []
 
 
+async def test_a_place_that_failed_once_is_told_of_once_the_monitor_would_know_itself_cut_off(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, vault=VAULT)
+    stage.vault.away = True
+    await stage.keeper.tick()
+    assert len(stage.keeper.problems()) == 1
+    assert stage.keeper.to_tell(isolated=False) == []
+    stage.clock.advance(read(INVENTORY).polling.stale_after_s)
+    assert len(stage.keeper.to_tell(isolated=False)) == 1
+    stage.vault.away = False
+    await stage.grow()
+    assert stage.keeper.to_tell(isolated=False) == []
+
+
 async def test_what_a_cut_off_monitor_cannot_send_is_not_told_beside_that_it_is_cut_off(tmp_path: Path) -> None:
     mount = {"place": "file", "path": str(tmp_path / "gone" / "anchors.jsonl")}
     stage = Stage(tmp_path, vault=VAULT, mount=mount)

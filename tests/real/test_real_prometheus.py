@@ -1,8 +1,8 @@
 """Debian's Prometheus scrapes the daemon on the lab; every rule and every panel must get data of the right labels.
 
-The story: an override, backups, a verification, a drill; then main loses power, and one failover is approved. Every
-query is asked before the loss and after it. What shows nothing either time is wrong, unless it is an alert whose
-condition never held: then each of its selectors must have had data.
+The story: an override, backups, a verification, a drill; then main loses power, and a joint failover of two systems is
+approved. Every query is asked before the loss, while it waits and after it. What shows nothing at any time is wrong,
+unless it is an alert whose condition never held: then each of its selectors must have had data.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def waiting_failover(daemon: RunningDaemon, system: str) -> str:
 
 
 def live_through(lab: RunningLab, daemon: RunningDaemon, watcher: Prometheus) -> None:
-    """Play the story and ask at its two moments."""
+    """Play the story and ask at its three moments."""
     lab.fault("old-snapshot", "vc-dr/exim-web-2", days=9)
     daemon.karaula("downtime", "check/vault-ssh", "--for", "2h", "--reason", "a test", "--as", "ana")
     watcher.wait('karaula_subject_downtime{subject="check/vault-ssh"}')
@@ -182,8 +182,13 @@ def live_through(lab: RunningLab, daemon: RunningDaemon, watcher: Prometheus) ->
     watcher.remember()
     watcher.lost_at = time.monotonic()
     lab.fault("cut-site", "main")
-    run_id = waiting_failover(daemon, "ncts")
-    daemon.karaula("run", "approve", run_id, "--yes", "--as", "boris", timeout_s=150)
+    for system in ("ncts", "ite", "exim"):
+        waiting_failover(daemon, system)
+    joint = daemon.api("/api/joint-runs", {"playbook": "failover", "systems": ["ncts", "exim"]}, user="ana")
+    watcher.wait('karaula_joint_run_active{state="WAITING"}')
+    watcher.remember()
+    daemon.karaula("run", "approve", joint["id"], "--yes", "--as", "boris", timeout_s=150)
+    watcher.wait("karaula_joint_recovery_time_actual_seconds")
     watcher.wait('karaula_recovery_time_actual_seconds{system="ncts"}')
     watcher.wait('karaula_system_active{system="ncts", site="dr"} == 1')
     # What is not known any more is gone at once, not after Prometheus' five minutes; when it was last known stays.

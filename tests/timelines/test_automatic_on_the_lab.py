@@ -24,7 +24,6 @@ from monitor.inventory.read import read
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 POINTS = ("front/ncts/main", "vantage/witness", "vantage/tabanovce", "vantage/bogorodica")
-BY_ITSELF = ("automatic-failover", "karaula/responses")
 
 
 def verified(lab: RunningLab, state: Path) -> None:
@@ -58,10 +57,11 @@ def of(daemon: RunningDaemon, system: str, state: str = "") -> dict[str, Any]:
     return daemon.run(run["id"])
 
 
-def paged(daemon: RunningDaemon) -> str:
-    """Return what people are paged with of runs that begin by themselves, empty while nothing is."""
-    alarms = daemon.api("/api/alarms")
-    return "".join(one["reason"] for one in alarms if (one["name"], one["subject"]) == BY_ITSELF)
+def paged(daemon: RunningDaemon, run: dict[str, Any], *, ever: bool = False) -> str:
+    """Return what people are (or were ever) paged with about a run that was to begin by itself; empty: nothing."""
+    alarms = daemon.api("/api/alarms?history=true" if ever else "/api/alarms")
+    place = ("automatic-failover", f"karaula/{run['id']}")
+    return "".join(one["reason"] for one in alarms if (one["name"], one["subject"]) == place)
 
 
 def said(run: dict[str, Any], guard: str) -> tuple[str, str]:
@@ -95,7 +95,7 @@ def contradicted(lab: RunningLab, daemon: RunningDaemon) -> None:
     assert said(run, "quorum")[0] == "contradicted"
     assert "it answers, says tabanovce" in said(run, "quorum")[1]
     assert said(run, "approval")[0] == "not-by-itself"
-    page = daemon.wait("people to be paged", lambda: paged(daemon))
+    page = daemon.wait("people to be paged", lambda: paged(daemon, run))
     assert f"{run['id']} waits for a person" in page
     assert "it answers, says tabanovce" in page
     shown = daemon.karaula("run", "show", run["id"])
@@ -103,7 +103,7 @@ def contradicted(lab: RunningLab, daemon: RunningDaemon) -> None:
     assert "was to begin by itself and does not" in shown
     daemon.karaula("run", "deny", run["id"], "--reason", "its front alone hangs", user="ana")
     assert "its router reaches main by session 1" in daemon.api(f"/api/runs/{run['id']}/report.html")
-    daemon.wait("nobody to be paged any more", lambda: not paged(daemon))
+    daemon.wait("nobody to be paged any more", lambda: not paged(daemon, run))
 
 
 def isolated(lab: RunningLab, daemon: RunningDaemon) -> None:
@@ -126,7 +126,7 @@ def incomplete(lab: RunningLab, daemon: RunningDaemon) -> None:
     assert words(run) == {"this-daemon": "down", "witness": "unknown", "tabanovce": "down", "bogorodica": "down"}
     assert said(run, "quorum")[0] == "no-quorum"
     assert "witness cannot tell" in said(run, "quorum")[1]
-    assert "witness cannot tell" in daemon.wait("people to be paged", lambda: paged(daemon))
+    assert "witness cannot tell" in daemon.wait("people to be paged", lambda: paged(daemon, run))
     assert lab.effects("ncts", "promote") == []
     lab.clear("lie-observer", "witness")
 
