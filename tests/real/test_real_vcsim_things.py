@@ -92,7 +92,12 @@ async def test_hosts_and_datastores_are_told(start, asked):
         store = seen["datastore/vc/LocalDS_0"]
         assert store.answer is Answer.OK
         assert 0 < store.values["free_bytes"] <= store.values["capacity_bytes"]
-        assert seen["esx/vc/DC0_H0"].values == {"maintenance": 0.0, "connected": 1.0}
+        host = seen["esx/vc/DC0_H0"].values
+        assert (host["maintenance"], host["connected"]) == (0.0, 1.0)
+        assert 0 < host["memory_used_bytes"] < host["memory_bytes"]
+        vm = seen[f"vm/vc/{CLUSTERED}"]
+        assert vm.values["memory_bytes"] > 0
+        assert vm.facts["datastores"] == store.facts["moref"]
         with it.beside() as line:
             await done(line, find(line, vim.HostSystem, "DC0_H0").EnterMaintenanceMode_Task(timeout=10))
         it.forget()
