@@ -86,14 +86,17 @@ def _adopted(point: EntryPoint) -> tuple[Action | None, str]:
     try:
         loaded = point.load()
         inner = loaded() if isinstance(loaded, type) else loaded
-        _demand(point.name, inner)
-    except Misdeclared as error:
-        return None, str(error)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the border of foreign code, which may even call sys.exit
         log.debug("entry point %s of %s", point, _provider(point), exc_info=error)
         return None, f"importing {point.value} ended in {_plain(error)}"
+    try:
+        _demand(point.name, inner)
+    except Misdeclared as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001 - the same border
+        return None, f"its declaration cannot be read: {_plain(error)}"
     return cast("Action", _Adopted(inner, _provider(point))), ""  # its attributes are an instance's, not a class's
 
 

@@ -7,6 +7,7 @@ looks (``--check``: nothing would change), or by a playbook of the author's that
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -186,7 +187,9 @@ def _play(name: str, args: AnsibleArgs, context: Context, options: tuple[str, ..
 def _options(project: AnsibleProject, args: AnsibleArgs, context: Context) -> Iterator[str]:
     credentials, trust = context.world.credentials, context.world.inventory.trust
     yield from ("--forks", str(args.forks))
-    strict = f"-o StrictHostKeyChecking=yes -o UserKnownHostsFile={credentials.path(trust.known_hosts)}"
+    strict = (
+        f"-o StrictHostKeyChecking=yes -o UserKnownHostsFile={shlex.quote(str(credentials.path(trust.known_hosts)))}"
+    )
     yield f"--ssh-common-args={strict}"
     if args.limit:
         yield f"--limit={args.limit}"

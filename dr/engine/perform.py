@@ -181,6 +181,8 @@ class Performer:
             args = action.Args.model_validate(resolve(run, record))
         except (KeyError, ValidationError) as error:
             return _Fell(f"its arguments do not fit: {_plain(error)}")
+        except Exception as error:  # noqa: BLE001 - the border of foreign code: nothing was begun
+            return _Fell(self._broke("what takes its arguments", error).reason)
         return action, args, self._context(run, record, say, timeout_s)
 
     def _context(self, run: Run, record: StepRecord, say: Callable[[str], None], timeout_s: float) -> Context:

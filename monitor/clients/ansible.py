@@ -150,11 +150,22 @@ class _Place:
 
     def __init__(self) -> None:
         """Make both; the lock first, so that nobody takes the folder for one that was left behind."""
+        while not self._locked():  # another daemon's sweep has just taken it for one that was left behind
+            continue
+        self.folder.mkdir(PRIVATE_FOLDER)
+
+    def _locked(self) -> bool:
+        """Tell whether a new lock is ours, and the one that others see."""
         self.name = f"{PREFIX}{secrets.token_hex(8)}"
         self.folder = _base() / self.name
-        self._lock = os.open(f"{self.folder}{LOCK}", os.O_CREAT | os.O_RDWR, PRIVATE_FILE)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.folder.mkdir(PRIVATE_FOLDER)
+        lock = Path(f"{self.folder}{LOCK}")
+        self._lock = os.open(lock, os.O_CREAT | os.O_RDWR, PRIVATE_FILE)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(self._lock), lock.stat()):
+                return True
+        os.close(self._lock)
+        return False
 
     def prepare(self, play: Play) -> list[str]:
         """Write what the play needs; return the command."""

@@ -6,18 +6,22 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checker_kit import found as explored
 from checker_kit import shipped
 from extension_kit import GOOD, lay_out, points_in
-from orchestrator_kit import INVENTORY, ROOT
+from orchestrator_kit import INVENTORY, ROOT, house
+from pydantic import model_validator
 
 from dr.action import Action, Context, Holds
 from dr.actions import ACTIONS
 from dr.checker.plant import PLANTS
+from dr.engine.orchestrator import Request
 from dr.errors import StepFailed
 from dr.extensions import Installed, gather
+from dr.journal.run import RunState, StepState
 from dr.playbook.model import Plan, plan_from_json
 from dr.playbook.plan import Subject, make_plan
 from dr.playbook.read import check, plans_of, read_playbooks, withheld
@@ -112,6 +116,11 @@ def test_a_good_package_is_one_more_action(site: Path, tmp_path: Path) -> None:
             "its 'Args' must refuse arguments",
         ),
         ("    async def probe", "    def probe", "its 'probe' must be an async method"),
+        (
+            "    colour: Ann",
+            "    other: Annotated[type, Field(description='a class')]\n    colour: Ann",
+            "its declaration cannot be read: PydanticInvalidForJsonSchema",
+        ),
         ("Flag(Lasting)", "Flag", "it has no 'reads_only', which must be True or False"),
     ],
 )
@@ -209,6 +218,45 @@ def test_the_checker_holds_a_packages_promotion_to_the_laws(site: Path, tmp_path
     )
     unfenced = unfenced.replace("needs: [fence-old, machines]", "needs: [machines]")
     assert "does not wait for a fence" in planned(tmp_path, installed, unfenced)[1]
+
+
+DEFECTS = {
+    "a validator": "    @field_validator('colour')\n    @classmethod\n    def seen(cls, value): return {}[value]\n",
+    "a property": "    @property\n    def can_be_undone(self): return 1 / 0\n",
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_arguments_with_a_defect_are_a_mistake_and_no_trace(site: Path, tmp_path: Path, defect: str) -> None:
+    source = GOOD.replace("from pydantic import Field", "from pydantic import Field, field_validator")
+    source = source.replace("class FlagArgs(StepArgs):\n", f"class FlagArgs(StepArgs):\n{DEFECTS[defect]}")
+    lay_out(site, "flags", source, flag="Flag")
+    text = FLAG.replace("timeout_s: 5", "timeout_s: 5, args: { colour: red }")
+    plan, wrong = planned(tmp_path, gathered(site), text)
+    if defect == "a property":
+        assert plan is not None
+        assert not plan.steps[0].undoable
+    else:
+        assert wrong == "what takes these arguments is broken: KeyError('red')"
+
+
+async def test_arguments_with_a_defect_do_not_end_the_run(site: Path, tmp_path: Path) -> None:
+    """The plan was made by another version of the package."""
+    good = with_flag(site)
+    flag: Any = good.actions["flag"]
+    async with house(tmp_path, {"flag": flag}, {"hoist": FLAG}) as home:
+        made = home.orchestrator.plan("hoist", "ncts")
+
+        class Broken(flag.Args):  # type: ignore[misc, name-defined]  # a class of a package's
+            @model_validator(mode="before")
+            @classmethod
+            def seen(cls, _: object) -> object:
+                raise RuntimeError("out of order")
+
+        flag.Args = Broken
+        run = await home.until(await home.orchestrator.submit(Request("hoist", "ncts", "ana"), made))
+        assert (run.state, run.steps["hoist"].state) == (RunState.FAILED, StepState.FAILED)
+        assert "RuntimeError" in run.steps["hoist"].reason
 
 
 # -- what becomes of them ---------------------------------------------------------------------------------------------
