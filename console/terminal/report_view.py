@@ -29,6 +29,8 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
         yield cell(report["by_itself"])
     if report["approved_by"]:
         yield cell(f"approved by {report['approved_by']}")
+    if report["readiness"]:
+        yield cell(f"readiness: {report['readiness']}")
     if report["end_reason"]:
         yield cell(report["end_reason"], STYLES.get(report["state"], ""))
     yield Text()

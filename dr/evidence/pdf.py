@@ -146,6 +146,7 @@ def _who(report: Report, times: Times) -> Iterator[Flowable]:
         ("Asked by", f"{report.requester}, {times.when(report.accepted_at)} ({origin})"),
         ("Reason", report.reason or "none given"),
         ("Approved by", report.approved_by or report.by_itself or "nobody (not needed, or not given)"),
+        *([("Readiness", report.readiness)] if report.readiness else []),
         ("Begun", times.when(report.started_at) or "never"),
         ("Ended", times.when(report.ended_at) or "not yet"),
         ("Owner", report.system_owner),

@@ -32,13 +32,14 @@ from dr.journal.event import (
     StepSucceeded,
     StepUnknown,
 )
-from dr.journal.override import Override
+from dr.journal.override import READINESS, Override
 from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import GuardNote, Run, StepRecord
 from monitor.inventory.model import Inventory
 
 SCHEMA = 1
 DAEMON = "karaula"
+UNLOOKED = frozenset({"not-asked", "not-known"})  # of the guard of readiness: nothing to report
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Report:
     origin: str
     origin_ref: str
     by_itself: str
+    readiness: str
     approved_by: str
     plan_hash: str
     inventory_hash: str
@@ -175,6 +177,7 @@ def report(
         origin=run.origin,
         origin_ref=run.origin_ref,
         by_itself=run.by_itself,
+        readiness=_readiness(run),
         approved_by=run.approved_by,
         plan_hash=run.plan_hash,
         inventory_hash=run.plan.inventory_hash,
@@ -199,6 +202,12 @@ def report(
         picture=picture([(step.id, step.attempts) for step in steps], now),
         parts=parts(measured),
     )
+
+
+def _readiness(run: Run) -> str:
+    """Return how ready the system was when the guards were last asked of the run; empty where nobody looked."""
+    said = [note for note in run.guards if note.guard == READINESS and not note.step and note.reason not in UNLOOKED]
+    return said[-1].sentence if said else ""
 
 
 def _damaged(steps: Sequence[StepReport]) -> tuple[str, ...]:

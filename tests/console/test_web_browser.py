@@ -83,7 +83,7 @@ def test_everything_fits_and_can_be_read(
 ) -> None:
     waiting, paused = trouble(daemon)
     seen = open_page(browser, size, colours=colours)  # type: ignore[arg-type]  # one of two words
-    for path in ("/", "/runs", f"/runs/{waiting}", f"/runs/{paused}", "/nowhere"):
+    for path in ("/", "/runs", f"/runs/{waiting}", f"/runs/{paused}", "/readiness", "/nowhere"):
         seen.page.goto(daemon.url + path)
         for summary in seen.page.locator("summary").all():
             summary.click()

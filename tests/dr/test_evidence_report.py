@@ -22,6 +22,7 @@ from dr.journal.event import (
     ApprovalAsked,
     Approved,
     Event,
+    GuardRuled,
     Interrupted,
     Paused,
     Recovered,
@@ -244,6 +245,21 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def test_how_ready_the_system_was_when_it_was_last_asked_stands_in_the_report() -> None:
+    def ruled(at: float, guard: str, reason: str, said: str) -> Event:
+        return GuardRuled(at, guard, "allow", reason, said, "")
+
+    accepted, *rest = opening(FAILOVER)
+    asked = ruled(1000.0, "readiness", "unknown-told", "ncts is unknown")
+    again = ruled(1055.5, "readiness", "red-told", "ncts is red")
+    other = ruled(1055.5, "approval", "approved", "approved by boris")
+    made = reported([accepted, asked, *rest[:2], again, other, *rest[2:], RunEnded(1080.0, "FAILED", "no")])
+    assert made.readiness == "ncts is red"
+    assert "<dt>Readiness</dt><dd>ncts is red</dd>" in to_html(made)
+    silent = reported([accepted, ruled(1000.0, "readiness", "not-known", "nobody has looked"), *rest])
+    assert (silent.readiness, "<dt>Readiness" in to_html(silent)) == ("", False)
 
 
 def test_the_page_is_whole_stands_alone_and_escapes_everything() -> None:
