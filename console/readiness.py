@@ -11,7 +11,9 @@ from dataclasses import replace
 from console.proofs import Proofs
 from dr.backups.proof import proof_of
 from dr.engine.orchestrator import Orchestrator, Rules
+from dr.engine.whereabouts import promoted
 from dr.guards.readiness import ASKED
+from dr.journal.run import Run
 from dr.playbook.model import Plan
 from dr.playbook.read import plans_of
 from dr.readiness.judge import readiness
@@ -36,7 +38,8 @@ class Readying:
 
     def of(self, system: str) -> Readiness:
         """Return how ready the system is now. Raises KeyError for one that the inventory has not."""
-        return readiness(self._known(system, self._sights(), self.verified()))
+        runs = [run for run in self._orchestrator().runs() if run.system == system]
+        return readiness(self._known(system, runs, self._sights(), self.verified()))
 
     def of_plan(self, plan: Plan) -> Readiness | None:
         """Return how ready the plan's system is, where runs of its kind are asked about that at all."""
@@ -44,8 +47,12 @@ class Readying:
 
     def every(self) -> list[Readiness]:
         """Return how ready every system is now, in the inventory's order."""
-        sights, proven = self._sights(), self.verified()
-        return [readiness(self._known(key, sights, proven)) for key in self._orchestrator().world.inventory.systems]
+        orchestrator, sights, proven = self._orchestrator(), self._sights(), self.verified()
+        runs: dict[str, list[Run]] = {key: [] for key in orchestrator.world.inventory.systems}
+        for run in orchestrator.runs():
+            if run.system in runs:
+                runs[run.system].append(run)
+        return [readiness(self._known(key, own, sights, proven)) for key, own in runs.items()]
 
     def verified(self) -> tuple[Verified, ...]:
         """Return which playbook is VERIFIED for which system."""
@@ -57,13 +64,11 @@ class Readying:
             self._of, self._printed = rules, printed(plans)
         return verified(self._printed, world.proof, world.inventory.proofs, world.clock.now())
 
-    def _known(self, key: str, sights: Mapping[str, Sight], proven: Sequence[Verified]) -> Known:
-        orchestrator = self._orchestrator()
-        world = orchestrator.world
+    def _known(self, key: str, runs: Sequence[Run], sights: Mapping[str, Sight], proven: Sequence[Verified]) -> Known:
+        world = self._orchestrator().world
         system = world.inventory.systems[key]
-        active = orchestrator.promoted(key)
+        active = promoted(runs, key, system.protected_site)
         standby = world.peer(key, active)
-        runs = [run for run in orchestrator.runs() if run.system == key]
         now = world.clock.now()
         known = Known(
             inventory=world.inventory,
