@@ -36,7 +36,7 @@ def _story(report: JointReport, times: Times) -> Iterator[Flowable]:
     total = "not known" if report.rta_s is None else span(report.rta_s)
     yield Paragraph(f"<b>{safe(total)}</b> ({safe(report.rta_note)})", styled("text"))
     yield heading("In this order")
-    shares = (0.06, 0.17, 0.12, 0.1, 0.1, 0.08, 0.12, 0.09, 0.16)
+    shares = (0.06, 0.14, 0.11, 0.12, 0.12, 0.07, 0.09, 0.12, 0.17)
     yield from tabled(MEMBERS, [_member(one, times) for one in report.members], shares)
     if report.left_out:
         yield from listed("Left out", [f"{safe(system)}: {safe(why)}" for system, why in report.left_out.items()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from automatic_kit import automatic, verified
 from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import RunningLab, start_lab
 
@@ -17,6 +18,8 @@ def test_a_cut_uplink_is_one_message_and_its_return_one_while_the_estate_works_o
         text = lab.inventory.read_text()
         assert "fail_after: 2" in text
         lab.inventory.write_text(text.replace("fail_after: 2", "fail_after: 5"))  # a busy machine loses some
+        automatic(lab, "ncts", "cdeps", "ite", "exim")
+        verified(lab, tmp_path / "state")
         with running_daemon(lab, tmp_path / "state") as daemon:
             _cut_and_mended(lab, daemon)
 
@@ -42,7 +45,7 @@ def _cut_and_mended(lab: RunningLab, daemon: RunningDaemon) -> None:
     daemon.wait("declarations to go on", lambda: acknowledged() > before)
     assert daemon.alarms() == {ISOLATED}
     assert "the monitor itself is cut off" in daemon.karaula("status", code=None)
-    assert daemon.api("/api/runs") == []
+    assert daemon.api("/api/runs") == [], "nor is anything begun that responses ask for by themselves"
 
     assert "1 fault ended" in daemon.karaula("lab", "restore", "monitor")
     daemon.wait("all to be well", lambda: not daemon.alarms() and healths() == {"ok"})
