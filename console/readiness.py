@@ -15,8 +15,8 @@ from dr.engine.whereabouts import promoted
 from dr.guards.readiness import ASKED
 from dr.journal.run import Run
 from dr.playbook.model import Plan
-from dr.playbook.read import plans_of
-from dr.readiness.judge import readiness
+from dr.playbook.read import plans_of, withheld
+from dr.readiness.judge import MOVES, readiness
 from dr.readiness.known import Known, Sight
 from dr.readiness.lights import Readiness
 from dr.readiness.proven import Printed, Verified, printed, verified
@@ -35,6 +35,7 @@ class Readying:
         self._proofs = proofs
         self._of: Rules | None = None
         self._printed: tuple[Printed, ...] = ()
+        self._withheld: Mapping[str, str] = {}
 
     def of(self, system: str) -> Readiness:
         """Return how ready the system is now. Raises KeyError for one that the inventory has not."""
@@ -61,6 +62,8 @@ class Readying:
         if self._of is not rules:
             files = rules.playbooks.values()
             plans = (plan for file in files for plan in plans_of(file, world.inventory, rules.actions))
+            stuck = withheld(rules.playbooks, rules.actions)
+            self._withheld = {name: why for name, why in stuck.items() if rules.playbooks[name].playbook.kind in MOVES}
             self._of, self._printed = rules, printed(plans)
         return verified(self._printed, world.proof, world.inventory.proofs, world.clock.now())
 
@@ -82,6 +85,7 @@ class Readying:
             backups=proof_of(runs, key, system, now),
             verified=tuple(each for each in proven if each.system == key),
             unreadable=self._proofs.error,
+            withheld=self._withheld,
         )
         return replace(known, sights={**sights, **dict(self._seen(known.machines))})
 

@@ -155,6 +155,8 @@ def _seen(subject: str, sight: Sight) -> tuple[Light, str]:
 def _playbooks(known: Known) -> Iterable[Check]:
     """Judge each playbook that moves the system, or rehearses that: VERIFIED as it stands written, or not."""
     responses = known.inventory.responses.values()
+    for name, why in known.withheld.items():
+        yield Check(f"{PLAYBOOK}{name}", Light.RED, f"cannot be run: {why}; karaula check")
     alone = {each.playbook for each in responses if each.mode == "automatic" and each.system == known.key}
     for each in known.verified:
         if each.kind not in MOVES:

@@ -43,7 +43,8 @@ class Known:
     """``key`` is active at ``active`` and stands by at ``standby``. ``runs`` are its own, in any order.
 
     ``sights`` has what is watched at the standby, by subject; ``loss`` what a promotion there would lose; ``verified``
-    its playbooks, or ``unreadable`` why the record of proofs cannot be read.
+    its playbooks, or ``unreadable`` why the record of proofs cannot be read; ``withheld`` says why playbooks that move
+    it cannot be run at all, for want of an action.
     """
 
     inventory: Inventory
@@ -57,6 +58,7 @@ class Known:
     backups: BackupProof
     verified: Sequence[Verified] = ()
     unreadable: str = ""
+    withheld: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def system(self) -> System:

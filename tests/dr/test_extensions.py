@@ -20,7 +20,10 @@ from dr.actions import ACTIONS
 from dr.checker.plant import PLANTS
 from dr.engine.orchestrator import Request
 from dr.errors import StepFailed
+from dr.evidence.render import to_html
+from dr.evidence.report import report
 from dr.extensions import Installed, gather
+from dr.forecast import Past
 from dr.journal.run import RunState, StepState
 from dr.playbook.model import Plan, plan_from_json
 from dr.playbook.plan import Subject, make_plan
@@ -257,6 +260,19 @@ async def test_arguments_with_a_defect_do_not_end_the_run(site: Path, tmp_path: 
         run = await home.until(await home.orchestrator.submit(Request("hoist", "ncts", "ana"), made))
         assert (run.state, run.steps["hoist"].state) == (RunState.FAILED, StepState.FAILED)
         assert "RuntimeError" in run.steps["hoist"].reason
+
+
+async def test_the_report_names_the_package_and_its_version(site: Path, tmp_path: Path) -> None:
+    flag: Any = with_flag(site).actions["flag"]
+    async with house(tmp_path, {"flag": flag}, {"hoist": FLAG}) as home:
+        run = await home.until(await home.submit("hoist"))
+        past = Past(home.orchestrator).forecast(run.plan)
+        made = report(run, home.orchestrator.events(run.id), {}, INVENTORY, past, home.clock.now())
+        (output,) = home.journal.outputs(run.id)
+    assert run.state is RunState.SUCCEEDED
+    assert made.steps[0].provider == "flags 1.2.0"
+    assert "flag at dr, by flags 1.2.0" in to_html(made)
+    assert output.text.startswith("by flags 1.2.0"), "and the output, which version did it"
 
 
 # -- what becomes of them ---------------------------------------------------------------------------------------------

@@ -202,6 +202,8 @@ def test_playbooks_are_verified_as_they_stand() -> None:
     assert (unreadable.light, "it is not a record" in unreadable.sentence) == (Light.UNKNOWN, True)
     names = {check.name for check in readiness(known(verified=(Verified("backup", "backup", "ncts", "", NOW),))).checks}
     assert not [name for name in names if name.startswith("playbook-")], "a backup moves nothing"
+    stuck = judged("playbook-failover", known(verified=(), withheld={"failover": "action 'x' cannot be used"}))
+    assert (stuck.light, stuck.sentence) == (Light.RED, "cannot be run: action 'x' cannot be used; karaula check")
 
 
 def test_every_plan_of_a_playbook_must_be_proven() -> None:

@@ -29,6 +29,7 @@ steps:
       args: {{ tcp: "127.0.0.1:1", within_s: 1 }} }}
 """
 HOIST = "kind: backup\nsummary: Hoist it\nsteps:\n  - { id: hoist, action: flag, timeout_s: 5 }\n"
+RETURN = HOIST.replace("kind: backup", "kind: failback")
 
 
 class Portal(BaseHTTPRequestHandler):
@@ -84,6 +85,7 @@ def books(tmp_path_factory: pytest.TempPathFactory, portal: str) -> Path:
     shutil.copytree(REPOSITORY / "playbooks", folder)
     (folder / "notice.yaml").write_text(NOTICE.format(url=portal))
     (folder / "hoist.yaml").write_text(HOIST)
+    (folder / "return.yaml").write_text(RETURN)
     return folder
 
 
@@ -122,6 +124,7 @@ def test_a_broken_package_is_one_sentence_and_the_watch_goes_on(daemon: RunningD
     said = daemon.karaula("status", code=None)
     assert f"flags 1.2.0: action 'flag' cannot be used: {why}" in said
     assert "playbook 'hoist' cannot be run: action 'flag' cannot be used" in said
+    assert "cannot be run: action 'flag' cannot be used" in daemon.karaula("readiness", "ncts", code=None)
     log = daemon.log.read_text()
     assert f"flags 1.2.0: action 'flag' cannot be used: {why}" in log
     assert "Traceback" not in log
@@ -140,14 +143,16 @@ def test_what_the_command_line_says_of_packages(daemon: RunningDaemon, packages:
     files = ("--inventory", str(daemon.lab.inventory), "--playbooks", str(books))
     checked = karaula("check", *files)
     assert checked.returncode == 1
-    first, second = checked.stdout.splitlines()
+    first, second, third = checked.stdout.splitlines()
     assert first.startswith("flags 1.2.0: action 'flag' cannot be used: importing flags:Flag ended in ModuleNotFound")
     assert second.startswith(f"{books}/hoist.yaml:4:26: steps[0].action: action 'flag' cannot be used: ")
-    assert checked.stderr == "2 mistakes\n"
+    assert "return.yaml:4:26: " in third
+    assert checked.stderr == "3 mistakes\n"
     listed = json.loads(karaula("actions", "portal_notice", "fence", "--output", "json").stdout)
     assert [one["provider"].split()[0] for one in listed["actions"]] == ["karaula-action-notice", "karaula"]
     assert listed["actions"][0]["arguments"]["text"]["rule"]["description"] == "what declarants are to read"
-    (books / "hoist.yaml").unlink()
+    for name in ("hoist", "return"):
+        (books / f"{name}.yaml").unlink()
     proven = karaula("prove", "notice", "--system", "ncts", "--state", "/nowhere", *files)
     assert proven.returncode == 0, proven.stdout + proven.stderr
     assert (
