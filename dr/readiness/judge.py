@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dr.forecast import WELL
-from dr.journal.run import Run
+from dr.journal.run import Run, StepState
 from dr.readiness.capacity import capacity
 from dr.readiness.known import LIGHTS, Known, Sight
 from dr.readiness.lights import (
@@ -120,10 +120,33 @@ def _access(known: Known) -> Check:
 
 
 def _fence(known: Known) -> Check:
-    """Judge the power controller that would fence the active side off."""
+    """Judge the power controller that would fence the active side off: that it answers, and takes the password.
+
+    The watch does not log in there: what runs have read at the outlets, drills above all, shows that they could.
+    """
     controller = known.system.sites[known.active].fence.controller
-    well = f"power controller {controller}, which would fence {known.key} off at {known.active}, answers"
-    return _all(known, FENCE, (f"power/{controller}",), well)
+    what = f"power controller {controller}, which would fence {known.key} off at {known.active}, answers"
+    check = _all(known, FENCE, (f"power/{controller}",), what)
+    if check.light in {Light.RED, Light.UNKNOWN}:
+        return check
+    tried_at = max((at for run in known.runs for at in _read_fences(run, known)), default=None)
+    if tried_at is None:
+        return Check(FENCE, Light.UNKNOWN, f"{what}; whether it takes the password no run has tried: a drill does")
+    limit_s = known.inventory.readiness.drill_max_age_s
+    light, said = _overdue(_since(known, tried_at), limit_s, "a run was last let in there", "ago")
+    light = worst((check.light, Light.GREEN if light is Light.GREEN else Light.AMBER))
+    return Check(FENCE, light, f"{check.sentence}; {said}")
+
+
+def _read_fences(run: Run, known: Known) -> Iterable[float]:
+    """Yield when steps of the run read or switched the outlets of the active side, which takes the password."""
+    fence = (f"system/{known.key}/{known.active}", "fence")
+    for record in run.steps.values():
+        if record.state is not StepState.SUCCEEDED or record.ended_at is None:
+            continue
+        looked = record.plan.action == "production_state" and record.outputs.get("unread") == 0
+        if looked or any(effect[:2] == fence for effect in record.plan.effects):
+            yield record.ended_at
 
 
 def _all(known: Known, name: str, subjects: Iterable[str], well: str) -> Check:

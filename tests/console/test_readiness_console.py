@@ -78,11 +78,12 @@ def test_the_plan_shows_it_and_its_guard(daemon: WebDaemon) -> None:
 
 def test_the_pages_show_what_is_amiss_first(daemon: WebDaemon) -> None:
     daemon.watch.set(VM, Health.DOWN, "the vCenter calls it <orphaned>")
+    see(daemon, "dns/dns-dr", {}, {"key": "accepted"})
     text = daemon.ask("GET", "/readiness").text
     assert "0 of 4 systems are ready for a recovery; at worst red" in text
     block = text[text.index('id="ready-ncts"') :]
     assert "the vCenter calls it &lt;orphaned&gt;" in block
-    places = [block.index(f">{name}</") for name in ("machines", "access", "playbook-failover", "fence")]
+    places = [block.index(f">{name}</") for name in ("machines", "fence", "playbook-failover", "access")]
     assert places == sorted(places), "red, unknown, amber, and then what is well"
     estate = daemon.ask("GET", "/").text
     assert '<a href="/readiness#ready-ncts"><span class="badge down">red</span></a>' in estate

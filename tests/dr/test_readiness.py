@@ -15,7 +15,7 @@ from test_catalog import backup, climbed_to
 from dr.backups.proof import proof_of
 from dr.journal.event import RunAccepted
 from dr.journal.fold import begin
-from dr.journal.run import Run, RunState
+from dr.journal.run import Run, RunState, StepState
 from dr.loss import NOT_SEEN, Loss
 from dr.proof import Proof
 from dr.readiness.judge import readiness
@@ -60,10 +60,12 @@ VERIFIED = tuple(
 )
 
 
-def drill(days_ago: float, state: RunState = RunState.SUCCEEDED, run_id: str = "d") -> Run:
-    accepted = RunAccepted(NOW, plan(step("look"), kind="drill").to_json(), "ana", "", "person", "", 0.0, 0.0)
+def drill(days_ago: float, state: RunState = RunState.SUCCEEDED, run_id: str = "d", unread: int = 0) -> Run:
+    the_plan = plan(step("before", action="production_state"), kind="drill")
+    run = begin(run_id, RunAccepted(NOW, the_plan.to_json(), "ana", "", "person", "", 0.0, 0.0))
     at = NOW - days_ago * DAY_S
-    return replace(begin(run_id, accepted), state=state, started_at=at - 60, ended_at=at)
+    looked = replace(run.steps["before"], state=StepState.SUCCEEDED, ended_at=at - 30, outputs={"unread": unread})
+    return replace(run, state=state, started_at=at - 60, ended_at=at, steps={"before": looked})
 
 
 def known(sights: Mapping[str, Sight] = WELL, **changes: object) -> Known:
@@ -148,6 +150,20 @@ def test_a_key_that_a_name_server_refuses_is_red_and_one_that_was_not_tried_is_u
     )
     silent = judged("access", known({**WELL, "dns/dns-dr": Sight(Health.OK, "", NOW)}))
     assert (silent.light, "has not shown whether it takes the key" in silent.sentence) == (Light.UNKNOWN, True)
+
+
+def test_a_fence_is_well_when_a_run_was_let_in_there() -> None:
+    assert "a run was last let in there 24 h ago" in judged("fence", known()).sentence
+    assert judged("fence", known(runs=[drill(36)])).light is Light.AMBER
+    for runs in ([], [drill(1, unread=1)]):
+        never = judged("fence", known(runs=runs))
+        assert (never.light, "no run has tried: a drill does" in never.sentence) == (Light.UNKNOWN, True)
+    fenced = plan(step("fence-old", effects=(("system/ncts/main", "fence", "on"),), site="main"))
+    run = begin("f", RunAccepted(NOW, fenced.to_json(), "ana", "", "person", "", 0.0, 0.0))
+    done = replace(run.steps["fence-old"], state=StepState.SUCCEEDED, ended_at=NOW - DAY_S)
+    assert judged("fence", known(runs=[replace(run, steps={"fence-old": done})])).light is Light.GREEN
+    failed = replace(done, state=StepState.FAILED)
+    assert judged("fence", known(runs=[replace(run, steps={"fence-old": failed})])).light is Light.UNKNOWN
 
 
 FULL = {"esx/vc-dr/esx-1": esx(used=64), "esx/vc-dr/esx-2": esx(used=64)}
