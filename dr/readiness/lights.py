@@ -74,11 +74,14 @@ class Readiness:
         return tuple(sorted(found, key=lambda check: -WORST_LAST.index(check.light)))
 
     def words(self) -> str:
-        """Say in one sentence how it stands."""
+        """Say in one sentence how it stands: what is red or unknown with its reason, what is amber by its name."""
         amiss = self.amiss()
         if not amiss:
             return f"{self.system} is ready for a recovery to {self.site}: all {len(self.checks)} checks are green"
-        return f"{self.system} is {self.total} for a recovery to {self.site}: {said(amiss)}"
+        grave = [check for check in amiss if check.light is not Light.AMBER]
+        names = [check.name for check in amiss if check.light is Light.AMBER]
+        parts = (said(grave), f"amber: {', '.join(names)}" if names else "")
+        return f"{self.system} is {self.total} for a recovery to {self.site}: {'; '.join(filter(None, parts))}"
 
 
 def said(checks: Iterable[Check]) -> str:

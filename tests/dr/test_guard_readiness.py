@@ -96,9 +96,11 @@ def test_a_refusal_says_what_is_red_and_the_way_out() -> None:
 
 
 def test_whoever_goes_on_is_told() -> None:
-    verdict = asked(run_of("failover"), ready(access=Light.RED, replica=Light.UNKNOWN))
+    verdict = asked(run_of("failover"), ready(access=Light.RED, replica=Light.UNKNOWN, drill=Light.AMBER))
     assert (verdict.ruling, verdict.reason) == (Ruling.ALLOW, "red-told")
-    assert "access red (what is so of access); replica unknown (what is so of replica)" in verdict.sentence
+    assert (
+        "access red (what is so of access); replica unknown (what is so of replica); amber: drill. " in verdict.sentence
+    )
     assert "holds up no failover that a person decides" in verdict.sentence
     assert asked(run_of(), ready()).reason == "green"
     assert asked(run_of(), ready(replica=Light.UNKNOWN)).reason == "unknown-told"
