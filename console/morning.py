@@ -44,7 +44,7 @@ class Morning:
             self._problem = ""
             return
         since = await in_thread(lambda: self._ledger.job_since(JOB, now))
-        last = await in_thread(lambda: self._ledger.last_slot(JOB))
+        last = await in_thread(lambda: self._ledger.last_slot(JOB, now))
         due = list(due_times(cron, inventory.estate.timezone, max(since, last or since), now))
         if not due or self._clock.monotonic() < self._again_at:
             return

@@ -94,7 +94,7 @@ class Scheduler:
         now = self._clock.now()
         for job, schedule in self._schedules.items():
             since = await self._in_thread(lambda job=job: self._ledger.job_since(job, now))  # type: ignore[misc]  # a lambda with a default
-            last = await self._in_thread(lambda job=job: self._ledger.last_slot(job))  # type: ignore[misc]  # likewise
+            last = await self._in_thread(lambda job=job: self._ledger.last_slot(job, now))  # type: ignore[misc]  # likewise
             due = list(due_times(schedule.cron, self._zone, max(since, last or since), now))
             for moment in due:
                 await self._take(job, schedule, moment, newest=moment == due[-1], now=now)
@@ -111,7 +111,7 @@ class Scheduler:
         late_s = now - due
         missed = ""
         if late_s > ON_TIME_S and (schedule.missed == "record" or late_s > schedule.late_by_s):
-            missed = f"the daemon was not running at that time; found {late_s:.0f} s later"
+            missed = f"nobody looked then (the daemon was down, or the clock was set); found {late_s:.0f} s later"
         elif not newest:
             missed = "a later slot of the same job was due as well; one run makes up for both"
         state = "missed" if missed else "claimed"

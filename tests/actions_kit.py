@@ -70,7 +70,6 @@ class Desk:
     run_id: str = "ncts-test-20261124-000000"
     token: int = 7
     said: list[str] = field(default_factory=list)
-    probe_s: float = 5
 
     def context(self, timeout_s: float, attempt: int) -> Context:
         return Context(self.run_id, "step", attempt, "key", self.token, timeout_s, self.world, self.said.append)
@@ -85,7 +84,7 @@ class Desk:
     async def probe(self, action: str, site: str, **args: Any) -> Seen:
         one = ACTIONS[action]
         seen = await one.probe(
-            one.Args.model_validate({"system": self.system, "site": site, **args}), self.context(self.probe_s, 1)
+            one.Args.model_validate({"system": self.system, "site": site, **args}), self.context(5, 1)
         )
         assert not seen.outputs or set(seen.outputs) == set(one.outputs)
         return seen

@@ -141,9 +141,13 @@ class Stanzas:
             raise StepFailed(f"'pgbackrest verify' finds stanza {self.name} damaged: {'; '.join(wrong)[:400]}")
 
     async def restore(self, label: str, data: str, until: Sequence[str], deadline: Deadline, say: Say) -> None:
-        """Restore a backup's files into ``data``; ``until`` says how far its WAL is to bring it. Raises likewise."""
+        """Restore a backup's files into ``data``; ``until`` says how far its WAL is to bring it. Raises likewise.
+
+        ``label`` may be ``latest``, which pgBackRest takes without being told, and calls no valid set when it is.
+        """
+        which = [] if label == "latest" else [f"--set={label}"]
         place = [f"--pg1-path={data}", "--reset-pg1-host", f"--tablespace-map-all={data}.tablespaces"]
-        await self.must([f"--set={label}", *place, *until, "restore"], deadline, say)
+        await self.must([*which, *place, *until, "restore"], deadline, say)
 
     async def segments(self, entry: Entry, deadline: Deadline) -> frozenset[str]:
         """Return the names of the WAL segments in the archive of the backup's cluster. Raises likewise."""

@@ -18,7 +18,7 @@ from dr.world import World
 from monitor.clients.ssh import SshResult
 from monitor.inventory.equipment import SshHost
 
-BUSY, LATE = 75, 124  # exit statuses that flock is told to give, and that timeout gives
+BUSY, LATE = 200, 124  # exit statuses that flock is told to give (none of a tool's own), and that timeout gives
 Say = Callable[[str], None]
 
 
@@ -48,7 +48,8 @@ class Shell:
         )
         result = await run(self.world, self.host, [*guarded, *argv], left_s, say, stdin=stdin, secrets=secrets)
         if locked and result.exit_status == BUSY:
-            raise StepFailed(f"an earlier command for the same backups is still at work at {self.host.address}")
+            said = f"an earlier command for the same backups is still at work at {self.host.address}"
+            raise StepFailed(said, retry_helps=True)
         if locked and result.exit_status == LATE:
             raise StepFailed(f"'{argv[0]}' at {self.host.address} was not done within {limit_s} s and was ended")
         return result

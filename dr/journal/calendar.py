@@ -1,7 +1,8 @@
 """The calendar's ledger in the journal: what became of each due time of a job, and since when the job is known.
 
 A story a job (``calendar/nightly-backup-ncts``), in the same chain as the runs. A slot is claimed once and, unless it
-was missed, settled once.
+was missed, settled once. What was written off, or first seen, at a time that is yet to come, a clock did that was
+wrong: it does not count, and is entered anew when its time comes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dr.errors import IllegalEvent
 
 log = logging.getLogger(__name__)
 PREFIX = "calendar/"
-CLAIMED = "claimed"
+CLAIMED, MISSED = "claimed", "missed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,24 @@ class JobLedger:
     def take(self, event: object) -> None:
         """Take the next event in. Raises IllegalEvent for one that cannot follow; then nothing has changed."""
         match event:
-            case JobSeen(at) if self.since is None:
+            case JobSeen(at) if self.since is None or at < self.since:
                 self.since = at
-            case SlotClaimed(at, due, state, reason) if self.since is not None and due not in self.slots:
+            case SlotClaimed(at, due, state, reason) if self.since is not None and self.free(due, at):
                 self.slots[due] = Slot(self.job, due, state, at, "", reason)
             case SlotSettled(_, due, state, run_id, reason) if self._open(due) and state != CLAIMED:
                 self.slots[due] = replace(self.slots[due], state=state, run_id=run_id, reason=reason)
             case _:
                 raise IllegalEvent(f"{PREFIX}{self.job}: {type(event).__name__} cannot follow")
         self.seq += 1
+
+    def free(self, due: float, now: float) -> bool:
+        """Tell whether the due time can be entered at ``now``."""
+        slot = self.slots.get(due)
+        return slot is None or (slot.state == MISSED and slot.at > now)
+
+    def newest(self, now: float) -> float | None:
+        """Return the newest due time that has come by ``now`` and is entered."""
+        return max((due for due in self.slots if due <= now and not self.free(due, now)), default=None)
 
     def _open(self, due: float) -> bool:
         return due in self.slots and self.slots[due].state == CLAIMED

@@ -45,18 +45,18 @@ class CalendarLedger:
     def job_since(self, job: str, now: float) -> float:
         """Return from when on the job's slots count: the first time it was seen. Raises StateError."""
         ledger = self._job(job)
-        if ledger.since is None:
+        if ledger.since is None or now < ledger.since:
             self._note(ledger, JobSeen(now))
         return now if ledger.since is None else ledger.since
 
-    def last_slot(self, job: str) -> float | None:
-        """Return the newest due time in the job's ledger. Raises StateError."""
-        return max(self._job(job).slots, default=None)
+    def last_slot(self, job: str, now: float) -> float | None:
+        """Return the newest due time in the job's ledger that has come. Raises StateError."""
+        return self._job(job).newest(now)
 
     def claim(self, job: str, due: float, state: str, now: float, reason: str = "") -> bool:
         """Enter the slot; False when it was entered before. Raises StateError."""
         ledger = self._job(job)
-        if due in ledger.slots:
+        if not ledger.free(due, now):
             return False
         if ledger.since is None:
             self._note(ledger, JobSeen(now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dr.errors import RunRefused
@@ -182,3 +183,26 @@ def test_a_clock_set_back_doubles_nothing(tmp_path: Path, back_s: float) -> None
     estate.tick()
     assert len(estate.runs) == 1
     estate.journal.close()
+
+
+@given(start=st.floats(0, 86_400), jump_s=st.floats(-40 * 86_400, 40 * 86_400), away_s=st.integers(1, 3000))
+@example(start=0.0, jump_s=70_201.0, away_s=1)  # late enough to write the night off
+@settings(max_examples=5)
+def test_a_clock_that_was_wrong_for_a_while_stops_no_later_night(start: float, jump_s: float, away_s: int) -> None:
+    """However far it was set: each night after it was set right has its run, and none has two."""
+    with tempfile.TemporaryDirectory() as folder:
+        estate = Estate(Path(folder), ManualClock(at("2026-11-24T12:00") + start), nightly())
+        estate.tick()
+        estate.clock.jump(jump_s)
+        estate.tick()
+        estate.clock.advance(away_s)
+        estate.tick()
+        estate.clock.jump(-jump_s)
+        right = estate.clock.now()
+        for _ in range(3 * 24):
+            estate.clock.advance(3600)
+            estate.tick()
+        nights = [slot for slot in estate.journal.calendar.slots(5000) if right < slot.due <= estate.clock.now()]
+        assert len(nights) == 3
+        assert {slot.state for slot in nights} == {"started"}
+        estate.journal.close()

@@ -11,6 +11,7 @@ import pytest
 from actions_kit import Desk, carried_out
 from backup_kit import Vault
 from estate_kit import REPOSITORY
+from once_kit import in_the_dark, losing
 from postgres_kit import binaries
 
 from dr.action import Holds
@@ -55,16 +56,18 @@ async def test_files_go_into_restic_once_and_come_back(vault: Vault) -> None:
     at: dict[str, Any] = {"host": "vault-dr", "repository": str(vault.folder / "restic"), "password": "restic-password"}
     async with desk_of(vault) as desk:
         assert (await desk.probe("restic_backup", "main", **at, paths=[str(files)])).holds is Holds.NO
+        with losing(desk, " backup "):
+            seen = await in_the_dark(desk, "restic_backup", "main", {**at, "paths": [str(files)]})
         done = await desk.run("restic_backup", "main", timeout_s=60, **at, paths=[str(files)])
-        again = await desk.run("restic_backup", "main", timeout_s=60, **at, paths=[str(files)])
-        assert again == done
+        assert done.outputs == seen.outputs
         assert (await desk.probe("restic_backup", "main", **at, paths=[str(files)])).outputs == done.outputs
         assert (await desk.run("restic_check", "main", timeout_s=60, **at)).outputs == {"snapshots": 1}
 
         target = str(vault.folder / "home" / "restored")
         into = {**at, "snapshot": done.outputs["snapshot"], "target": target}
-        for _ in range(2):
-            came = await desk.run("restic_restore", "main", timeout_s=60, **into)
+        with losing(desk, " restore "):
+            assert (await in_the_dark(desk, "restic_restore", "main", into)).holds is Holds.YES
+        came = await desk.run("restic_restore", "main", timeout_s=60, **into)
         assert vault.run("cat", f"{target}{files}/one") == "tariff\n"
         assert (await desk.probe("restic_restore", "main", **into)).holds is Holds.YES
         with pytest.raises(StepFailed, match="there is something at"):
@@ -80,15 +83,21 @@ async def test_a_stanza_is_backed_up_once_checked_and_restored(vault: Vault) -> 
     stanza = {"host": "vault-dr", "stanza": "cdeps", "config": str(vault.folder / "daily.conf")}
     at: dict[str, Any] = {**stanza, "cipher_password": "cipher"}
     async with desk_of(vault) as desk:
+        with losing(desk, " backup"):
+            seen = await in_the_dark(desk, "pgbackrest_backup", "main", {**at, "kind": "full"})
         done = await desk.run("pgbackrest_backup", "main", timeout_s=90, **at, kind="full")
-        assert await desk.run("pgbackrest_backup", "main", timeout_s=90, **at, kind="full") == done
+        assert done.outputs == seen.outputs
         assert (await desk.probe("pgbackrest_backup", "main", **at, kind="full")).outputs == done.outputs
         assert (await desk.run("pgbackrest_check", "main", timeout_s=60, **at)).outputs == {"backups": 1}
 
         target = str(vault.folder / "home" / "cluster")
-        into = {**at, "label": done.outputs["label"], "target": target}
-        for _ in range(2):
-            came = await desk.run("pgbackrest_restore", "main", timeout_s=60, **into)
+        into = {**at, "target": target}  # the newest
+        with losing(desk, " restore"):
+            assert (await in_the_dark(desk, "pgbackrest_restore", "main", into)).holds is Holds.YES
+        with pytest.raises(StepFailed, match="20200101-000000F is not valid"):
+            await desk.run("pgbackrest_restore", "main", **at, label="20200101-000000F", target=f"{target}-of-none")
+        into["label"] = done.outputs["label"]
+        came = await desk.run("pgbackrest_restore", "main", timeout_s=60, **into)
         assert vault.run("cat", f"{target}/PG_VERSION").strip().isdecimal()
         await desk.undo("pgbackrest_restore", "main", came, **into)
         assert (await desk.probe("pgbackrest_restore", "main", **into)).holds is Holds.NO
@@ -111,8 +120,9 @@ async def test_a_dump_has_its_name_only_when_it_is_whole(vault: Vault) -> None:
         with pytest.raises(StepFailed, match="pg_dump"):
             await desk.run("database_dump", "main", timeout_s=60, **{**dump, "connection": line + "x"})
         assert (await desk.probe("database_dump", "main", **dump)).holds is Holds.NO
-        done = await desk.run("database_dump", "main", timeout_s=60, **dump)
-        assert (await desk.probe("database_dump", "main", **dump)).outputs == done.outputs
+        with losing(desk, "mv -n"):
+            seen = await in_the_dark(desk, "database_dump", "main", dump)
+        assert seen.outputs == {"path": path, "bytes": Path(path).stat().st_size}  # noqa: ASYNC240 - a moment
         assert "TABLE DATA public t" in vault.run(str(binaries() / "pg_restore"), "--list", path)
         with pytest.raises(StepFailed, match="already"):
             await desk.run("database_dump", "main", timeout_s=60, **dump)
