@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -51,6 +52,8 @@ class Ticks:
         """Tick; what goes wrong is shown until it goes right, and tried again at the next tick."""
         try:
             await tick()
+        except asyncio.CancelledError:  # the daemon ends; APScheduler would log that as a defect, with a trace
+            return
         except StateError as error:
             self._problems[name] = f"the {name} cannot be kept: {error}"
         except Exception as error:  # the border of a tick: a defect in one must not stop the others
