@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import product
+from urllib.parse import urlencode
 
 import pytest
 from browser_kit import DESKTOP, PHONE, Seen, browsing, open_page
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, expect
 from web_kit import WebDaemon, web_daemon
 
 from dr.engine.orchestrator import Request
+from dr.journal.override import FENCING
 from monitor.status.alarm import Alarm
 from monitor.status.state import Health
 
@@ -73,6 +75,8 @@ def trouble(daemon: WebDaemon) -> tuple[str, str]:
         Alarm("two", "host-down", "host/vault-dr", "warning", now - 50, LONG, None, "site-down site/main"),
         Alarm("three", "link-down", "link/blace/backup", "warning", now - 50, LONG),
     ]
+    given = urlencode({"decision": "give", "rule": f"ite {FENCING}", "name": "vera", "reason": LONG})
+    assert daemon.ask("POST", "/overrides/decide", form=given).status == 303
     daemon.broken.append(f"the journal cannot be written {LONG}")
     return waiting, paused
 
@@ -83,7 +87,7 @@ def test_everything_fits_and_can_be_read(
 ) -> None:
     waiting, paused = trouble(daemon)
     seen = open_page(browser, size, colours=colours)  # type: ignore[arg-type]  # one of two words
-    for path in ("/", "/runs", f"/runs/{waiting}", f"/runs/{paused}", "/readiness", "/nowhere"):
+    for path in ("/", "/runs", f"/runs/{waiting}", f"/runs/{paused}", "/readiness", "/overrides", "/nowhere"):
         seen.page.goto(daemon.url + path)
         for summary in seen.page.locator("summary").all():
             summary.click()
