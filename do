@@ -88,7 +88,7 @@ TEST_PACKAGES = (
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )
-BENCHES = ("poll", "render", "scrape", "engine", "snmp", "echo", "restore")
+BENCHES = ("poll", "render", "scrape", "engine", "failover", "fanout", "journal", "resume", "snmp", "echo", "restore")
 
 
 # -- run --------------------------------------------------------------------------------------------------------------

@@ -36,11 +36,12 @@ from monitor.credential import Credentials
 from monitor.inventory.read import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 STEPS = 10
 ROUNDS = 5
 HOST = "ncts-db-main"
+MOST_ADDRESSES = 16
 
 
 def commands(place: Path) -> list[tuple[list[str], list[str]]]:
@@ -52,31 +53,40 @@ def commands(place: Path) -> list[tuple[list[str], list[str]]]:
 
 
 @contextlib.contextmanager
-def sshd(folder: Path) -> Iterator[int]:
-    """Run Debian's sshd for this user on a port of its own; keys and known_hosts are in ``folder``."""
+def sshd(folder: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> Iterator[int]:
+    """Run Debian's sshd for this user on a port of its own; keys and known_hosts are in ``folder``.
+
+    One listens on sixteen addresses at most (its MAX_LISTEN_SOCKS); for more there are several.
+    """
     binary = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if binary is None:
         sys.exit("bench: type: sudo apt-get install openssh-server")
     port = free_port()
     for name in ("host", "ssh-karaula"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
-    lines = (
-        f"ListenAddress 127.0.0.1:{port}",
-        f"HostKey {folder / 'host'}",
-        f"AuthorizedKeysFile {folder / 'ssh-karaula.pub'}",
-        "PidFile none",
-        "StrictModes no",
-        "UsePAM no",
-        "PasswordAuthentication no",
-        # Debian's bash reads .bashrc when sshd starts it, unless it is not the first shell: that is not measured here.
-        "SetEnv SHLVL=2",
-    )
-    (folder / "sshd_config").write_text("\n".join(lines) + "\n")
+    key = (folder / "host.pub").read_text()
+    (folder / "known_hosts").write_text("".join(f"[{address}]:{port} {key}" for address in addresses))
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    with process(binary, "-D", "-e", "-f", folder / "sshd_config", log="sshd.log") as server:
-        wait_for_port(port, server)
+    with contextlib.ExitStack() as running:
+        for first in range(0, len(addresses), MOST_ADDRESSES):
+            mine = addresses[first : first + MOST_ADDRESSES]
+            lines = (
+                *(f"ListenAddress {address}:{port}" for address in mine),
+                f"HostKey {folder / 'host'}",
+                f"AuthorizedKeysFile {folder / 'ssh-karaula.pub'}",
+                "MaxStartups 1000",
+                "PidFile none",
+                "StrictModes no",
+                "UsePAM no",
+                "PasswordAuthentication no",
+                # Debian's bash reads .bashrc when sshd starts it, unless it is not the first shell: not measured here.
+                "SetEnv SHLVL=2",
+            )
+            config = folder / f"sshd_config-{first}"
+            config.write_text("\n".join(lines) + "\n")
+            server = running.enter_context(process(binary, "-D", "-e", "-f", config, log=f"sshd-{first}.log"))
+            wait_for_port(port, server, host=mine[-1])
         yield port
 
 

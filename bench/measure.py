@@ -203,12 +203,12 @@ def process(*command: str | Path, log: str, env: dict[str, str] | None = None) -
             started.wait()
 
 
-def wait_for_port(port: int, server: subprocess.Popen[bytes], seconds: float = 30) -> None:
+def wait_for_port(port: int, server: subprocess.Popen[bytes], seconds: float = 30, *, host: str = "127.0.0.1") -> None:
     """Wait until a server of ``process`` listens."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection((host, port), 1).close()
             return
         if server.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"bench: {server.args!r} does not listen on port {port}; see .karaula/bench/")

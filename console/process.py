@@ -37,11 +37,11 @@ async def run_until_signal(options: Options, started: Callable[[Daemon], None]) 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
+    gc.set_threshold(*COLLECT_AT)  # before the journal is read: a long one would be gone through again and again
     daemon = Daemon(options)
     await daemon.start()
     started(daemon)
     sys.setswitchinterval(SWITCH_S)
-    gc.set_threshold(*COLLECT_AT)
     sweep()
     supervisor = of_this_process()
     supervisor.tell("READY=1")

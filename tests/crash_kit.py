@@ -26,18 +26,18 @@ DIES_WITHIN_S = 90.0
 
 @dataclass(frozen=True)
 class Death:
-    """The daemon dies ``before`` or ``after`` its ``write``-th append to the run of ``playbook``."""
+    """The daemon dies ``before`` or ``after`` it writes the event ``mark`` of the run of ``playbook``."""
 
     playbook: str
     when: str
-    write: int
+    mark: str
 
     def __str__(self) -> str:
-        return f"{self.playbook}, {self.when} write {self.write}"
+        return f"{self.playbook}, {self.when} {self.mark}"
 
 
-def deaths(playbook: str, writes: int) -> list[Death]:
-    return [Death(playbook, when, write) for write in range(1, writes + 1) for when in ("before", "after")]
+def deaths(playbook: str, marks: Sequence[str]) -> list[Death]:
+    return [Death(playbook, when, mark) for mark in marks for when in ("before", "after")]
 
 
 def batches(all_deaths: Sequence[Death]) -> list[tuple[Death, ...]]:
@@ -90,7 +90,7 @@ class Chain:
 
     def die(self, system: str, death: Death) -> None:
         """Let a daemon finish what the last death left open, then ask it for a run and let it die of that."""
-        environment = {"KARAULA_TEST_CRASH": f"{death.when}:{death.write}:{system}"}
+        environment = {"KARAULA_TEST_CRASH": f"{death.when}:{death.mark}:{system}"}
         with running_daemon(
             self.lab, self.folder, program=CRASHING, environment=environment, inventory=self.inventory
         ) as daemon:

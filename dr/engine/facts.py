@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: frozenset[str]) -> Facts:
     """Return the facts for ``run`` (and ``step``), as if the runs of ``beside`` were not there, nor to come."""
     world, inventory = orchestrator.world, orchestrator.world.inventory
-    others = tuple(other for other in orchestrator.runs() if other.id not in {run.id, *beside})
+    not_asked = {run.id, *beside}
+    others = tuple(other for other in orchestrator.runs() if other.id not in not_asked)
     proof = None if step else world.proof(fingerprint(run.plan, run.id))
     lack = missing(proof, run.plan, inventory.proofs, world.clock.now())
     return Facts(

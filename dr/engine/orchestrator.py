@@ -146,7 +146,7 @@ class Orchestrator:
                 continue
             if run.state in ACTIVE:
                 interrupted = (Interrupted(self.world.clock.now()),)
-                await self.append(run, interrupted, None)
+                await self.append(run, interrupted)
                 run = fold_all(run.id, [*self._events[run.id], *interrupted])  # noqa: PLW2901 - the run goes on
                 self.changed(run, interrupted)
             self._drive(run)
@@ -311,10 +311,10 @@ class Orchestrator:
 
     # -- what runners need (runner.Surroundings) -----------------------------------------------------------------------
 
-    async def append(self, run: Run | Joint, events: Sequence[Event], output: StepOutput | None = None) -> None:
+    async def append(self, run: Run | Joint, events: Sequence[Event], outputs: Sequence[StepOutput] = ()) -> None:
         """Make the events that follow ``run`` durable, once this daemon may act. Raises StateError."""
         await self.may_act()
-        await self._noting(lambda: self.journal.append(run.id, run.seq, events, output))
+        await self._noting(lambda: self.journal.append(run.id, run.seq, events, outputs))
 
     async def recheck(self) -> None:
         """Try to write after a write failed, so that ``journal_error`` does not outlive its cause."""

@@ -12,6 +12,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ValidationError
@@ -229,6 +230,8 @@ class _Lines:
 
 def _overridden(run: Run, step_id: str) -> frozenset[str]:
     """Return the guards whose last word on the step was that people have overridden them."""
+    if OVERRIDDEN not in map(attrgetter("reason"), run.guards):  # as a rule, and a long run has thousands of notes
+        return frozenset()
     last = {note.guard: note.reason for note in run.guards if note.step == step_id}
     return frozenset(guard for guard, reason in last.items() if reason == OVERRIDDEN)
 

@@ -1,6 +1,7 @@
 """One run under way: asks ``decide``, writes the intent, lets the performer act, writes the outcome, asks again.
 
 No audit, no action: an event that cannot be written is written again until it can, and nothing is begun before.
+Steps that may begin at the same moment share one write to the disk, and so do outcomes that have come by then.
 Commands of people and outcomes of steps come through one inbox, so the run changes in one place only. Whoever gave a
 command gets an answer, whatever becomes of the run.
 """
@@ -9,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import groupby, takewhile
+from typing import Protocol
 
 from dr.engine.doubts import Doubts
 from dr.engine.perform import Outcome
-from dr.engine.transition import Admit, Perform, Probe, Record, Undo, WakeAt, admit, decide, gate
+from dr.engine.transition import Admit, Intent, Perform, Probe, Record, Undo, WakeAt, admit, decide, gate
 from dr.errors import RunRefused
 from dr.guard import Ruling, Verdict
 from dr.journal.event import Event, StepProbed, StepStarted, StepUnknown, UndoFailed, UndoStarted, VotesHeard
-from dr.journal.fold import fold
+from dr.journal.fold import folded
 from dr.journal.run import Run, RunState
 from dr.journal.sqlite import StepOutput
 from monitor.clock import Clock
@@ -64,8 +67,8 @@ class Surroundings(Protocol):
 
     admission: asyncio.Lock
 
-    async def append(self, run: Run, events: Sequence[Event], output: StepOutput | None) -> None:
-        """Write the events that follow ``run``. Raises StateError."""
+    async def append(self, run: Run, events: Sequence[Event], outputs: Sequence[StepOutput]) -> None:
+        """Write the events that follow ``run``, all of them or none. Raises StateError."""
         ...
 
     def changed(self, run: Run, events: Sequence[Event]) -> None:
@@ -127,7 +130,8 @@ class Runner:
         self.admitted = asyncio.Event()
         self._closed = False
         self._token = 0  # drawn by this runner: what whoever drove the run before has sent must not count any more
-        self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
+        self._inbox: deque[_Letter] = deque()
+        self._mail = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def drive(self) -> None:
@@ -137,14 +141,15 @@ class Runner:
                 wake_at = await self._advance()
                 if self.run.state.final:
                     break
-                await self._next_letter(wake_at)
+                await self._mail_or_time(wake_at)
+                await self._open()
         finally:
             self._closed = True
             self.admitted.set()
             self.let_go()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            while not self._inbox.empty():
-                self._inbox.get_nowait().answer(self._too_late())
+            for letter in self._inbox:
+                letter.answer(self._too_late())
 
     def let_go(self) -> None:
         """Stop what is under way before it does anything more; its outcome is not known then."""
@@ -156,8 +161,12 @@ class Runner:
         if self._closed:
             raise self._too_late()
         reply: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
-        await self._inbox.put(_Letter(command=command, reply=reply))
+        self._post(_Letter(command=command, reply=reply))
         return await reply
+
+    def _post(self, letter: _Letter) -> None:
+        self._inbox.append(letter)
+        self._mail.set()
 
     def _too_late(self) -> RunRefused:
         over = "over" if self.run.state.final else "let go by this daemon; look at it after the restart"
@@ -166,21 +175,28 @@ class Runner:
     async def _advance(self) -> float | None:
         """Carry out intents until only waiting is left; return when to wake."""
         while True:
-            wake_at: float | None = None
-            moved = False
             self._doubts.ask_at = None
-            for intent in decide(self.run, self.clock.now()):
-                if isinstance(intent, WakeAt):
-                    wake_at = intent.at if wake_at is None else min(wake_at, intent.at)
-                elif await self._carry_out(intent):
-                    moved = True
-                    break
+            intents = decide(self.run, self.clock.now())
+            moved = await self._carry_out_one(intents)
             if self.run.state is not RunState.ACCEPTED:
                 self.admitted.set()
             if not moved:
-                return min((at for at in (wake_at, self._doubts.ask_at) if at is not None), default=None)
+                wakes = [intent.at for intent in intents if isinstance(intent, WakeAt)]
+                return min((at for at in (*wakes, self._doubts.ask_at) if at is not None), default=None)
 
-    async def _carry_out(self, intent: Record | Admit | Perform | Probe | Undo) -> bool:
+    async def _carry_out_one(self, intents: Sequence[Intent]) -> bool:
+        """Carry out the first intent that changes the run, steps that may begin together as one; False: none does."""
+        for starting, group in groupby(intents, lambda intent: isinstance(intent, Perform)):
+            if starting:
+                if await self._begin([intent for intent in group if isinstance(intent, Perform)]):
+                    return True
+                continue
+            for intent in group:
+                if not isinstance(intent, (Perform, WakeAt)) and await self._carry_out(intent):
+                    return True
+        return False
+
+    async def _carry_out(self, intent: Record | Admit | Probe | Undo) -> bool:
         """Carry out one intent; True when the run has changed by it."""
         now = self.clock.now()
         match intent:
@@ -197,8 +213,6 @@ class Runner:
                         return False
                     token = self._drawn() if begins else 0
                     await self._write(admit(self.run, verdicts, token, now, self.approval_s))
-            case Perform(step, attempt):
-                return await self._perform(step, attempt, now)
             case Probe(step, attempt):
                 if step in self._tasks:
                     return False
@@ -211,23 +225,44 @@ class Runner:
                 self._spawn(step, self.performing.undo, lambda at, why: UndoFailed(at, step, why))
         return True
 
-    async def _perform(self, step: str, attempt: int, now: float) -> bool:
-        verdicts = self.surroundings.judge(self.run, step, now)
-        if self._doubts.hold(step, verdicts):
+    async def _begin(self, starts: Sequence[Perform]) -> bool:
+        """Ask the guards of each step, one after the other; write down all that may begin at one stroke, then do it.
+
+        The events and their order are those of one step at a time: that a step begins changes nothing for another
+        that may begin as well. Behind one that may not nothing is begun: what follows then is decided anew.
+        """
+        now, after = self.clock.now(), self.run
+        events: list[Event] = []
+        begun: list[Perform] = []
+        for start in starts:
+            verdicts = self.surroundings.judge(after, start.step, now)
+            if self._doubts.hold(start.step, verdicts):
+                continue
+            ruled = gate(after, verdicts, start.step, now)
+            after, allowed = folded(after, ruled), all(verdict.ruling is Ruling.ALLOW for verdict in verdicts)
+            events += ruled
+            if not allowed:
+                break
+            key = f"{self.run.id}/{start.step}"
+            started = StepStarted(now, start.step, start.attempt, key, self._drawn())
+            after = folded(after, (started,))
+            events.append(started)
+            begun.append(start)
+        if not events:
             return False
-        if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
-            await self._write(gate(self.run, verdicts, step, now))
-            return True
-        started = StepStarted(now, step, attempt, f"{self.run.id}/{step}", self._drawn())
-        await self._write((*gate(self.run, verdicts, step, now), started))
+        await self._write(events)
+        for start in begun:
+            self._perform(start.step, start.attempt)
+        return True
+
+    def _perform(self, step: str, attempt: int) -> None:
         if self.run.steps[step].plan.asks:
-            return True  # nothing to perform: a person answers, or the time runs out
+            return  # nothing to perform: a person answers, or the time runs out
         self._spawn(
             step,
             self.performing.run,
             lambda at, why: StepUnknown(at, step, attempt, why, timed_out=False, output_sha256=""),
         )
-        return True
 
     def _drawn(self) -> int:
         """Return the fencing token of everything that this runner has done."""
@@ -250,35 +285,43 @@ class Runner:
             except Exception as error:  # a task's outermost border: a step without an outcome has no way out
                 log.exception("performing %s of run %s broke", step, run.id)
                 outcome = Outcome(broken(self.clock.now(), f"performing it broke: {type(error).__name__}"), None)
-            await self._inbox.put(_Letter(step=step, outcome=outcome))
+            self._post(_Letter(step=step, outcome=outcome))
 
         self._tasks[step] = asyncio.create_task(watch(), name=f"{self.run.id}/{step}")
 
-    async def _next_letter(self, wake_at: float | None) -> None:
+    async def _mail_or_time(self, wake_at: float | None) -> None:
         """Wait for a command, an outcome or the time to wake."""
-        getting = asyncio.ensure_future(self._inbox.get())
-        waits: set[asyncio.Future[Any]] = {getting}
-        if wake_at is not None:
-            waits.add(asyncio.ensure_future(self.clock.sleep(max(0.0, wake_at - self.clock.now()))))
+        if self._inbox:
+            return
+        self._mail.clear()
+        if wake_at is None:
+            await self._mail.wait()
+            return
+        waits = [asyncio.ensure_future(self._mail.wait()), asyncio.ensure_future(self._sleep_until(wake_at))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            if getting.done():
-                getting.result().answer(self._too_late())
-            raise
         finally:
             for wait in waits:
-                if not wait.done():
-                    wait.cancel()
-        if getting.done() and not getting.cancelled():
-            await self._open(getting.result())
+                wait.cancel()
 
-    async def _open(self, letter: _Letter) -> None:
-        if letter.outcome is not None:
-            self._tasks.pop(letter.step, None)
-            await self._write((letter.outcome.event,), letter.outcome.output)
-            return
-        if letter.command is None or letter.reply is None:
+    async def _sleep_until(self, wake_at: float) -> None:
+        await self.clock.sleep(max(0.0, wake_at - self.clock.now()))
+
+    async def _open(self) -> None:
+        """Take in the outcomes that have come, up to the next command; or that command, if it is the first."""
+        outcomes = list(takewhile(lambda letter: letter.outcome is not None, self._inbox))
+        if outcomes:
+            for letter in outcomes:
+                self._inbox.popleft()
+                self._tasks.pop(letter.step, None)
+            came = [letter.outcome for letter in outcomes if letter.outcome is not None]
+            kept = [outcome.output for outcome in came if outcome.output is not None]
+            await self._write([outcome.event for outcome in came], kept)
+        elif self._inbox:
+            await self._obey(self._inbox.popleft())
+
+    async def _obey(self, letter: _Letter) -> None:
+        if letter.command is None:
             return
         try:
             await self._write(letter.command(self.run, self.clock.now()))
@@ -290,14 +333,12 @@ class Runner:
         else:
             letter.answer(self.run)
 
-    async def _write(self, events: Sequence[Event], output: StepOutput | None = None) -> None:
+    async def _write(self, events: Sequence[Event], outputs: Sequence[StepOutput] = ()) -> None:
         """Make the events durable, then true. Tries for as long as the journal cannot be written."""
-        after = self.run
-        for event in events:
-            after = fold(after, event)
+        after = folded(self.run, events)
         while True:
             try:
-                await self.surroundings.append(self.run, events, output)
+                await self.surroundings.append(self.run, events, outputs)
                 break
             except StateError as error:
                 log.error("run %s waits for its journal: %s", self.run.id, error)  # noqa: TRY400 - expected, no trace

@@ -37,6 +37,7 @@ from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import PlannedStep, ancestors
 
 DAEMON = "karaula"
+TROUBLED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
 STEP_REFERENCE = re.compile(r"\$\{steps\.([a-z][a-z0-9-]*)\.([a-z][a-z0-9_]*)\}")
 
 
@@ -192,14 +193,16 @@ def _moving(run: Run, now: float) -> tuple[Intent, ...]:
 
 
 def _moving_on(run: Run, now: float) -> tuple[Intent, ...]:
-    probes = tuple(_probes(run, now))
-    ignored = tuple(_continue_past_failures(run, now))
-    if probes or ignored:
-        return (*probes, *ignored)
     main = [run.steps[step.id] for step in run.plan.steps if not step.final]
-    broken = [record for record in main if record.state.failed or record.stuck]
-    under_way = any(_busy(record) and not record.plan.asks for record in main)  # a question waits in a pause, too
+    broken: list[StepRecord] = []
+    if any(record.state in TROUBLED for record in run.steps.values()):  # seldom, and a run may have a thousand steps
+        probes = tuple(_probes(run, now))
+        ignored = tuple(_continue_past_failures(run, now))
+        if probes or ignored:
+            return (*probes, *ignored)
+        broken = [record for record in main if record.state.failed or record.stuck]
     if run.state is RunState.IN_PROGRESS and broken and run.plan.attended and not _undo_wanted(run, broken):
+        under_way = any(_busy(record) and not record.plan.asks for record in main)  # a question waits in a pause, too
         return () if under_way else (Record(Paused(now, DAEMON, _what_broke(broken))),)
     if broken or run.state is RunState.CANCELING:
         return _wind_down(run, main, broken, now)
@@ -287,12 +290,11 @@ def _what_broke(broken: Sequence[StepRecord]) -> str:
 
 def _starts(run: Run, records: Sequence[StepRecord], now: float) -> Iterator[Intent]:
     """Yield what may begin among ``records``, and skips for what never can."""
+    steps = run.steps
     for record in records:
-        if record.state is not StepState.QUEUED:
+        if record.state is not StepState.QUEUED or any(not steps[need].over for need in record.plan.needs):
             continue
-        needs = [run.steps[need] for need in record.plan.needs]
-        if any(not need.over for need in needs):
-            continue
+        needs = [steps[need] for need in record.plan.needs]
         if not record.plan.final and not all(need.state.passed for need in needs):
             yield Record(StepSkipped(now, record.plan.id, "a step it needs did not pass"))
         elif _missing(run, record):

@@ -18,9 +18,9 @@ NOT_PROVEN = "fence-not-proven"
 
 def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     """Refuse a promotion without a proven fence of the system's other site."""
-    if step is None or not _promotes(run.plan.step(step)):
+    if step is None or not _promotes(run.steps[step].plan):
         return Verdict(NAME, Ruling.ALLOW, "no-promotion", "nothing is promoted here")
-    site = run.plan.step(step).site
+    site = run.steps[step].plan.site
     if site not in {run.plan.from_site, run.plan.to_site}:
         sentence = (
             f"step '{step}' would promote {site}, which is neither side of this run; nobody could fence the other"

@@ -17,7 +17,7 @@ NAME = "rpo"
 def rpo(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     """Wait while more would be lost than may be and nobody has accepted it."""
     del now
-    if step is not None and not run.plan.step(step).promotes:
+    if step is not None and not run.steps[step].plan.promotes:
         return Verdict(NAME, Ruling.ALLOW, "no-promotion", "nothing is promoted here")
     if run.plan.kind not in MAY_LOSE:
         return Verdict(NAME, Ruling.ALLOW, "loses-nothing", _harmless(run))

@@ -18,7 +18,7 @@ NAME = "safety"
 
 def safety(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     """Refuse while a rule is not satisfied, naming it and what was observed, unless two people have overridden it."""
-    planned = None if step is None else run.plan.step(step)
+    planned = None if step is None else run.steps[step].plan
     about = {key: rule for key, rule in facts.rules.items() if rule.concerns(run.plan.kind, run.system)}
     mine = {key: rule for key, rule in about.items() if (_touched(rule, planned) if planned else not rule.before)}
     if not mine and about and planned is None:

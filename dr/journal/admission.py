@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
 
 from dr.errors import IllegalEvent
 from dr.journal.ballot import poll_of
 from dr.journal.event import ApprovalAsked, Approved, Denied, GuardRuled, LossAccepted, RunStarted, VotesHeard
-from dr.journal.fold_parts import require
+from dr.journal.fold_parts import after, changed, require
 from dr.journal.run import GuardNote, Run, RunState
 
 BY_ITSELF = "failover"
 
 
-def guard_ruled(run: Run, event: GuardRuled) -> Run:
-    """Keep a guard's answer."""
-    note = GuardNote(event.at, event.guard, event.ruling, event.reason, event.sentence, event.step)
-    return replace(run, guards=(*run.guards, note))
+def guards_ruled(run: Run, events: Iterable[GuardRuled]) -> Run:
+    """Keep the answers of guards; each of them counts as one event."""
+    notes = [GuardNote(one.at, one.guard, one.ruling, one.reason, one.sentence, one.step) for one in events]
+    return changed(run, guards=(*run.guards, *notes), seq=run.seq + len(notes))
 
 
 def approval_asked(run: Run, event: ApprovalAsked) -> Run:
@@ -24,7 +24,7 @@ def approval_asked(run: Run, event: ApprovalAsked) -> Run:
     require(run, event, {RunState.ACCEPTED})
     if event.plan_hash != run.plan_hash:
         raise IllegalEvent(f"run {run.id}: approval asked for another plan")
-    return replace(run, state=RunState.WAITING, approval_expires_at=event.expires_at)
+    return after(run, state=RunState.WAITING, approval_expires_at=event.expires_at)
 
 
 def approved(run: Run, event: Approved) -> Run:
@@ -32,13 +32,13 @@ def approved(run: Run, event: Approved) -> Run:
     require(run, event, {RunState.WAITING})
     if run.approved_by or event.plan_hash != run.plan_hash:
         raise IllegalEvent(f"run {run.id}: an approval that is used up or for another plan")
-    return replace(run, state=RunState.ACCEPTED, approved_by=event.by, approved_at=event.at)
+    return after(run, state=RunState.ACCEPTED, approved_by=event.by, approved_at=event.at)
 
 
 def denied(run: Run, event: Denied) -> Run:
     """End a run that nobody wants."""
     require(run, event, {RunState.WAITING})
-    return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
+    return after(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
 
 
 def run_started(run: Run, event: RunStarted) -> Run:
@@ -46,7 +46,7 @@ def run_started(run: Run, event: RunStarted) -> Run:
     require(run, event, {RunState.ACCEPTED})
     if run.plan.attended and not run.approved_by and not _by_itself(run):
         raise IllegalEvent(f"run {run.id} starts without an approval")
-    return replace(run, state=RunState.IN_PROGRESS, started_at=event.at, token=event.token)
+    return after(run, state=RunState.IN_PROGRESS, started_at=event.at, token=event.token)
 
 
 def votes_heard(run: Run, event: VotesHeard) -> Run:
@@ -54,14 +54,14 @@ def votes_heard(run: Run, event: VotesHeard) -> Run:
     require(run, event, {RunState.ACCEPTED})
     if event.site != run.plan.from_site:
         raise IllegalEvent(f"run {run.id} leaves {run.plan.from_site}; votes on {event.site} are not its own")
-    return replace(run, poll=poll_of(event))
+    return after(run, poll=poll_of(event))
 
 
 def loss_accepted(run: Run, event: LossAccepted) -> Run:
     """Note it; a run that had everything else goes before its guards again."""
     require(run, event, {RunState.WAITING, RunState.PAUSED})
     state = RunState.ACCEPTED if run.state is RunState.WAITING and run.approved_by else run.state
-    return replace(run, state=state, loss_accepted_s=event.up_to_s, loss_accepted_by=event.by)
+    return after(run, state=state, loss_accepted_s=event.up_to_s, loss_accepted_by=event.by)
 
 
 def _by_itself(run: Run) -> bool:

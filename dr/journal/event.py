@@ -7,10 +7,8 @@ time in Unix seconds. ``fold.py`` says what may follow what.
 from __future__ import annotations
 
 import json
-import math
-import types
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from dr.errors import IllegalEvent
 from dr.journal.calendar import CalendarEvent
@@ -19,6 +17,7 @@ from dr.journal.joint import JointEvent
 from dr.journal.overriding import OverrideEvent
 from dr.journal.pausing import PauseEvent
 from dr.journal.people import QuestionAnswered, UndoAsked
+from dr.journal.shape import Shape
 
 Scalar = str | int | float | bool
 
@@ -313,8 +312,7 @@ Event = (
 )
 
 WORDS: dict[str, type[Event]] = {word.__name__: word for word in get_args(Event)}
-_HINTS = {word: get_type_hints(word) for word in WORDS.values()}
-_DEFAULTS = {word: {f.name: f.default for f in fields(word) if f.default is not MISSING} for word in WORDS.values()}
+_SHAPES = {word: Shape(word) for word in WORDS.values()}
 
 
 def encode(event: Event) -> tuple[str, str]:
@@ -322,13 +320,13 @@ def encode(event: Event) -> tuple[str, str]:
 
     Raises IllegalEvent for what ``decode`` would not read: nothing is written that cannot be loaded again.
     """
-    word = type(event).__name__
-    _check(type(event), _fields(event))
+    word, data = type(event).__name__, _fields(event)
+    _check(type(event), data)
     try:
-        body = _json(asdict(event), ascii_only=False)
+        body = _WRITER.encode(data)
         body.encode()
     except UnicodeEncodeError:  # half a surrogate pair: only its escape can be stored
-        body = _json(asdict(event), ascii_only=True)
+        body = _ASCII_WRITER.encode(data)
     except (TypeError, ValueError, RecursionError) as error:
         raise IllegalEvent(f"{word} holds what JSON cannot say: {error}") from error
     return word, body
@@ -340,44 +338,35 @@ def decode(word: str, body: str) -> Event:
     if kind is None:
         raise IllegalEvent(f"the journal holds the word '{word}', which this version does not know")
     try:
-        data = json.loads(body, parse_constant=_refuse)
+        data, end = _READER.raw_decode(body)
     except (ValueError, RecursionError) as error:
         raise IllegalEvent(f"the journal's {word} is not JSON") from error
-    data = {**_DEFAULTS[kind], **data} if isinstance(data, dict) else {}  # an earlier version did not write all
-    if set(data) != {field.name for field in fields(kind)}:
+    if end != len(body):
+        raise IllegalEvent(f"the journal's {word} is not JSON alone")
+    shape = _SHAPES[kind]
+    if isinstance(data, dict) and shape.defaults:  # an earlier version did not write all
+        data = {**shape.defaults, **data}
+    if not isinstance(data, dict) or data.keys() != shape.names:
         raise IllegalEvent(f"the journal's {word} has the wrong fields")
     _check(kind, data)
     return kind(**data)
 
 
 def _fields(event: Event) -> dict[str, Any]:
-    return {field.name: getattr(event, field.name) for field in fields(event)}
-
-
-def _json(data: dict[str, Any], *, ascii_only: bool) -> str:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only, allow_nan=False)
+    return {name: getattr(event, name) for name in _SHAPES[type(event)].names}
 
 
 def _refuse(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
 
 
+_READER = json.JSONDecoder(parse_constant=_refuse)
+_WRITER, _ASCII_WRITER = (
+    json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only, allow_nan=False)
+    for ascii_only in (False, True)
+)
+
+
 def _check(kind: type[Event], data: dict[str, Any]) -> None:
-    for name, hint in _HINTS[kind].items():
-        if not _fits(data[name], hint):
-            raise IllegalEvent(f"the journal's {kind.__name__}.{name} has the wrong type")
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Tell whether ``value`` is what the field ``hint`` allows (str, int, float, bool and dicts of them)."""
-    origin = get_origin(hint)
-    if hint is Any:
-        return True
-    if origin is dict:
-        inner = get_args(hint)[1]
-        return isinstance(value, dict) and all(isinstance(key, str) and _fits(value[key], inner) for key in value)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
+    if name := _SHAPES[kind].unfit(data):
+        raise IllegalEvent(f"the journal's {kind.__name__}.{name} has the wrong type")

@@ -7,7 +7,7 @@ no clock. A journal that folds is a journal that this engine could have written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from dr.journal.admission import (
     approval_asked,
     approved,
     denied,
-    guard_ruled,
+    guards_ruled,
     loss_accepted,
     run_started,
     votes_heard,
@@ -49,7 +49,7 @@ from dr.journal.event import (
     UndoSucceeded,
     VotesHeard,
 )
-from dr.journal.fold_parts import require, step_of, with_step
+from dr.journal.fold_parts import after, changed, require, step_of, with_step
 from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.playbook.model import plan_from_json
@@ -93,7 +93,7 @@ def fold(run: Run, event: Event) -> Run:
     handler = _HANDLERS.get(type(event))
     if handler is None:
         raise IllegalEvent(f"run {run.id}: {type(event).__name__} cannot follow the first event")
-    return replace(handler(run, event), seq=run.seq + 1)
+    return handler(run, event)
 
 
 def fold_all(run_id: str, events: Iterable[Event]) -> Run:
@@ -102,9 +102,18 @@ def fold_all(run_id: str, events: Iterable[Event]) -> Run:
     first = next(iterator, None)
     if first is None:
         raise IllegalEvent(f"run {run_id} has no events")
-    run = begin(run_id, first)
-    for event in iterator:
-        run = fold(run, event)
+    return folded(begin(run_id, first), iterator)
+
+
+def folded(run: Run, events: Iterable[Event]) -> Run:
+    """Return ``run`` after ``events``. Raises IllegalEvent."""
+    for answers, group in groupby(events, lambda event: type(event) is GuardRuled):
+        if answers and not run.state.final:
+            # Most of a journal are guards' answers, several in a row.
+            run = guards_ruled(run, [event for event in group if isinstance(event, GuardRuled)])
+            continue
+        for event in group:
+            run = fold(run, event)
     return run
 
 
@@ -118,7 +127,7 @@ def _step_started(run: Run, event: StepStarted) -> Run:
     if any(not run.steps[need].over for need in record.plan.needs):
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts before what it needs")
     return with_step(
-        replace(run, token=event.token),
+        changed(run, token=event.token),
         record,
         state=StepState.IN_PROGRESS,
         attempt=event.attempt,
@@ -149,7 +158,9 @@ def _step_succeeded(run: Run, event: StepSucceeded) -> Run:
     )
 
 
-def _failure(run: Run, record: StepRecord, *, at: float, reason: str, retry_helps: bool, timed_out: bool) -> Run:
+def _failure(
+    run: Run, record: StepRecord, *, at: float, reason: str, retry_helps: bool, timed_out: bool, output_sha256: str
+) -> Run:
     """Return the run with a failed step; back to QUEUED while automatic retries are left."""
     canceled = run.state is RunState.CANCELING and not record.plan.final
     again = not canceled and (record.crashed or (retry_helps and record.retries_left > 0))
@@ -163,20 +174,21 @@ def _failure(run: Run, record: StepRecord, *, at: float, reason: str, retry_help
         retry_helps=retry_helps,
         retries_left=record.retries_left - (1 if again and not record.crashed else 0),
         crashed=False,
+        output_sha256=output_sha256,
     )
 
 
 def _step_failed(run: Run, event: StepFailed) -> Run:
     record = step_of(run, event, {StepState.IN_PROGRESS})
-    failed = _failure(
+    return _failure(
         run,
         record,
         at=event.at,
         reason=event.reason,
         retry_helps=event.retry_helps,
         timed_out=event.timed_out,
+        output_sha256=event.output_sha256,
     )
-    return with_step(failed, failed.steps[event.step], output_sha256=event.output_sha256)
 
 
 def _step_unknown(run: Run, event: StepUnknown) -> Run:
@@ -205,7 +217,8 @@ def _step_probed(run: Run, event: StepProbed) -> Run:
         )
     if event.holds == "no":
         reason = f"{record.reason}; then the probe found that it did not happen: {event.evidence}"
-        return _failure(run, record, at=event.at, reason=reason, retry_helps=True, timed_out=False)
+        kept = record.output_sha256
+        return _failure(run, record, at=event.at, reason=reason, retry_helps=True, timed_out=False, output_sha256=kept)
     if event.holds == "cannot-tell":
         return with_step(run, record, cannot_tell=True, evidence=event.evidence)
     raise IllegalEvent(f"run {run.id}: a probe answered '{event.holds}'")
@@ -250,7 +263,7 @@ def _undo_started(run: Run, event: UndoStarted) -> Run:
     record = step_of(run, event, {StepState.SUCCEEDED})
     if not record.plan.undoable or record.undoing or event.token < run.token:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' cannot be undone (again, or under an old token)")
-    return with_step(replace(run, token=event.token), record, undoing=True)
+    return with_step(changed(run, token=event.token), record, undoing=True)
 
 
 def _undo_succeeded(run: Run, event: UndoSucceeded) -> Run:
@@ -272,26 +285,26 @@ def _undoing(run: Run, event: UndoSucceeded | UndoFailed) -> StepRecord:
 
 def _paused(run: Run, event: Paused) -> Run:
     require(run, event, {RunState.IN_PROGRESS})
-    return replace(run, state=RunState.PAUSED, pause_reason=event.reason, paused_by=event.by)
+    return after(run, state=RunState.PAUSED, pause_reason=event.reason, paused_by=event.by)
 
 
 def _resumed(run: Run, event: Resumed) -> Run:
     """Go on; what could not be told before is asked of the world again."""
     require(run, event, {RunState.PAUSED})
-    steps = {key: replace(record, cannot_tell=False) for key, record in run.steps.items()}
-    return replace(run, state=RunState.IN_PROGRESS, pause_reason="", paused_by="", steps=MappingProxyType(steps))
+    steps = {key: changed(record, cannot_tell=False) for key, record in run.steps.items()}
+    return after(run, state=RunState.IN_PROGRESS, pause_reason="", paused_by="", steps=MappingProxyType(steps))
 
 
 def _cancel_asked(run: Run, event: CancelAsked) -> Run:
     require(run, event, {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED})
-    return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
+    return after(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
 
 
 def _undo_asked(run: Run, event: UndoAsked) -> Run:
     require(run, event, {RunState.IN_PROGRESS, RunState.PAUSED})
     if run.undo_refused:
         raise IllegalEvent(f"run {run.id} cannot be undone: {run.undo_refused}")
-    return replace(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason, undo_asked=True)
+    return after(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason, undo_asked=True)
 
 
 def _question_answered(run: Run, event: QuestionAnswered) -> Run:
@@ -305,16 +318,16 @@ def _interrupted(run: Run, event: Interrupted) -> Run:
     """Whatever was under way is UNKNOWN now: it is probed, never blindly repeated. A question still waits."""
     require(run, event, ACTIVE)
     steps = {
-        key: replace(
+        key: changed(
             record, state=StepState.UNKNOWN, cannot_tell=False, crashed=True, reason="the daemon died while it ran"
         )
         if record.state is StepState.IN_PROGRESS and not record.plan.asks
-        else replace(record, undoing=False)
+        else changed(record, undoing=False)
         if record.undoing
         else record
         for key, record in run.steps.items()
     }
-    return replace(
+    return after(
         run,
         steps=MappingProxyType(steps),
         state=RunState.INTERRUPTED,
@@ -325,7 +338,7 @@ def _interrupted(run: Run, event: Interrupted) -> Run:
 
 def _recovered(run: Run, event: Recovered) -> Run:
     require(run, event, {RunState.INTERRUPTED})
-    return replace(run, state=run.before_interruption or RunState.IN_PROGRESS, before_interruption=None)
+    return after(run, state=run.before_interruption or RunState.IN_PROGRESS, before_interruption=None)
 
 
 def _run_ended(run: Run, event: RunEnded) -> Run:
@@ -336,7 +349,7 @@ def _run_ended(run: Run, event: RunEnded) -> Run:
     passed = _SUCCESS.get(event.state)
     if passed is not None and not all(record.state in passed for record in run.steps.values()):
         raise IllegalEvent(f"run {run.id} ends as {event.state} with a step that did not succeed")
-    return replace(run, state=RunState(event.state), ended_at=event.at, end_reason=event.reason)
+    return after(run, state=RunState(event.state), ended_at=event.at, end_reason=event.reason)
 
 
 _SUCCESS: Mapping[str, frozenset[StepState]] = MappingProxyType(
@@ -349,7 +362,7 @@ _SUCCESS: Mapping[str, frozenset[StepState]] = MappingProxyType(
 
 _HANDLERS: Mapping[type, Callable[[Run, Any], Run]] = MappingProxyType(
     {
-        GuardRuled: guard_ruled,
+        GuardRuled: lambda run, event: guards_ruled(run, (event,)),
         VotesHeard: votes_heard,
         ApprovalAsked: approval_asked,
         Approved: approved,

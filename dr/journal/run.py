@@ -54,17 +54,23 @@ class StepState(StrEnum):
     @property
     def failed(self) -> bool:
         """Tell whether the step needs a retry, a person or an undo before the run can succeed."""
-        return self in {StepState.FAILED, StepState.TIMED_OUT}
+        return self in _FAILED
 
     @property
     def passed(self) -> bool:
         """Tell whether steps that need this one may begin."""
-        return self in {StepState.SUCCEEDED, StepState.FAILED_IGNORED}
+        return self in _PASSED
 
     @property
     def settled(self) -> bool:
         """Tell whether nothing more happens to the step by itself."""
-        return self not in {StepState.QUEUED, StepState.IN_PROGRESS, StepState.UNKNOWN}
+        return self not in _UNSETTLED
+
+
+# Made once: of a run of a thousand steps each is asked again at every event.
+_FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT})
+_PASSED = frozenset({StepState.SUCCEEDED, StepState.FAILED_IGNORED})
+_UNSETTLED = frozenset({StepState.QUEUED, StepState.IN_PROGRESS, StepState.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dr.errors import IllegalEvent
 from dr.journal import schema
 from dr.journal.calendar import PREFIX as CALENDAR
-from dr.journal.event import Event, decode, encode
+from dr.journal.event import Event, RunAccepted, decode, encode
 from dr.journal.finding import PREFIX as FINDING
 from dr.journal.finding import TrackedFinding, fold_finding
 from dr.journal.ledger import CalendarLedger
@@ -54,42 +54,50 @@ class StepOutput:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-@dataclass(slots=True)
 class Story:
     """What the journal holds of one run: its events, up to the first that cannot be read; ``damage`` then says why.
 
-    ``system`` and ``token`` (the highest fencing token) are gleaned from damaged rows as well, as far as they tell.
+    ``system`` and ``token`` (the highest fencing token) are gleaned from rows that cannot be read as well, as far as
+    they tell.
     """
 
-    events: list[Event] = field(default_factory=list)
-    damage: str = ""
-    system: str = ""
-    token: int = 0
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.events: list[Event] = []
+        self.damage = ""
+        self._gleaned: list[Mapping[str, Any]] = []
 
     def add(self, seq: int, word: str, body: bytes) -> None:
         """Take the next row."""
-        self._glean(body)
-        if self.damage:
-            return
-        if seq != len(self.events):
+        if not self.damage and seq != len(self.events):
             self.damage = f"event number {len(self.events)} is missing"
-            return
-        try:
-            self.events.append(decode(word, body.decode()))
-        except (IllegalEvent, UnicodeDecodeError) as error:
-            self.damage = f"event number {seq} cannot be read: {error}"
+        if not self.damage:
+            try:
+                self.events.append(decode(word, body.decode()))
+            except (IllegalEvent, UnicodeDecodeError) as error:
+                self.damage = f"event number {seq} cannot be read: {error}"
+        if self.damage:
+            self._glean(body)
+
+    @property
+    def token(self) -> int:
+        """Return the highest fencing token; 0 where there is none."""
+        told = (getattr(event, "token", 0) for event in self.events)
+        return max([0, *told, *(token for data in self._gleaned if type(token := data.get("token")) is int)])
+
+    @property
+    def system(self) -> str:
+        """Return the key of the run's system; empty where it cannot be told."""
+        plans = [event.plan for event in self.events if isinstance(event, RunAccepted)]
+        plans += [plan for data in self._gleaned if isinstance(plan := data.get("plan"), dict)]
+        told = [plan["system"] for plan in plans if isinstance(plan.get("system"), str)]
+        return told[-1] if told else ""
 
     def _glean(self, body: bytes) -> None:
-        try:
+        with suppress(ValueError, RecursionError):
             data = json.loads(body)
-        except (ValueError, RecursionError):
-            return
-        token = data.get("token") if isinstance(data, dict) else None
-        if type(token) is int:
-            self.token = max(self.token, token)
-        plan = data.get("plan") if isinstance(data, dict) else None
-        if isinstance(plan, dict) and isinstance(plan.get("system"), str):
-            self.system = plan["system"]
+            if isinstance(data, dict):
+                self._gleaned.append(data)
 
 
 class SqliteJournal:
@@ -128,25 +136,27 @@ class SqliteJournal:
 
     # -- runs --------------------------------------------------------------------------------------------------------
 
-    def append(self, run_id: str, seq: int, events: Sequence[Event], output: StepOutput | None = None) -> None:
-        """Write ``events`` as numbers ``seq``, ``seq + 1``, … of the run, and ``output``, in one transaction.
+    def append(self, run_id: str, seq: int, events: Sequence[Event], outputs: Sequence[StepOutput] = ()) -> None:
+        """Write ``events`` as numbers ``seq``, ``seq + 1``, … of the run, and ``outputs``, in one transaction.
 
         Raises StateError (try again with the same arguments) and IllegalEvent when other events stand there.
         """
         with self._writing():
-            for number, event in enumerate(events, seq):
-                found = self._db.execute(
-                    "SELECT word, body FROM events WHERE run_id = ? AND seq = ?", (run_id, number)
-                ).fetchone()
-                if found is None:
-                    schema.enter(self._db, run_id, number, event)
-                elif found != encode(event):
-                    raise IllegalEvent(f"run {run_id} already has another event number {number}")
-            if output is not None:
-                self._db.execute(
-                    "INSERT OR IGNORE INTO outputs VALUES (?, ?, ?, ?, ?)",
-                    (run_id, output.step, output.attempt, output.text, output.sha256),
+            there = {
+                number: (word, body)
+                for number, word, body in self._db.execute(
+                    "SELECT seq, word, body FROM events WHERE run_id = ? AND seq >= ?", (run_id, seq)
                 )
+            }
+            for number, event in enumerate(events, seq):
+                if number not in there:
+                    schema.enter(self._db, run_id, number, event)
+                elif there[number] != encode(event):
+                    raise IllegalEvent(f"run {run_id} already has another event number {number}")
+            self._db.executemany(
+                "INSERT OR IGNORE INTO outputs VALUES (?, ?, ?, ?, ?)",
+                [(run_id, output.step, output.attempt, output.text, output.sha256) for output in outputs],
+            )
 
     def head(self) -> Head:
         """Return where the chain of events ends. Raises StateError."""

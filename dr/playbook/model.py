@@ -238,7 +238,7 @@ def brings_up_again(steps: Mapping[str, PlannedStep], step_id: str) -> Iterator[
         for subject, field, value in steps[step_id].effects
         if (field, value) == ("role", "standby") or (field == "power" and value.rpartition("-")[2] == "off")
     }
-    for other in steps.values():
+    for other in steps.values() if held else ():
         up = {
             subject
             for subject, field, value in other.effects

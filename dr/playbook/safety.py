@@ -96,7 +96,7 @@ class _Rules:
             if what and step.on_failure == "continue":
                 message = f"step '{step.id}' is {what}; the run must not go on without it"
                 yield self._mistake(step, message, "use 'stop'", "on_failure")
-            up = next(brings_up_again({each.id: each for each in self.steps}, step.id), "")
+            up = next(brings_up_again(self.by_id, step.id), "")
             if up and step.on_failure == "continue":
                 message = f"step '{step.id}' holds {step.site} down; passed over, '{up}' would bring it up unchecked"
                 yield self._mistake(step, message, "use 'stop'", "on_failure")
@@ -134,11 +134,13 @@ class _Rules:
         for step in self.steps:
             for subject, field, value in step.effects:
                 for name, there, gone in LEFTOVERS:
-                    removed = any(final.final and (subject, name, gone) in final.effects for final in self.steps)
-                    if (field, value) == (name, there) and not removed:
+                    if (field, value) == (name, there) and not self._removes(subject, name, gone):
                         message = f"nothing under finally removes what step '{step.id}' sets up"
                         action = "bubble_remove" if name == "bubble" else "discard"
                         yield self._mistake(step, message, f"add a step with action '{action}' under finally")
+
+    def _removes(self, subject: str, name: str, gone: str) -> bool:
+        return any(step.final and (subject, name, gone) in step.effects for step in self.steps)
 
     def drill(self) -> Iterator[Mistake]:
         """Demand that production after the clean-up is compared with production before the first effect."""

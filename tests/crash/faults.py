@@ -111,14 +111,14 @@ class Trouble:
         count = 0
 
         def append(
-            journal: SqliteJournal, run_id: str, seq: int, events: Sequence[Event], output: StepOutput | None = None
+            journal: SqliteJournal, run_id: str, seq: int, events: Sequence[Event], outputs: Sequence[StepOutput] = ()
         ) -> None:
             nonlocal count
             count += 1
             if count == number:
                 self.set(on=True)
             try:
-                APPEND(journal, run_id, seq, events, output)
+                APPEND(journal, run_id, seq, events, outputs)
             except StateError:
                 self.failed += 1
                 if self.failed == FAILURES:

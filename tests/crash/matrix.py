@@ -124,10 +124,10 @@ def watched(daemon: Daemon, see: Callable[[str, str, str], None]) -> None:
     """Tell ``see`` of every write and effect: what it is, before or after it, and its kind."""
 
     def append(
-        self: SqliteJournal, run_id: str, seq: int, events: Sequence[Event], output: StepOutput | None = None
+        self: SqliteJournal, run_id: str, seq: int, events: Sequence[Event], outputs: Sequence[StepOutput] = ()
     ) -> None:
         see("write", "before", label_of(events))
-        APPEND(self, run_id, seq, events, output)
+        APPEND(self, run_id, seq, events, outputs)
         see("write", "after", label_of(events))
 
     SqliteJournal.append = append  # type: ignore[method-assign]  # of this process alone, which is forked

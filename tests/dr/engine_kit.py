@@ -26,6 +26,7 @@ from dr.journal.event import (
 )
 from dr.journal.fold import ACTIVE, begin, fold, fold_all
 from dr.journal.run import Run
+from dr.journal.sqlite import StepOutput
 from dr.playbook.model import Plan, PlannedStep
 from monitor.clock import ManualClock
 
@@ -134,7 +135,7 @@ class MemoryJournal:
         self.admission = asyncio.Lock()
         self.die_at: tuple[int, str] | None = None
 
-    async def append(self, run: Run, events: Sequence[Event], output: object) -> None:
+    async def append(self, run: Run, events: Sequence[Event], outputs: Sequence[StepOutput]) -> None:
         self.writes += 1
         if self.die_at == (self.writes, "before"):
             raise Crash

@@ -190,13 +190,13 @@ class FickleJournal(SqliteJournal):
     full = False
     full_after: int | None = None
 
-    def append(self, run_id: str, seq: int, events: Sequence[Event], output: StepOutput | None = None) -> None:
+    def append(self, run_id: str, seq: int, events: Sequence[Event], outputs: Sequence[StepOutput] = ()) -> None:
         if self.full_after is not None:
             self.full_after -= 1
             self.full = self.full_after < 0
         if self.full:
             raise StateError("database or disk is full")
-        super().append(run_id, seq, events, output)
+        super().append(run_id, seq, events, outputs)
 
 
 @dataclass

@@ -180,7 +180,7 @@ def test_an_output_that_is_not_its_events_is_found(tmp_path: Path) -> None:
     _, (first,) = accepted(FAILOVER)
     output = StepOutput("fence", 1, "power off")
     failed = StepFailed(3.0, "fence", 1, "no", False, False, output.sha256)
-    journal.append("r", 0, [first, StepStarted(2.0, "fence", 1, "k", 7), failed], output)
+    journal.append("r", 0, [first, StepStarted(2.0, "fence", 1, "k", 7), failed], [output])
     journal.close()
     with sqlite3.connect(tmp_path / "journal.sqlite") as db:
         db.execute("UPDATE outputs SET text = 'power on'")

@@ -23,7 +23,7 @@ def test_what_was_appended_is_loaded_in_order(tmp_path: Path) -> None:
     _, events = accepted(FAILOVER)
     journal = SqliteJournal(tmp_path / "journal.sqlite")
     journal.append("r", 0, events)
-    journal.append("r", 1, [Interrupted(1.0), Recovered(2.0)], StepOutput("fence", 1, "hello"))
+    journal.append("r", 1, [Interrupted(1.0), Recovered(2.0)], [StepOutput("fence", 1, "hello")])
     journal.close()
     journal = SqliteJournal(tmp_path / "journal.sqlite")
     assert journal.load() == {"r": [*events, Interrupted(1.0), Recovered(2.0)]}
