@@ -106,7 +106,7 @@ class Orchestrator:
         self.performer = Performer(rules.actions, world, self._listeners.heard)
         self._acting = acting(self.performer)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._runs: dict[str, Run] = {}
+        self._runs, self._order = dict[str, Run](), list[str]()
         self._events: dict[str, list[Event]] = {}
         self._runners: dict[str, Runner] = {}
         self._drives: dict[str, asyncio.Task[None]] = {}
@@ -194,7 +194,9 @@ class Orchestrator:
 
     def runs(self) -> list[Run]:
         """Return every run, newest first."""
-        return sorted(self._runs.values(), key=lambda run: (run.accepted_at, run.id), reverse=True)
+        if len(self._order) != len(self._runs):  # none goes, and none changes its place
+            self._order = sorted(self._runs, key=lambda key: (self._runs[key].accepted_at, key), reverse=True)
+        return [self._runs[key] for key in self._order]
 
     def run(self, run_id: str) -> Run:
         """Return the run of that id, or of a beginning that only it has. Raises RunRefused."""

@@ -15,15 +15,16 @@ def placement(runs: Iterable[Run], protected: Mapping[str, str]) -> dict[str, st
     ``protected`` maps each system to its protected site, where it belongs until then.
     """
     placed = dict(protected)
-    for run in sorted(runs, key=lambda run: run.ended_at or 0.0):
-        if run.state in SUCCEEDED and run.system in placed and _promotes(run):
+    moved = [run for run in runs if run.plan.attended and run.state in SUCCEEDED and run.system in placed]
+    for run in sorted(moved, key=lambda run: run.ended_at or 0.0):
+        if _promotes(run):
             placed[run.system] = run.plan.to_site
     return placed
 
 
 def _promotes(run: Run) -> bool:
     """Tell whether the run was to make its goal primary; a reprotect, for example, leaves the primary where it is."""
-    return run.plan.attended and any(step.promotes and step.site == run.plan.to_site for step in run.plan.steps)
+    return any(step.promotes and step.site == run.plan.to_site for step in run.plan.steps)
 
 
 def promoted(runs: Iterable[Run], system: str, protected_site: str) -> str:
