@@ -221,6 +221,20 @@ def test_the_unit_loads_every_credential_of_the_shipped_inventory() -> None:
     assert set(loaded) == references(yaml.safe_load((ROOT / "inventory.yaml").read_text()))
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "deploy" / "systemd").glob("*.service")), ids=lambda path: path.stem)
+def test_a_unit_starts_a_command_that_there_is_and_a_timer_a_unit(path: Path) -> None:
+    (line,) = re.findall(r"^ExecStart=(.+)$", path.read_text(), re.MULTILINE)
+    program, name, *words = line.split()
+    assert program == "/opt/karaula/.venv/bin/karaula"
+    assert isinstance(karaula, click.Group)
+    command = karaula.get_command(click.Context(karaula), name)
+    assert command is not None
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+    for timer in path.parent.glob("*.timer"):
+        assert timer.with_suffix(".service").is_file()
+
+
 def references(data: object) -> set[str]:
     """Return every value of a key that names a credential, however deep."""
     if isinstance(data, dict):
