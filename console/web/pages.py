@@ -30,6 +30,7 @@ from monitor.status.state import Health
 router = APIRouter(include_in_schema=False)
 static = StaticFiles(directory=Path(__file__).parent / "static")
 LATEST_RUNS = 5
+LATEST_JOINTS = 2
 LISTED_RUNS = 100
 LISTED_JOINTS = 10
 NEXT_SLOTS = 6
@@ -52,7 +53,8 @@ async def estate(request: Request) -> HTMLResponse:
         if f"sensor/{key}" in causes and statuses[f"sensor/{key}"].health is Health.UNKNOWN
     }
     waiting = overview.waiting_first(runs, desk.clock.now())
-    joints = [(one, stands_still(one, desk.joints.runs(one))) for one in desk.joints.joints() if not one.final]
+    every_joint = desk.joints.joints()
+    joints = [(one, stands_still(one, desk.joints.runs(one))) for one in every_joint if not one.final]
     return page(
         request,
         "estate.html",
@@ -61,6 +63,7 @@ async def estate(request: Request) -> HTMLResponse:
         joint_waiting=[(joint, why) for joint, why in joints if why],
         joint_active=[joint for joint, why in joints if not why],
         active=[run for run in runs if not run.state.final and run not in waiting],
+        latest_joints=[joint for joint in every_joint if joint.final][:LATEST_JOINTS],
         latest=[run for run in runs if run.state.final][:LATEST_RUNS],
         pauses=desk.orchestrator.pauses(),
         overrides=[(each, each.in_force(desk.clock.now())) for each in desk.orchestrator.standing.overrides()],

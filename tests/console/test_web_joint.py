@@ -48,6 +48,7 @@ def test_it_is_decided_as_a_whole_and_shows_each_systems_time(daemon: WebDaemon)
     run = daemon.orchestrator.run("ncts-failover")
     assert f'href="/joint/{joint.id}"' in daemon.ask("GET", f"/runs/{run.id}").text
     assert joint.id in daemon.ask("GET", "/runs").text
+    assert f'href="/joint/{joint.id}"' in daemon.ask("GET", "/").text, "among the latest"
 
 
 def test_what_is_held_is_said_and_can_be_let_go_on(daemon: WebDaemon) -> None:
