@@ -20,6 +20,7 @@ KINDS = {
     "boolean": "true or false",
     "object": "mapping",
 }
+NO_VALUES: tuple[object, ...] = (None, "", [], {})
 GIVEN = frozenset({"system", "site"})  # come from the run and the step
 
 
@@ -107,7 +108,8 @@ def _told(body: dict[str, Any]) -> Iterator[str]:
         return
     for key, argument in body["arguments"].items():
         rule = argument["rule"]
-        needed = "required" if argument["required"] else f"default {rule.get('default')!r}"
+        given = rule.get("default")
+        needed = "required" if argument["required"] else f"default {given!r}" if given not in NO_VALUES else "optional"
         described = f": {rule['description']}" if rule.get("description") else ""
         yield f"  {key} ({kind_of(rule)}, {needed}){described}"
     yield f"  yields: {', '.join(body['outputs']) or 'nothing'}"

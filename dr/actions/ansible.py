@@ -36,15 +36,17 @@ class AnsibleArgs(StepArgs):
     checker know: ``{power: application-on}``. What it does not declare they do not see.
     """
 
-    project: ProjectKey
-    playbook: FileBelow
-    limit: Annotated[str, Field(pattern=PLAIN, max_length=500)] = ""
-    tags: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = ()
-    variables: dict[Variable, str | int | float | bool] = Field(default_factory=dict)
-    probe: FileBelow | None = None
-    undo: FileBelow | None = None
-    forks: Annotated[int, Field(ge=1, le=200)] = 5
-    declares: dict[Declared, str] = Field(default_factory=dict)
+    project: ProjectKey = Field(description="a key of the inventory's `ansible`")
+    playbook: FileBelow = Field(description="what to run, below the project's folder")
+    limit: Annotated[str, Field(pattern=PLAIN, max_length=500)] = Field(
+        "", description="hosts; empty: all of the play's"
+    )
+    tags: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ...] = Field((), description="only tasks with one")
+    variables: dict[Variable, str | int | float | bool] = Field(default_factory=dict, description="extra variables")
+    probe: FileBelow | None = Field(None, description="a playbook that tells whether it holds; left out: --check tells")
+    undo: FileBelow | None = Field(None, description="a playbook that takes it back; left out: it cannot be")
+    forks: Annotated[int, Field(ge=1, le=200)] = Field(5, description="hosts at a time")
+    declares: dict[Declared, str] = Field(default_factory=dict, description="what it makes of the system at the site")
 
     @model_validator(mode="after")
     def _declares_what_is_known(self) -> Self:

@@ -20,6 +20,7 @@ from sshd_kit import Sshd
 from dr.action import Context, Holds
 from dr.actions.ansible import Ansible, _said_by_check, _said_by_probe
 from dr.errors import StepFailed
+from dr.journal.event import StepProbed
 from dr.journal.run import RunState
 from monitor.clients import ansible
 from monitor.clients.ansible import HostResult, Play, Played, carry_out
@@ -40,6 +41,7 @@ PLAYBOOKS = {
     + '    - name: tell\n      ansible.builtin.debug: { msg: "by {{ password }}" }\n',
     "announced": ONE
     + "    - name: see\n      ansible.builtin.command: test -s {{ place }}/announced\n      changed_when: false\n",
+    "announced-slowly": ONE + "    - ansible.builtin.command: test -s {{ place }}/notice\n      changed_when: false\n",
     "withdraw": ONE + "    - ansible.builtin.file: { path: '{{ place }}/announced', state: absent }\n",
     "notice": ONE
     + "    - ansible.builtin.copy: { content: '{{ prefix }}', dest: '{{ place }}/notice' }\n"
@@ -240,6 +242,26 @@ async def test_each_hosts_trouble_is_told_and_a_strange_key_is_trouble(edge: Edg
     assert told.value.retry_helps
     assert "whether it holds already cannot be seen" not in "\n".join(edge.said)
     assert "Host key verification failed" in "\n".join(edge.said)
+
+
+async def test_a_daemon_that_stops_in_the_middle_looks_before_it_goes_on(edge: Edge, tmp_path: Path) -> None:
+    for name in ("begun", "notice"):
+        (edge.place / name).unlink(missing_ok=True)
+    acts: Any = {"ansible": Ansible()}
+    book = BOOK.replace("announce.yml", "slow.yml").replace("announced.yml", "announced-slowly.yml")
+    setup: dict[str, Any] = {"inventory": edge.inventory, "credentials": edge.folder}
+    async with house(tmp_path, acts, {"announce": book}, **setup) as home:
+        run = await home.submit("announce")
+        await until((edge.place / "begun").exists)
+    assert of_plays() == [], "what it had begun has ended with it"
+    async with house(tmp_path, acts, {"announce": book}, **setup) as home:
+
+        def looked() -> list[StepProbed]:
+            return [event for event in home.orchestrator.events(run.id) if isinstance(event, StepProbed)]
+
+        await until(looked)
+        assert looked()[0].holds == "no", "it is looked for before anything is run again"
+        assert "announced-slowly.yml: failed at near" in looked()[0].evidence
 
 
 async def test_what_is_cancelled_is_gone_with_all_that_it_started(edge: Edge) -> None:
