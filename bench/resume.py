@@ -121,9 +121,7 @@ def resumed(folder: Path) -> dict[str, float]:
     with serving(folder, folder / "state"):
         answered = time.time()
         seen = {
-            "the run is found in the journal and said to be interrupted": awaited(
-                journal, Interrupted.__name__, run_id
-            ),
+            "the run is found, and written down as interrupted": awaited(journal, Interrupted.__name__, run_id),
             "the host was asked what became of the step": awaited(journal, StepProbed.__name__, run_id, "stays"),
             "the next step's intent is written": awaited(journal, StepStarted.__name__, run_id, "next"),
             "it answers over HTTP": answered,
