@@ -277,8 +277,8 @@ def matrix() -> int:
     setup()
     paths = dict(os.environ, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
     codes = [
-        subprocess.run([str(PYTHON), f"tests/crash/{one}.py"], cwd=ROOT, env=paths, check=False).returncode
-        for one in ("matrix", "faults")
+        subprocess.run([str(PYTHON), *(f"tests/crash/{one}".split())], cwd=ROOT, env=paths, check=False).returncode
+        for one in ("matrix.py", "matrix.py --again", "faults.py")
     ]
     return next((code for code in codes if code), 0)
 

@@ -26,9 +26,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from matrix import APPEND, PLANTS, Course, Point, Row, dying, in_a_process, side_by_side, watched
+from matrix import APPEND, ATTEMPTS, PLANTS, Course, Point, Row, dying, in_a_process, side_by_side, watched
 from sim_daemon_kit import SCENARIOS, Daemon, Scenario, live
-from syscalls_kit import Disk
+from syscalls_kit import SYNCS_ALONE, Disk
 
 from dr.journal.event import Event
 from dr.journal.sqlite import SqliteJournal, StepOutput
@@ -37,7 +37,7 @@ from monitor.errors import StateError
 HOUR_S = 3600.0
 FAILURES = 3  # writes that fail before the fault is over
 REFUSED = "refused"
-ERRORS = {"disk full": errno.ENOSPC, "disk fails": errno.EIO}
+ERRORS = {"disk full": errno.ENOSPC, "disk fails": errno.EIO, "sync fails": errno.EIO | SYNCS_ALONE}
 CLOCKS = {"clock +1 h": HOUR_S, "clock -1 h": -HOUR_S}
 FAULTS = (*ERRORS, "power lost", *CLOCKS, "database locked")
 
@@ -136,10 +136,11 @@ class Trouble:
 class Ordeal:
     """One case of one scenario, in processes of its own."""
 
-    def __init__(self, course: Course, case: Case, row: Row) -> None:
+    def __init__(self, course: Course, case: Case, row: Row, attempt: int) -> None:
         self.course, self.case, self.row = course, case, row
         self.scenario: Scenario = course.scenario
-        self.folder = course.copy(str(case).replace(" ", "-").replace("/", "-"))
+        self.outlived = False  # the moment of its fault never came
+        self.folder = course.copy(f"{case} {attempt}".replace(" ", "-").replace("/", "-"))
         self.state = self.folder / "state"
         self.state.mkdir(exist_ok=True)
         self.disk = Disk(self.state)
@@ -274,6 +275,7 @@ class Ordeal:
 
         ended, told = in_a_process(self.folder, run, self.disk)
         if dies and ended != signal.SIGKILL:
+            self.outlived = True
             self.row.mistakes.append(f"{self.case}: it did not die: {told}")
         elif not dies and ended:
             self.row.mistakes.append(f"{self.case}: it ended by signal {ended}")
@@ -284,6 +286,7 @@ class Ordeal:
             self.row.mistakes.append(f"{self.case}: it said nothing")
             return
         if (self.case.fault in ERRORS and not self.disk.answered) or told.get("failed", FAILURES) < FAILURES:
+            self.outlived = True
             self.row.mistakes.append(f"{self.case}: nothing failed, so nothing was tried")
             return
         said = told.get(REFUSED, "")
@@ -362,8 +365,12 @@ def explore(names: Sequence[str], most: int, workers: int) -> dict[str, dict[str
 
 
 def _tried(course: Course, case: Case) -> dict[str, Any]:
-    row = Row(course.scenario.name)
-    Ordeal(course, case, row).go()
+    for attempt in range(ATTEMPTS):  # as in the other matrix: there may be fewer writes than points
+        row = Row(course.scenario.name)
+        ordeal = Ordeal(course, case, row, attempt)
+        ordeal.go()
+        if not ordeal.outlived:
+            break
     return asdict(row)
 
 

@@ -1,6 +1,6 @@
 """The crash matrix: ``kill -9`` before and after every journal write and every effect of every shipped playbook.
 
-    PYTHONPATH=.:tests python tests/crash/matrix.py [--every N] [--workers N] [--json] [SCENARIO …]
+    PYTHONPATH=.:tests python tests/crash/matrix.py [--every N] [--again] [--workers N] [--json] [SCENARIO …]
 
 Each point is a real process that kills itself there, and a second one on what it left. Nothing is flushed or closed on
 the way: what counts is what the journal and the simulated estate hold by then. With ``--every N`` each kind of point
@@ -209,8 +209,11 @@ class Course:
 
     # -- one point -----------------------------------------------------------------------------------------------------
 
-    def die_and_go_on(self, point: Point, row: Row) -> None:
-        """Kill a process at the point, let a second one go on, and enter in ``row`` what became of it."""
+    def die_and_go_on(self, point: Point, row: Row, *, again: bool) -> None:
+        """Kill a process at the point, let a second one go on, and enter in ``row`` what became of it.
+
+        With ``again`` the second one dies as well, at one of its first writes, and a third goes on.
+        """
         row.points += 1
         for attempt in range(ATTEMPTS):  # steps that end at the same moment share a write, so there may be fewer
             folder = self.copy(f"{point.what}-{point.when}-{point.number}-{attempt}")
@@ -220,7 +223,11 @@ class Course:
         if ended != signal.SIGKILL:
             row.mistakes.append(f"{point}: it did not die there: {told}")
             return
-        ended, told = in_a_process(folder, lambda: asyncio.run(live(folder, self.scenario)))
+        second = Point("write", 1 + point.number % 5, ("before", "after")[point.number % 2], "of who went on")
+        if again:
+            ended, told = in_a_process(folder, lambda: asyncio.run(live(folder, self.scenario, dying(second))))
+        if ended == signal.SIGKILL:
+            ended, told = in_a_process(folder, lambda: asyncio.run(live(folder, self.scenario)))
         if told is None:
             row.mistakes.append(f"{point}: the next daemon ended by signal {ended}")
             return
@@ -327,7 +334,7 @@ def side_by_side(jobs: Sequence[Callable[[], Any]], workers: int) -> list[Any]:
     return [found[str(index)] for index in range(len(jobs))]
 
 
-def explore(names: Sequence[str], every: int, workers: int) -> list[Row]:
+def explore(names: Sequence[str], every: int, workers: int, *, again: bool) -> list[Row]:
     """Try the points of each scenario; return a row for each."""
     gc.freeze()  # what is forked stays shared
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - memory: what is tried here is not the disk
@@ -339,16 +346,16 @@ def explore(names: Sequence[str], every: int, workers: int) -> list[Row]:
         for row, course in zip(rows, courses, strict=True):
             row.of = len(course.points)
             for point in course.chosen(every):
-                jobs.append(lambda course=course, point=point: _tried(course, point))
+                jobs.append(lambda course=course, point=point: _tried(course, point, again=again))
                 owners.append(row)
         for row, found in zip(owners, side_by_side(jobs, workers), strict=True):
             row.add(Row(**found))
         return rows
 
 
-def _tried(course: Course, point: Point) -> dict[str, Any]:
+def _tried(course: Course, point: Point, *, again: bool) -> dict[str, Any]:
     row = Row(course.scenario.name)
-    course.die_and_go_on(point, row)
+    course.die_and_go_on(point, row, again=again)
     return asdict(row)
 
 
@@ -375,6 +382,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of: {', '.join(SCENARIOS)} (all)")
     parser.add_argument("--every", type=int, default=1, help="try each kind of point, and every N-th (1: all)")
+    parser.add_argument("--again", action="store_true", help="who goes on is killed as well, and a third goes on")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", action="store_true", help="rows as JSON, for the tests")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="a mistake to be seen")
@@ -382,12 +390,13 @@ def main() -> int:
     PLANTS.get(asked.plant, bool)()
     if strange := [name for name in asked.scenarios if name not in SCENARIOS]:
         parser.error(f"there is no scenario {', '.join(strange)}; there are: {', '.join(SCENARIOS)}")
-    rows = explore(asked.scenarios or list(SCENARIOS), asked.every, asked.workers)
+    rows = explore(asked.scenarios or list(SCENARIOS), asked.every, asked.workers, again=asked.again)
     if asked.json:
         sys.stdout.write(json.dumps([asdict(row) for row in rows]))
         return 0
     mistakes = [f"{row.scenario}, {one}" for row in rows for one in row.mistakes]
-    told = ("kill -9 before and after each journal write and each effect", *lines(rows), *mistakes)
+    twice = ", and again as it goes on" if asked.again else ""
+    told = (f"kill -9 before and after each journal write and each effect{twice}", *lines(rows), *mistakes)
     sys.stdout.write("\n".join(told) + "\n")
     return int(bool(mistakes) or any(row.resumed + row.waiting != row.points for row in rows))
 
