@@ -14,7 +14,7 @@ from dr.engine.telling import expires_at, question, questions
 from dr.journal.ballot import known
 from dr.journal.calendar import Slot
 from dr.journal.pause import Pause
-from dr.journal.run import Run, StepRecord
+from dr.journal.run import Run, StepRecord, StepState
 from dr.playbook.model import PlannedStep
 from monitor.status.state import Flip, Status
 
@@ -295,7 +295,7 @@ def _run_fields(run: Run) -> Mapping[str, Any]:
         "pause_reason": run.pause_reason,
         "plan_hash": run.plan_hash,
         "interruptions": run.interruptions,
-        "steps_done": sum(record.state.settled for record in records),
+        "steps_done": sum(record.state.settled and record.state is not StepState.CANCELED for record in records),
         "steps_total": len(records),
         "now_doing": [record.plan.id for record in records if record.state.value == "IN_PROGRESS"],
     }

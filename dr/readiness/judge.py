@@ -223,7 +223,8 @@ def _backups(known: Known) -> Check:
     proof = known.backups
     more = "; ".join(proof.findings)
     if proof.proven_age_s is None:
-        return Check(BACKUPS, Light.RED, f"{more or 'no backup is proven'}; karaula verify {known.key}")
+        mend = f"karaula backup {known.key}, then karaula verify {known.key}"
+        return Check(BACKUPS, Light.RED, f"{more or 'no backup is proven'}; {mend}")
     light, said = _overdue(
         max(0.0, proof.proven_age_s), proof.objective_s, "the newest backup proven by a restore is", "old"
     )

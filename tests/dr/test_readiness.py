@@ -262,7 +262,8 @@ def test_backups_are_proven_and_young() -> None:
         assert judged("backups", known(backups=replace(of, proven_age_s=factor * of.objective_s))).light == light
     assert judged("backups", known(backups=replace(of, findings=("one place only",)))).light is Light.AMBER
     never = judged("backups", known(backups=replace(of, proven_age_s=None, findings=("no backup was ever taken",))))
-    assert (never.light, never.sentence) == (Light.RED, "no backup was ever taken; karaula verify ncts")
+    mend = "karaula backup ncts, then karaula verify ncts"
+    assert (never.light, never.sentence) == (Light.RED, f"no backup was ever taken; {mend}")
 
 
 SIGHTS = {
