@@ -34,7 +34,7 @@ def approve(seen: Seen, system: str, name: str) -> str:
 def wait_until_well(seen: Seen, daemon: RunningDaemon) -> None:
     seen.page.goto(daemon.url)
     for system in SYSTEMS:
-        expect(seen.page.locator(f"#system-{system} .badge")).to_have_text("OK", timeout=SLOW_MS)
+        expect(seen.page.locator(f"#system-{system} h3 .badge")).to_have_text("OK", timeout=SLOW_MS)
     expect(seen.page.locator("#headline")).to_have_text("All 4 key systems are in service")
 
 
