@@ -1,11 +1,12 @@
 """A daemon killed (SIGKILL) in the middle of a run: how long until the next one has the run going on.
 
-The journal holds 100,000 events of earlier runs. A run of three steps over SSH is under way when its daemon dies; the
-next daemon is started at once. Timed is from the start of its process, interpreter and imports included, until it has
-asked the host what became of the step under way and has written down the next step's intent: its own time stamps in
-the journal. The peer is the least that any Python program of this size needs: a process that imports what the daemon
-imports and ends.
-Exits with 1 when the run goes on later than two seconds after the start.
+The journal holds 5,000 events of earlier runs, then 100,000. A run of three steps over SSH is under way when its daemon
+dies; the next daemon is started at once. Timed is from the start of its process, interpreter and imports included,
+until it has asked the host what became of the step under way and has written down the next step's intent: its own time
+stamps in the journal. The peer is the least that any Python program of this size needs: a process that imports what the
+daemon imports and ends.
+Exits with 1 when the run goes on later than two seconds after the start, or on the long journal later than two seconds
+after the imports.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bench.past import EVENTS, write_past
 from dr.journal.event import Interrupted, StepProbed, StepStarted
 
 ROUNDS = 5
+FEW = 5_000
 MOST_S = 2.0
 PATIENCE_S = 60.0
 STAYS_S = 20  # longer than a daemon needs to die and another to come
@@ -133,34 +135,40 @@ def resumed(folder: Path) -> dict[str, float]:
 def imports() -> Cost:
     """Measure a process that imports the daemon and ends."""
     with Watch() as watch:
-        subprocess.run([sys.executable, "-c", "import console.daemon"], check=True)
+        subprocess.run([sys.executable, "-c", "import gc; gc.disable(); import console.daemon"], check=True)
     return watch.cost
+
+
+def shown(port: int, events: int) -> float:
+    """Measure on a journal of so many events, print each part, and return the seconds until the run goes on."""
+    with tempfile.TemporaryDirectory(dir=WORK) as name:
+        folder = Path(name)
+        (folder / "state").mkdir()
+        written_before = asyncio.run(write_past(folder / "state" / "journal.sqlite", events))
+        estate(folder, port)
+        playbook(folder, folder / "place")
+        rounds = [resumed(folder) for _ in range(ROUNDS)]
+    print(f"\nkilled in a run, on a journal of {written_before} events; seconds after the start of the next process")
+    print(f"{'':62} {'median':>8} {'worst':>8}")
+    for what in rounds[0]:
+        took = [each[what] for each in rounds]
+        print(f"{what:62} {statistics.median(took):8.2f} {max(took):8.2f}", flush=True)
+    return statistics.median(each["the next step's intent is written"] for each in rounds)
 
 
 def main() -> int:
     """Run it; 1 when the run goes on too late."""
     WORK.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=WORK) as name, sshd(Path(name)) as port:
-        folder = Path(name)
-        (folder / "state").mkdir()
-        events = asyncio.run(write_past(folder / "state" / "journal.sqlite", EVENTS))
-        estate(folder, port)
-        playbook(folder, folder / "place")
-        rounds = [resumed(folder) for _ in range(ROUNDS)]
-        bare = median([imports() for _ in range(ROUNDS)])
     print(machine())
-    print(f"\nkilled in a run, on a journal of {events} events; seconds after the start of the next process")
-    print(f"{'':62} {'median':>8} {'worst':>8}")
-    for what in rounds[0]:
-        took = [each[what] for each in rounds]
-        print(f"{what:62} {statistics.median(took):8.2f} {max(took):8.2f}")
-    print(f"{'a process that imports the same and ends, for comparison':62} {bare.wall_s:8.2f}")
-    took = [each["the next step's intent is written"] for each in rounds]
+    with tempfile.TemporaryDirectory(dir=WORK) as name, sshd(Path(name)) as port:
+        short, long = shown(port, FEW), shown(port, EVENTS)
+    bare = median([imports() for _ in range(ROUNDS)]).wall_s
+    print(f"\n{'a process that imports the same and ends, for comparison':62} {bare:8.2f}")
     print(
-        f"\nthe run goes on after {statistics.median(took):.2f} s, {statistics.median(took) / bare.wall_s:.1f} times"
-        f" what the imports take, of {MOST_S:g} s that it may"
+        f"\nthe run goes on after {short:.2f} s, {short / bare:.1f} times what the imports take, of {MOST_S:g} s"
+        f" that it may; on the long journal {long - bare:.2f} s after the imports, of {MOST_S:g} s"
     )
-    return 0 if statistics.median(took) <= MOST_S else 1
+    return 0 if short <= MOST_S and long - bare <= MOST_S else 1
 
 
 if __name__ == "__main__":

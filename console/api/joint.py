@@ -18,7 +18,7 @@ from console.api.plan_views import plan_view
 from console.api.streams import Streams
 from dr.engine import commands, joint_course
 from dr.engine.joint import JointCommand
-from dr.evidence.joint_pdf import joint_to_pdf
+from dr.evidence.joint import JointReport
 from dr.evidence.render import to_data, to_html
 from dr.playbook.joint import JointPlan
 from dr.playbook.parameters import Wish
@@ -107,7 +107,13 @@ async def report_html(request: Request, joint_id: str) -> HTMLResponse:
 async def report_pdf(request: Request, joint_id: str) -> Response:
     """Return its report as PDF."""
     made = desk_of(request).reporting.joint(joint_id)
-    return pdf_named(made.id, await asyncio.to_thread(joint_to_pdf, made))
+    return pdf_named(made.id, await asyncio.to_thread(_printed, made))
+
+
+def _printed(made: JointReport) -> bytes:
+    from dr.evidence.joint_pdf import joint_to_pdf  # noqa: PLC0415 - reportlab loads for a fifth of a second
+
+    return joint_to_pdf(made)
 
 
 @router.get("/joint-runs/{joint_id}/stream")

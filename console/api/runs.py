@@ -27,8 +27,8 @@ from console.api.views import (
 from dr.engine import commands
 from dr.engine.orchestrator import Orchestrator
 from dr.engine.orchestrator import Request as RunRequest
-from dr.evidence.pdf import to_pdf
 from dr.evidence.render import to_data, to_html
+from dr.evidence.report import Report
 from dr.journal.event import Event
 from dr.journal.override import FENCING
 from dr.journal.run import Run
@@ -137,7 +137,13 @@ async def report_html(request: Request, run_id: str) -> HTMLResponse:
 async def report_pdf(request: Request, run_id: str) -> Response:
     """Return the run's report as PDF."""
     made = await desk_of(request).reporting.run(run_id)
-    return pdf_named(made.run_id, await asyncio.to_thread(to_pdf, made))  # a long run takes a second or so to set
+    return pdf_named(made.run_id, await asyncio.to_thread(_printed, made))  # a long run takes a second or so to set
+
+
+def _printed(made: Report) -> bytes:
+    from dr.evidence.pdf import to_pdf  # noqa: PLC0415 - reportlab loads for a fifth of a second
+
+    return to_pdf(made)
 
 
 @router.post("/{run_id}/{decision}")
