@@ -57,7 +57,7 @@ class Effect:
     """One thing that is true of the world once the action has succeeded.
 
     ``subject`` is a key such as ``system/ncts/main``; ``field`` one of ``power``, ``role``, ``fence``, ``traffic``,
-    ``bubble``, ``backup``, ``scratch``; ``value`` its new value.
+    ``bubble``, ``backup``, ``scratch``, ``snapshot``; ``value`` its new value.
     """
 
     subject: str

@@ -86,9 +86,22 @@ class MachineOrders:
     def snapshot(self, machine: Machine, name: str) -> str:
         """Take a snapshot; return its managed object id."""
         with self._estate.changing():
-            machine.snapshots.append(Snapshot(name, self._estate.now()))
+            machine.snapshots_taken += 1
+            taken = Snapshot(machine.snapshots_taken, name, self._estate.now())
+            machine.snapshots.append(taken)
             self._record("snapshot", machine, name=name)
-        return f"snapshot-{machine.number}-{len(machine.snapshots)}"
+        return machine.snapshot_moid(taken)
+
+    def remove_snapshot(self, machine: Machine, moid: str, *, children: bool) -> None:
+        """Remove one snapshot, and those taken after it if ``children``. Raises MachineError when it is gone."""
+        place = next((at for at, one in enumerate(machine.snapshots) if machine.snapshot_moid(one) == moid), None)
+        if place is None:
+            raise MachineError("ManagedObjectNotFound", "The snapshot has been removed meanwhile.")
+        with self._estate.changing():
+            removed = machine.snapshots[place:] if children else [machine.snapshots[place]]
+            for one in removed:
+                machine.snapshots.remove(one)
+                self._record("remove snapshot", machine, name=one.name)
 
     def remove_snapshots(self, machine: Machine) -> None:
         """Remove all snapshots."""

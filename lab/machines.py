@@ -15,8 +15,9 @@ FIRST_CARD = 4000  # the device key of a machine's first network card, as vSpher
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot of a machine's disks, taken at a Unix time."""
+    """A snapshot of a machine's disks, taken at a Unix time; its ``number`` is never used again by that machine."""
 
+    number: int
     name: str
     taken_at: float
 
@@ -54,6 +55,7 @@ class Machine:
     placeholder: bool = False
     tags: tuple[tuple[str, str], ...] = ()
     snapshots: list[Snapshot] = field(default_factory=list)
+    snapshots_taken: int = 0
     cards: list[Card] = field(default_factory=list)
 
     @property
@@ -65,6 +67,10 @@ class Machine:
     def host_moid(self) -> str:
         """The id of the ESXi host, of which there is one for each system (it hangs on the system's outlet group)."""
         return f"host-{self.system}"
+
+    def snapshot_moid(self, snapshot: Snapshot) -> str:
+        """Return the managed object id of one of its snapshots."""
+        return f"snapshot-{self.number}-{snapshot.number}"
 
 
 class Inventory:

@@ -307,7 +307,7 @@ class SimVcenter:
 
     async def clone(self, name: str, new_name: str, timeout_s: float) -> None:
         await asyncio.sleep(0)
-        fresh = {"on": False, "network": "production", "of": name}
+        fresh = {"on": False, "network": "production", "of": name, "snapshots": []}
         self._order("clone", name, lambda _s: self.machines.setdefault(new_name, fresh) is fresh)
 
     async def plug(self, name: str, network: str, timeout_s: float) -> Wiring:
@@ -323,6 +323,25 @@ class SimVcenter:
     async def destroy(self, name: str, timeout_s: float) -> None:
         await asyncio.sleep(0)
         self._order("destroy", name, lambda _s: self.machines.pop(name, None) is not None)
+
+    async def snapshots(self, names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+        await asyncio.sleep(0)
+        return {name: tuple(self.machines[name]["snapshots"]) if name in self.machines else None for name in names}
+
+    async def snapshot(self, name: str, snapshot_name: str, timeout_s: float) -> None:
+        await asyncio.sleep(0)  # as in a vCenter: a second one of the same name is one more
+        self._order("snapshot", name, lambda _s: self.machines[name]["snapshots"].append(snapshot_name) is None)
+
+    async def remove_snapshot(self, name: str, snapshot_name: str, timeout_s: float) -> None:
+        await asyncio.sleep(0)
+
+        def remove(_state: State) -> bool:
+            kept: list[str] = self.machines[name]["snapshots"]
+            there = snapshot_name in kept
+            self.machines[name]["snapshots"] = [one for one in kept if one != snapshot_name]
+            return there
+
+        self._order("remove snapshot", name, remove)
 
     async def wirings(self, names: Sequence[str]) -> dict[str, Wiring | None]:
         await asyncio.sleep(0)

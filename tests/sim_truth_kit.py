@@ -70,7 +70,8 @@ class Truth:
                 state["outlets"][f"{system}/{site}"] = "On"
                 for tier in TIERS:
                     for name in getattr(deployment.vms, tier):
-                        state["machines"][deployment.vcenter][name] = {"on": True, "network": "production", "of": name}
+                        machine = {"on": True, "network": "production", "of": name, "snapshots": []}
+                        state["machines"][deployment.vcenter][name] = machine
             front = entry.sites[entry.protected_site].front.address
             for server in entry.service.dns:
                 state["names"][server][entry.service.fqdn] = front

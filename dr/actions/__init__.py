@@ -21,11 +21,13 @@ from dr.actions.role import Demote, Follow, Promote
 from dr.actions.ssh_run import SshRun
 from dr.actions.vip import MoveAddress
 from dr.actions.vm_power import VmPower
+from dr.actions.vm_snapshot import VmSnapshot
 from dr.actions.wait import CheckRole, WaitDatabase, WaitReplica
 from dr.actions.wait_for import WaitFor
 
 ACTIONS: dict[str, Action] = {
     "vm_power": VmPower(),
+    "vm_snapshot": VmSnapshot(),
     "ssh_run": SshRun(),
     "ansible": Ansible(),
     "http_check": HttpCheck(),

@@ -1,7 +1,8 @@
 """What can be ordered of a VirtualMachine over vim25; every order is a task.
 
 Source: vSphere Web Services API 8.0, VirtualMachine. A power order on a machine in the wrong state ends its task with
-InvalidPowerState; so does destroying one that runs. ReconfigVM_Task changes networks of network cards only.
+InvalidPowerState; so does destroying one that runs. ReconfigVM_Task changes networks of network cards only. A snapshot
+is an object of its own, which can be removed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lab.servers.vcenter_tasks import Tasks
 POWER_S = 0.1
 CLONE_S = 0.3
 DISK_S = 0.1
+REMOVE_SNAPSHOT = "RemoveSnapshot_Task"
 
 
 class MachineMethods:
@@ -42,10 +44,12 @@ class MachineMethods:
 
     def knows(self, method: str) -> bool:
         """Tell whether ``method`` is one of ours."""
-        return method in self._methods
+        return method in self._methods or method == REMOVE_SNAPSHOT
 
     def call(self, call: Call, user: str) -> Ref | None:
-        """Begin the task of ``call``; None when this is no method of a VM. Raises VimFault."""
+        """Begin the task of ``call``; None when this is no method of a VM or its snapshot. Raises VimFault."""
+        if call.method == REMOVE_SNAPSHOT and call.this.type == "VirtualMachineSnapshot":
+            return self._remove_snapshot(call, self._objects.machine_of_snapshot(call.this), user)
         method = self._methods.get(call.method)
         if method is None or call.this.type != "VirtualMachine":
             return None
@@ -57,7 +61,8 @@ class MachineMethods:
                 raise MachineError("ManagedObjectNotFound", "The machine has been deleted meanwhile.")
             return effect()
 
-        return self._tasks.begin(call.method, (call.this, machine.name), user, duration_s, guarded)
+        entity = Ref("VirtualMachine", machine.moid)
+        return self._tasks.begin(call.method, (entity, machine.name), user, duration_s, guarded)
 
     def _power_on(self, call: Call, machine: Machine, user: str) -> Ref:
         return self._begin(call, machine, user, POWER_S, lambda: self._orders.power(machine, on=True))
@@ -92,6 +97,13 @@ class MachineMethods:
             return Ref("VirtualMachineSnapshot", self._orders.snapshot(machine, name))
 
         return self._begin(call, machine, user, DISK_S, effect)
+
+    def _remove_snapshot(self, call: Call, machine: Machine, user: str) -> Ref:
+        children = call.flag("removeChildren")
+        snapshot = call.this.id
+        return self._begin(
+            call, machine, user, DISK_S, lambda: self._orders.remove_snapshot(machine, snapshot, children=children)
+        )
 
     def _remove_snapshots(self, call: Call, machine: Machine, user: str) -> Ref:
         return self._begin(call, machine, user, DISK_S, lambda: self._orders.remove_snapshots(machine))

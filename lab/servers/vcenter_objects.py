@@ -87,6 +87,13 @@ class Objects:
             raise gone(ref)
         return machine
 
+    def machine_of_snapshot(self, ref: Ref) -> Machine:
+        """Return the machine that has the snapshot ``ref``. Raises VimFault ManagedObjectNotFound."""
+        for machine in self.inventory.machines.values():
+            if any(machine.snapshot_moid(one) == ref.id for one in machine.snapshots):
+                return machine
+        raise gone(ref)
+
     def entities(self) -> tuple[Ref, ...]:
         """Return every entity below the root, the fixed ones first."""
         return (

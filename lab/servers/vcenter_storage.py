@@ -104,17 +104,19 @@ def _alarmed(estate: Estate, key: str, name: str) -> bool:
 
 def snapshots_of(estate: Estate, machine: Machine) -> list[Snapshot]:
     """Return a machine's snapshots, oldest first; the fault ``old-snapshot`` is one more."""
+    found = list(machine.snapshots)
     forgotten = estate.faults.get("old-snapshot", f"{machine.vcenter}/{machine.name}")
-    old = [] if forgotten is None else [Snapshot("before the upgrade", forgotten.at - 86400 * forgotten.number("days"))]
-    return sorted([*old, *machine.snapshots], key=lambda one: one.taken_at)
+    if forgotten is not None:
+        found.append(Snapshot(0, "before the upgrade", forgotten.at - 86400 * forgotten.number("days")))
+    return sorted(found, key=lambda one: one.taken_at)
 
 
 def snapshot_tree(machine: Machine, snapshots: Sequence[Snapshot]) -> Struct | None:
     """Return a VirtualMachineSnapshotInfo: each snapshot below the one before it; None without any."""
     tree: Struct | None = None
     current: Ref | None = None
-    for number, one in reversed(list(enumerate(snapshots, 1))):
-        ref = _snapshot_ref(machine, number)
+    for one in reversed(snapshots):
+        ref = _snapshot_ref(machine, one)
         current = current or ref
         tree = Struct(
             "VirtualMachineSnapshotTree",
@@ -123,7 +125,7 @@ def snapshot_tree(machine: Machine, snapshots: Sequence[Snapshot]) -> Struct | N
                 "vm": Ref("VirtualMachine", machine.moid),
                 "name": one.name,
                 "description": "",
-                "id": number,
+                "id": one.number,
                 "createTime": stamp(one.taken_at),
                 "state": Word("VirtualMachinePowerState", "poweredOff"),
                 "quiesced": False,
@@ -136,8 +138,8 @@ def snapshot_tree(machine: Machine, snapshots: Sequence[Snapshot]) -> Struct | N
     return Struct("VirtualMachineSnapshotInfo", {"currentSnapshot": current, "rootSnapshotList": roots})
 
 
-def _snapshot_ref(machine: Machine, number: int) -> Ref:
-    return Ref("VirtualMachineSnapshot", f"snapshot-{machine.number}-{number}")
+def _snapshot_ref(machine: Machine, snapshot: Snapshot) -> Ref:
+    return Ref("VirtualMachineSnapshot", machine.snapshot_moid(snapshot))
 
 
 def layout(machine: Machine, snapshots: Sequence[Snapshot], now: float) -> Struct:
@@ -149,7 +151,7 @@ def layout(machine: Machine, snapshots: Sequence[Snapshot], now: float) -> Struc
         state, delta = 2 * number - 1, 2 * number
         files.append(_file(state, f"{machine.name}-Snapshot{number}.vmsn", "snapshotData", STATE_BYTES))
         held: dict[str, Value] = {
-            "key": _snapshot_ref(machine, number),
+            "key": _snapshot_ref(machine, one),
             "dataKey": state,
             "memoryKey": -1,
             "disk": Many("VirtualMachineFileLayoutExDiskLayout", (_disk(chain),)),

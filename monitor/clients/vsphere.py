@@ -166,6 +166,19 @@ class VcenterSession:
         """Snapshot a VM's disks. Raises as ``power``."""
         await self._errand("snapshot", timeout_s, lambda errand: errand.snapshot(name, snapshot_name))
 
+    async def snapshots(self, names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+        """Ask afresh for the names of each VM's snapshots; None where the vCenter has no such VM."""
+        return await self._errand("look-up", self._deadline_s, lambda errand: errand.snapshots(names))
+
+    async def remove_snapshot(self, name: str, snapshot_name: str, timeout_s: float) -> None:
+        """Remove the one snapshot of that name, and no other; done already when there is none.
+
+        Raises as ``power``; Refused when two have that name.
+        """
+        await self._errand(
+            "removal of a snapshot", timeout_s, lambda errand: errand.remove_snapshot(name, snapshot_name)
+        )
+
     async def close(self) -> None:
         """Break off what runs, log out as far as the vCenter lets us, give the threads back."""
         if self._closed:

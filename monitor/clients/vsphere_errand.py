@@ -219,6 +219,51 @@ class Errand:
 
         self._run(job)
 
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    def snapshots(self, names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+        """Return the names of each VM's snapshots as they are now, parents first; None where there is no such VM."""
+
+        def job() -> dict[str, tuple[str, ...] | None]:
+            morefs = self._morefs(names)
+            return {
+                name: tuple(one for one, _ in self._snapshots(morefs[name])) if name in morefs else None
+                for name in names
+            }
+
+        return self._run(job)
+
+    def remove_snapshot(self, name: str, snapshot_name: str) -> None:
+        """Remove the one snapshot of that name, its disks merged; those taken after it stay. Nothing to do: gone."""
+        self._run(lambda: self._remove_snapshot(name, snapshot_name))
+
+    def _remove_snapshot(self, name: str, snapshot_name: str) -> None:
+        found = [moref for one, moref in self._snapshots(self._existing(name).moref) if one == snapshot_name]
+        if len(found) > 1:
+            listed = ", ".join(sorted(found))
+            raise Refused(
+                f"VM '{name}' at {self._desk.peer} has {len(found)} snapshots named '{snapshot_name}' ({listed}); "
+                "none was removed: rename or remove all but one"
+            )
+        if not found:
+            return
+        snapshot = vim.vm.Snapshot(found[0], self._line)
+        try:
+            self._finish(snapshot.RemoveSnapshot_Task(removeChildren=False, consolidate=True))
+        except vmodl.fault.ManagedObjectNotFound:
+            self._existing(name)  # somebody else was faster with the snapshot; or with the whole VM, which is told
+
+    def _snapshots(self, moref: str) -> list[tuple[str, str]]:
+        """Return (name, MoRef) of every snapshot of a VM, each before those taken after it."""
+        info = self._properties(vim.VirtualMachine(moref, self._line), ["snapshot"]).get("snapshot")
+        left = list(info.rootSnapshotList or ()) if info is not None else []
+        found = []
+        while left:  # no recursion: a chain may be long
+            one = left.pop(0)
+            found.append((unescape(str(one.name)), moref_of(one.snapshot)))
+            left = [*(one.childSnapshotList or ()), *left]
+        return found
+
     # -- networks -----------------------------------------------------------------------------------------------------
 
     def wirings(self, names: Sequence[str]) -> dict[str, Wiring | None]:

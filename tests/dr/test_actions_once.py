@@ -65,6 +65,7 @@ BACKED_UP: tuple[tuple[str, Mapping[str, Any]], ...] = (("backup", {}),)
 RESTORED = (*BACKED_UP, ("restore", SCRATCH))
 TABLE: dict[str, Case] = {
     "vm_power": Case(args={"tier": "all", "state": "on"}, loses=("power on",), arrange=dr_off),
+    "vm_snapshot": Case(args={"tier": "all"}, loses=("snapshot",)),
     "ssh_run": Case(
         args={"host": "vault-dr", "command": ["touch", "it"], "check": ["test", "-e", "it"]}, loses=("command",)
     ),

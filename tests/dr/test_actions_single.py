@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -199,6 +200,35 @@ async def test_power_touches_only_what_is_not_so_yet_and_puts_back_only_that(lab
         await desk.undo("vm_power", "dr", done, state="on")
         assert (await desk.probe("vm_power", "dr", state="on")).evidence == "ite-web-1 is off"
         await desk.run("vm_power", "dr", state="on")
+
+
+async def test_a_snapshot_is_taken_once_and_removed_alone(lab: RunningLab) -> None:
+    async with world_of(lab) as world:
+        desk, vcenter = Desk(world, "ite", run_id="ite/patch 1"), world.vcenters["vc-dr"]
+        machines = ("ite-db-1", "ite-app-1", "ite-app-2", "ite-web-1", "ite-web-2")
+        await vcenter.snapshot("ite-web-1", "before", timeout_s=60)
+        ours = f"karaula-ite-patch-1-{hashlib.sha256(b'key').hexdigest()[:8]}"
+        await vcenter.snapshot("ite-web-2", ours, timeout_s=60)  # as of an attempt that broke off
+        seen = await desk.probe("vm_snapshot", "dr")
+        assert (seen.holds, seen.evidence) == (
+            Holds.NO,
+            ", ".join(f"{name} has no snapshot {ours}" for name in machines[:-1]),
+        )
+        done = await desk.run("vm_snapshot", "dr")
+        assert done.outputs == {"snapshot": ours, "count": 5}
+        assert (await desk.run("vm_snapshot", "dr", attempt=2)).outputs == done.outputs
+        assert (await desk.probe("vm_snapshot", "dr")).outputs == done.outputs
+        assert len(lab.effects("ite", "snapshot")) == 1 + 5
+        await vcenter.snapshot("ite-web-1", "after", timeout_s=60)
+        await desk.undo("vm_snapshot", "dr", done)
+        await desk.undo("vm_snapshot", "dr", done)
+        assert len(lab.effects("ite", "remove snapshot")) == 5
+        kept = await vcenter.snapshots(machines)
+        assert kept == {name: ("before", "after") if name == "ite-web-1" else () for name in machines}
+        lab.fault("vanish-vm", "vc-dr/ite-app-2")
+        with pytest.raises(StepFailed, match="the vCenter has no VM ite-app-2"):
+            await desk.run("vm_snapshot", "dr", tier="application")
+        assert "ite-app-2 does not exist" in (await desk.probe("vm_snapshot", "dr")).evidence
 
 
 async def test_a_machine_that_does_not_exist_is_named(lab: RunningLab) -> None:

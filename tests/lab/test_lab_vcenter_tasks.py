@@ -71,6 +71,16 @@ def test_clone_and_destroy_with_snapshots_between(lab: RunningLab, service: Any)
     WaitForTask(clone.CreateSnapshot_Task("s2", "second", False, False), si=service)
     tree = clone.snapshot.rootSnapshotList
     assert (tree[0].name, tree[0].childSnapshotList[0].name) == ("s1", "s2")
+    older = tree[0].snapshot
+    WaitForTask(older.RemoveSnapshot_Task(removeChildren=False), si=service)
+    (left,) = clone.snapshot.rootSnapshotList
+    assert (left.name, left.snapshot) == ("s2", tree[0].childSnapshotList[0].snapshot)
+    with pytest.raises(vmodl.fault.ManagedObjectNotFound):
+        older.RemoveSnapshot_Task(removeChildren=False)
+    WaitForTask(clone.CreateSnapshot_Task("s3", "third", False, False), si=service)
+    WaitForTask(left.snapshot.RemoveSnapshot_Task(removeChildren=True), si=service)
+    assert clone.snapshot is None
+    WaitForTask(clone.CreateSnapshot_Task("s4", "fourth", False, False), si=service)
     WaitForTask(clone.RemoveAllSnapshots_Task(), si=service)
     assert clone.snapshot is None
     with pytest.raises(vim.fault.InvalidPowerState):
@@ -82,7 +92,8 @@ def test_clone_and_destroy_with_snapshots_between(lab: RunningLab, service: Any)
     assert ("leave", clone._GetMoId()) in [(kind, moid) for kind, moid, _ in follower.poll()]
     mine = [one for one in lab.effects("ncts") if one["key"] == "vc-dr/drill-1-ncts-db-1"]
     assert [one["what"] for one in mine if one["by"] == "vcenter"] == [
-        *("clone", "snapshot", "snapshot", "remove snapshots", "power off", "destroy"),
+        *("clone", "snapshot", "snapshot", "remove snapshot"),
+        *("snapshot", "remove snapshot", "remove snapshot", "snapshot", "remove snapshots", "power off", "destroy"),
     ]
     assert [one["what"] for one in mine if one["by"] == "truth"] == ["clone on production network"]
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import ssl
 
 import pytest
-from https_kit import reply, serving
 from pyVmomi import vim
 from real_kit import free_port
 from tls_kit import ThrowawayCa
-from vcsim.beside import VM, behind_its_back
+from vcsim.beside import VM, behind_its_back, forgetful
 
 from monitor.clock import RealClock
 from monitor.credential import Credentials
@@ -200,23 +197,7 @@ async def test_a_vcenter_that_hangs_costs_only_itself(start, enter):
 @pytest.mark.parametrize(("call", "lost"), [("PowerOffVM_Task", "reply"), ("PowerOffVM_Task", "silence")])
 async def test_a_task_whose_answer_is_lost_is_not_sent_again(start, ca, enter, call, lost):
     """Between us and the vCenter the answer to the task's start is lost: it happened, and it happened once."""
-    trusting = ssl.create_default_context(cafile=ca.bundle)
-
-    def forward(request, _connection):
-        onward = http.client.HTTPSConnection("127.0.0.1", simulator.port, timeout=10, context=trusting)
-        try:
-            onward.request(request.method, request.path, request.body, {"Cookie": request.headers.get("cookie", "")})
-            answer = onward.getresponse()
-            body, cookie = answer.read(), answer.headers.get("Set-Cookie", "")
-        finally:
-            onward.close()
-        if call.encode() in request.body:
-            if lost == "silence":
-                proxy.stop.wait(20)
-            return None
-        return reply(answer.status, body, "text/xml", *([f"Set-Cookie: {cookie}"] if cookie else []))
-
-    with start() as simulator, serving(ca.server("127.0.0.1"), forward) as proxy:
+    with start() as simulator, forgetful(simulator, ca, call, silent=lost == "silence") as proxy:
         session = enter(proxy.port)
         with pytest.raises(SessionLost if lost == "reply" else DeadlineExceeded) as caught:
             await session.power(VM, False, 10 if lost == "reply" else 1)
