@@ -32,6 +32,7 @@ ELSEWHERE = {
     "backup_expire": (_BACKUPS, "test_retention_removes_only_what_it_may_and_can_be_asked_again"),
     "copy_check": _SECOND,
     "database_dump": (_ACTIONS, "test_a_dump_has_its_name_only_when_it_is_whole"),
+    "http_call": ("dr/test_actions_http_call.py", "test_with_its_answer_lost_it_has_one_effect"),
     "pgbackrest_backup": _STANZA,
     "pgbackrest_check": _STANZA,
     "pgbackrest_restore": _STANZA,

@@ -10,6 +10,7 @@ from dr.actions.backup_keep import BackupCopy, BackupExpire, CopyCheck
 from dr.actions.bubble import BubbleCreate, BubbleRemove
 from dr.actions.dns_record import DnsRecord
 from dr.actions.fence import Fence, Unfence
+from dr.actions.http_call import HttpCall
 from dr.actions.http_check import HttpCheck
 from dr.actions.notify import Notify
 from dr.actions.pgbackrest import DatabaseDump, PgbackrestBackup, PgbackrestCheck, PgbackrestRestore
@@ -30,6 +31,7 @@ ACTIONS: dict[str, Action] = {
     "vm_snapshot": VmSnapshot(),
     "ssh_run": SshRun(),
     "ansible": Ansible(),
+    "http_call": HttpCall(),
     "http_check": HttpCheck(),
     "dns_record": DnsRecord(),
     "vip": MoveAddress(),
