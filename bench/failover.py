@@ -3,7 +3,8 @@
 Engine, guards and journal (``synchronous=FULL``) are the real ones, the steps stand-ins that wait. The times of the
 steps are a tenth of a failover's whose critical path is 300 s, so the steps wait 30 s; what the engine needs is not
 made smaller, and is held against 300 s. It is measured on a journal of one run and on one of 100,000 events. The peer
-is the least that could do the same: the same steps in the same order on asyncio alone, which writes nothing down.
+is the least that could do the same: the same steps in the same order on asyncio alone, which writes nothing down; what
+the engine takes beyond that is its own.
 Exits with 1 when the engine takes more than 1 % of the five minutes, or more than 10 ms a step.
 """
 
@@ -79,7 +80,7 @@ def main() -> int:
                 [("karaula, from request to end", ours), ("the same graph on asyncio alone", theirs)],
                 beside=1,
             )
-            beyond_s = ours.wall_s - WHOLE_S * SCALE
+            beyond_s = ours.wall_s - theirs.wall_s  # no timer wakes anybody on the dot: theirs is the critical path
             percent, step_ms = beyond_s / WHOLE_S * 100, beyond_s / steps * 1000
             kept &= percent <= MOST_PERCENT and step_ms <= MOST_STEP_MS
             print(
