@@ -223,7 +223,7 @@ def gates(*pytest: str) -> int:
         ("mypy", (tools / "mypy",)),
         ("mypy do, bench", (tools / "mypy", "--explicit-package-bases", "do", *ROOT.glob("bench/*.py"))),
         ("lint-imports", (tools / "lint-imports",)),
-        ("pytest", (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-rs", *pytest)),
+        ("pytest", (PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-rs", *pytest)),
     )
     results: list[tuple[str, int, float]] = []
     for name, command in steps:
@@ -273,13 +273,17 @@ def bench(name: str = "") -> int:
 
 
 def matrix() -> int:
-    """Try every point of both crash matrices, of which the tests try a sample."""
+    """Try every point of both crash matrices, and every death on the lab, of which the tests try a sample."""
     setup()
     paths = dict(os.environ, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
     codes = [
         subprocess.run([str(PYTHON), *(f"tests/crash/{one}".split())], cwd=ROOT, env=paths, check=False).returncode
         for one in ("matrix.py", "matrix.py --again", "faults.py")
     ]
+    on_the_lab = [str(PYTHON), "-m", "pytest", "-q", "tests/crash/test_kill_at_each_write.py"]
+    codes.append(
+        subprocess.run(on_the_lab, cwd=ROOT, env=dict(os.environ, KARAULA_EVERY_DEATH="1"), check=False).returncode
+    )
     return next((code for code in codes if code), 0)
 
 

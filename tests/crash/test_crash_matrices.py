@@ -1,5 +1,7 @@
 """A sample of both crash matrices: each kind of point, each fault, in every shipped playbook; and that they can fail.
 
+Of failover and drill every point.
+
 All of them: ``./do matrix``.
 """
 
@@ -19,6 +21,7 @@ from matrix import Row
 from sim_daemon_kit import PLAYBOOKS, ROOT, SCENARIOS
 from syscalls_kit import lacking
 
+WHOLE = ["drill", "failover"]
 HERE = Path(__file__).parent
 Record = Callable[[str, object], None]
 
@@ -43,15 +46,18 @@ def test_every_shipped_playbook_has_a_line() -> None:
     assert any(scenario.forced for scenario in SCENARIOS.values())
 
 
-def test_kill_9_before_and_after_writes_and_effects(record_property: Record) -> None:
-    rows = [Row(**row) for row in told("matrix.py", "--every", "12")]
-    assert [row.scenario for row in rows] == [*SCENARIOS]
+@pytest.mark.parametrize(("every", "scenarios"), [(1, WHOLE), (12, [*SCENARIOS.keys() - set(WHOLE)])])
+def test_kill_9_before_and_after_writes_and_effects(every: int, scenarios: list[str], record_property: Record) -> None:
+    rows = [Row(**row) for row in told("matrix.py", "--every", str(every), *sorted(scenarios))]
+    assert [row.scenario for row in rows] == sorted(scenarios)
     for row in rows:
-        what = f"kill -9 before and after writes and effects, {row.scenario} (a sample of {row.of} points)"
+        all_of_them = "each point" if row.of == row.points else f"a sample of {row.of} points"
+        what = f"kill -9 before and after writes and effects, {row.scenario} ({all_of_them})"
         record_property("counted", (what, row.resumed + row.waiting, row.points))
         assert not row.mistakes, "\n".join(row.mistakes)
         assert (row.twice, row.double_active) == (0, 0)
         assert row.resumed + row.waiting == row.points > 0
+        assert every > 1 or row.points == row.of
 
 
 def test_disk_power_clock_and_database_fail_in_the_midst(record_property: Record) -> None:
