@@ -27,6 +27,11 @@ STOP_S = 60.0
 POLLED = ("front/", "database/", "host/", "link/", "sensor/", "dns/", "power/", "vcenter/", "vm/")
 
 
+def unwrapped(said: str) -> str:
+    """Return what a command printed as one line: where a terminal's lines and cells end depends on its width."""
+    return " ".join(said.split())
+
+
 @dataclass
 class RunningDaemon:
     """A daemon process and the ways to talk to it."""

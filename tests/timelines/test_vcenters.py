@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from daemon_kit import RunningDaemon, running_daemon
+from daemon_kit import RunningDaemon, running_daemon, unwrapped
 from estate_kit import RunningLab, start_lab
 
 pytestmark = pytest.mark.lab
@@ -102,9 +102,9 @@ def test_red_readiness_refuses_a_drill_and_never_a_persons_failover(lab: Running
     daemon.wait("everything a drill stands on is well", lambda: light("access") == light("machines") == "green")
     lab.fault("orphan-vm", "vc-dr/ncts-web-1")
     daemon.wait("the machines are red", lambda: light("machines") == "red")
-    said = daemon.karaula("readiness", "ncts", code=1)
+    said = unwrapped(daemon.karaula("readiness", "ncts", code=1))
     assert "vm/vc-dr/ncts-web-1 is down: the vCenter calls it orphaned" in said
-    refused = daemon.karaula("drill", "ncts", code=3, user="ana")
+    refused = unwrapped(daemon.karaula("drill", "ncts", code=3, user="ana"))
     assert "a drill would stand on what is not ready at dr: machines red" in refused
     assert "karaula override readiness ncts" in refused
     daemon.karaula("failover", "ncts", "--reason", "main is under water", "--no-wait", user="ana")
