@@ -256,7 +256,9 @@ def _discarded(run: Run) -> list[Measure]:
     if follow is None:
         return []
     note = "what the earlier failover really lost: only the old side had it, and it was thrown away to follow"
-    return [Measure("discarded", "Discarded at the old side", _number(follow, "discarded"), "declarations", note=note)]
+    count = _number(follow, "discarded")
+    told = None if count == UNKNOWN else count
+    return [Measure("discarded", "Discarded at the old side", told, "declarations", note=note)]
 
 
 def _exercise(run: Run) -> Measure:
@@ -368,7 +370,9 @@ def _counted(number: float, what: str) -> str:
 
 
 def _number(record: StepRecord, name: str) -> int:
-    return int(record.outputs.get(name, UNKNOWN))
+    """Return a number that the step has yielded; what is none is not known, and costs no other run its findings."""
+    found = record.outputs.get(name, UNKNOWN)
+    return int(found) if isinstance(found, (int, float)) else UNKNOWN
 
 
 def _text(record: StepRecord, name: str) -> str:

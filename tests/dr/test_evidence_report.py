@@ -148,6 +148,7 @@ def test_a_loss_is_never_no_time_at_all() -> None:
     ("point", "value", "bound", "met"),
     [
         ({"lost": -1, "lost_known": "unknown", "rpa_s": -1.0}, None, "", None),
+        ({"lost": "a word", "lost_known": "exact", "rpa_s": 0.0}, None, "", None),
         ({"lost": 2, "lost_known": "at-least", "rpa_s": 0.0}, 2, "at least", None),
         ({"lost": 0, "lost_known": "exact", "rpa_s": 0.0}, 0, "", True),
         ({"lost": -1, "lost_known": "by-markers", "rpa_s": 0.0}, None, "", None),
