@@ -139,9 +139,9 @@ def imports() -> Cost:
     return watch.cost
 
 
-def shown(port: int, events: int) -> float:
+def shown(events: int) -> float:
     """Measure on a journal of so many events, print each part, and return the seconds until the run goes on."""
-    with tempfile.TemporaryDirectory(dir=WORK) as name:
+    with tempfile.TemporaryDirectory(dir=WORK) as name, sshd(Path(name)) as port:
         folder = Path(name)
         (folder / "state").mkdir()
         written_before = asyncio.run(write_past(folder / "state" / "journal.sqlite", events))
@@ -160,8 +160,7 @@ def main() -> int:
     """Run it; 1 when the run goes on too late."""
     WORK.mkdir(parents=True, exist_ok=True)
     print(machine())
-    with tempfile.TemporaryDirectory(dir=WORK) as name, sshd(Path(name)) as port:
-        short, long = shown(port, FEW), shown(port, EVENTS)
+    short, long = shown(FEW), shown(EVENTS)
     bare = median([imports() for _ in range(ROUNDS)]).wall_s
     print(f"\n{'a process that imports the same and ends, for comparison':62} {bare:8.2f}")
     print(
