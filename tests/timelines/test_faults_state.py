@@ -166,7 +166,7 @@ def test_sigterm_ends_it_whoever_listens_and_the_next_start_goes_on(tmp_path: Pa
 
 # httpx2 leaves its own socket open when it is refused, which here is a matter of chance
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 def test_who_asks_while_the_daemon_stops_is_answered_well_or_not_at_all(tmp_path: Path) -> None:
     def ask_until_it_is_gone(path: str) -> None:
         with contextlib.suppress(httpx2.TransportError):
