@@ -8,6 +8,7 @@
     ./do matrix         every crash of every playbook, and every fault of its disk and clock (docs/crashes.md)
     ./do lock           write requirements.lock anew from pyproject.toml (--upgrade: with newest versions)
     ./do setup          only make the virtual environment .venv
+    ./do add PACKAGE    put a package with actions of your own into .venv (docs/actions.md); a name or a folder
     ./do clean          remove .venv, .karaula and caches
 
 Exit codes: 0 well, 1 something failed, 2 wrong usage, 3 set-up needs one command that only an administrator may run.
@@ -33,6 +34,8 @@ from deploy.environment import (
     ROOT,
     USAGE,
     VENV,
+    WORK,
+    add,
     apt_install,
     one_at_a_time,
     quietly,
@@ -47,7 +50,6 @@ from deploy.environment import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WORK = ROOT / ".karaula"
 CONSOLE = ("127.0.0.1", 8470)
 LAB = ("127.80.0.1", 8900)
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".hypothesis", "build", "dist")
@@ -335,6 +337,14 @@ def setup_only() -> int:
     return 0
 
 
+def add_packages(*packages: str) -> int:
+    """Put packages into the environment."""
+    if not packages:
+        stop("usage: ./do add PACKAGE...", USAGE)
+    add(*packages)
+    return 0
+
+
 MANY = 99
 # Each command and how many arguments it takes at most.
 COMMANDS: dict[str, tuple[Callable[..., int], int]] = {
@@ -345,6 +355,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], int]] = {
     "matrix": (matrix, 0),
     "lock": (lock, 1),
     "setup": (setup_only, 0),
+    "add": (add_packages, MANY),
     "clean": (clean, 0),
 }
 

@@ -16,17 +16,20 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "karaula.stamp"
 LOCK_FILE = ROOT / "requirements.lock"
+WORK = ROOT / ".karaula"
+ADDED = WORK / "added"  # what ./do add has put into .venv, one requirement a line
 OLDEST_PYTHON = (3, 11)
 FAILED, USAGE, NEEDS_ADMINISTRATOR = 1, 2, 3
 # pip's settings and what uv calls them, so that a machine's mirror counts for both.
@@ -98,7 +101,7 @@ def refuse_while_running(what: str) -> None:
 def wanted_stamp() -> str:
     """Return what the .venv must have been made from: the lock, this Python and this place."""
     digest = hashlib.sha256(LOCK_FILE.read_bytes())
-    digest.update(f"{sys.version_info[:3]} {sys.base_prefix} {ROOT} layout-1".encode())
+    digest.update(f"{sys.version_info[:3]} {sys.base_prefix} {ROOT} layout-2".encode())
     return digest.hexdigest()
 
 
@@ -198,6 +201,54 @@ def put_project_into_venv() -> None:
         "import sys\n\nfrom console.main import main\n\nsys.exit(main())\n"
     )
     command.chmod(0o755)
+    make_karaula_known(site)
+
+
+def make_karaula_known(site: Path) -> None:
+    """Let pip and uv see that karaula is here, for packages that need it; no index has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    folder = site / f"karaula-{project['version']}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: karaula\nVersion: {project['version']}\n")
+    (folder / "INSTALLER").write_text("do\n")
+    (folder / "RECORD").write_text("")
+
+
+def installers() -> Iterator[tuple[str | Path, ...]]:
+    """Yield the ways to put more packages into .venv, best first."""
+    if shutil.which("uv"):
+        yield "uv", "pip", "install", "--quiet", "--python", PYTHON
+    for pip in ((sys.executable, "-m", "pip", "--python", PYTHON), (PYTHON, "-m", "pip")):
+        if quietly(*pip, "--version"):
+            yield *pip, "install", "--quiet", "--disable-pip-version-check"
+
+
+def put_in(packages: Sequence[str]) -> bool:
+    """Install packages into .venv beside what the lock pins, which none of them may change."""
+    pinned = WORK / "pinned.txt"
+    pinned.parent.mkdir(exist_ok=True)
+    lines = LOCK_FILE.read_text().splitlines()
+    pinned.write_text("".join(line.removesuffix("\\").rstrip() + "\n" for line in lines if "==" in line))
+    return any(succeeds(*way, "-c", pinned, *packages, env=uv_environment()) for way in installers())
+
+
+def add(*packages: str) -> None:
+    """Put packages of others (actions of your own) into .venv, and again whenever it is made anew."""
+    setup()
+    places = [str(Path(one).resolve()) if Path(one).exists() else one for one in packages]
+    with one_at_a_time():
+        if not put_in(places):
+            stop("they were not added; the reason stands above")
+        before = ADDED.read_text().splitlines() if ADDED.exists() else []
+        ADDED.write_text("".join(f"{one}\n" for one in dict.fromkeys([*before, *places])))
+    say("added; restart what runs ('karaula check' and 'karaula actions' see it at once)")
+
+
+def add_again() -> None:
+    """Put back what ./do add had put into the .venv that was made anew; what cannot be is told, and all else works."""
+    for one in ADDED.read_text().splitlines() if ADDED.exists() else ():
+        if not put_in([one]):
+            say(f"{one} could not be added again; when that is mended: ./do add {one}")
 
 
 def setup() -> None:
@@ -218,6 +269,7 @@ def setup() -> None:
             shutil.rmtree(VENV, ignore_errors=True)
             if way():
                 put_project_into_venv()
+                add_again()
                 STAMP.write_text(wanted_stamp())
                 say(f"set up in {time.monotonic() - begun:.0f} s")
                 return

@@ -20,7 +20,7 @@ def do(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("nonsense",), ("run", "more"), ("clean", "all"), ("bench", "nonsense"), ("lock", "--nonsense")]
+    "words", [(), ("nonsense",), ("run", "more"), ("clean", "all"), ("bench", "nonsense"), ("lock", "--nonsense"), ("add",)]
 )
 def test_wrong_usage_is_told_and_ends_with_2(words: tuple[str, ...]) -> None:
     done = do(*words)
@@ -32,7 +32,7 @@ def test_wrong_usage_is_told_and_ends_with_2(words: tuple[str, ...]) -> None:
 def test_help_names_every_command() -> None:
     done = do("help")
     assert done.returncode == 0
-    for command in ("run", "test", "check", "bench", "matrix", "lock", "setup", "clean"):
+    for command in ("run", "test", "check", "bench", "matrix", "lock", "setup", "add", "clean"):
         assert f"./do {command}" in done.stdout
 
 
@@ -102,6 +102,7 @@ def test_the_launcher_works_in_a_long_path_with_spaces(monkeypatch: pytest.Monke
     project = tmp_path / "project"
     (project / "console").mkdir(parents=True)
     (project / "console" / "main.py").write_text("import sys\n\ndef main():\n    print(sys.argv[1:])\n    return 7\n")
+    (project / "pyproject.toml").write_text('[project]\nversion = "4.5.6"\n')
     monkeypatch.setattr(environment, "VENV", venv)
     monkeypatch.setattr(environment, "PYTHON", python)
     monkeypatch.setattr(environment, "ROOT", project)
@@ -110,3 +111,28 @@ def test_the_launcher_works_in_a_long_path_with_spaces(monkeypatch: pytest.Monke
         [venv / "bin" / "karaula", "status", "two words"], capture_output=True, text=True, cwd="/", check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (7, "['status', 'two words']\n", "")
+    told = "import importlib.metadata; print(importlib.metadata.version('karaula'))"
+    assert subprocess.run([python, "-c", told], capture_output=True, text=True, check=True).stdout == "4.5.6\n"
+
+
+def test_what_is_added_may_change_nothing_that_the_lock_pins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tried: list[tuple[str, ...]] = []
+    monkeypatch.setattr(environment, "WORK", tmp_path)
+    monkeypatch.setattr(environment, "succeeds", lambda *command, **_: not tried.append(tuple(map(str, command))))
+    assert environment.put_in(["some-actions"])
+    assert tried[0][-3:] == ("-c", str(tmp_path / "pinned.txt"), "some-actions")
+    pinned = (tmp_path / "pinned.txt").read_text().splitlines()
+    assert len(pinned) > 50
+    assert all("==" in line and "\\" not in line and "--hash" not in line for line in pinned)
+
+
+def test_what_cannot_be_added_again_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "added").write_text("gone-actions\nother-actions\n")
+    monkeypatch.setattr(environment, "ADDED", tmp_path / "added")
+    monkeypatch.setattr(environment, "put_in", lambda packages: packages == ["other-actions"])
+    environment.add_again()
+    assert capsys.readouterr().out == (
+        "do: gone-actions could not be added again; when that is mended: ./do add gone-actions\n"
+    )
