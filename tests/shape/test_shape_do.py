@@ -20,7 +20,8 @@ def do(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("nonsense",), ("run", "more"), ("clean", "all"), ("bench", "nonsense"), ("lock", "--nonsense"), ("add",)]
+    "words",
+    [(), ("nonsense",), ("run", "more"), ("clean", "all"), ("bench", "nonsense"), ("lock", "--nonsense"), ("add",)],
 )
 def test_wrong_usage_is_told_and_ends_with_2(words: tuple[str, ...]) -> None:
     done = do(*words)
@@ -118,9 +119,10 @@ def test_the_launcher_works_in_a_long_path_with_spaces(monkeypatch: pytest.Monke
 def test_what_is_added_may_change_nothing_that_the_lock_pins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tried: list[tuple[str, ...]] = []
     monkeypatch.setattr(environment, "WORK", tmp_path)
+    monkeypatch.setattr(environment, "installers", lambda: [("installer",)])
     monkeypatch.setattr(environment, "succeeds", lambda *command, **_: not tried.append(tuple(map(str, command))))
     assert environment.put_in(["some-actions"])
-    assert tried[0][-3:] == ("-c", str(tmp_path / "pinned.txt"), "some-actions")
+    assert tried[0] == ("installer", "-c", str(tmp_path / "pinned.txt"), "some-actions")
     pinned = (tmp_path / "pinned.txt").read_text().splitlines()
     assert len(pinned) > 50
     assert all("==" in line and "\\" not in line and "--hash" not in line for line in pinned)
