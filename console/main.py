@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "drill": ("console.cli.start:drill", "Rehearse a failover, isolated from production."),
         "backup": ("console.cli.start:backup", "Take a backup of a system."),
         "verify": ("console.cli.start:verify", "Prove the newest backup by restoring it."),
+        "start": ("console.cli.start:start", "Run a playbook of your own."),
         "backups": ("console.cli.backups:backups", "List the backups and what was proven of them."),
         "calendar": ("console.cli.calendar:calendar", "Show what is due next and what became of earlier slots."),
         "sla": ("console.cli.sla:sla", "Show how links and operators kept what was agreed."),

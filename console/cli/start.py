@@ -1,4 +1,4 @@
-"""`karaula failover|switchover|reprotect|failback|drill|backup|verify`: ask for a run and watch it to its end."""
+"""`karaula failover|switchover|reprotect|failback|drill|backup|verify`, `karaula start`: ask for a run and watch it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any, TypeVar
 import click
 
 from console.cli import joint
-from console.cli.plan import forced_option, set_option, show_plan
+from console.cli.plan import ANY, complete_playbook, forced_option, set_option, show_plan
 from console.cli.session import Session, complete_system, talks
 from console.cli.watching import no_wait_option, watched
 
 C = TypeVar("C", bound=Callable[..., Any])
 
 
-def run_command(playbook: str) -> Callable[[C], click.Command]:
-    """Make a command that asks for a run of ``playbook``; the function decorated gives its help alone."""
+def run_command(name: str) -> Callable[[C], click.Command]:
+    """Make a command that asks for a run of the playbook ``name``, or (ANY) of the one that it is given.
+
+    The function decorated gives its help alone.
+    """
 
     def made(described: C) -> click.Command:
-        @click.command(playbook, help=described.__doc__)
         @click.argument("systems", nargs=-1, required=True, metavar="SYSTEM...|all", shell_complete=complete_system)
         @click.option("--reason", default="", help="Why; it is journaled and shown to who approves.")
         @set_option
-        @forced_option(playbook)
+        @forced_option(name)
         @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (as 'karaula plan').")
         @no_wait_option
         @talks
@@ -34,9 +36,11 @@ def run_command(playbook: str) -> Callable[[C], click.Command]:
             settings: dict[str, str],
             dry_run: bool,
             no_wait: bool,
-            **forced: bool,
+            *,
+            playbook: str = name,
+            forced: bool = False,
         ) -> None:
-            wish = {"settings": settings, "forced": forced.get("forced", False)}
+            wish = {"settings": settings, "forced": forced}
             if dry_run:
                 show_plan(session, playbook, systems, wish)
                 return
@@ -46,7 +50,9 @@ def run_command(playbook: str) -> Callable[[C], click.Command]:
             ask = {"playbook": playbook, "system": systems[0], "reason": reason, **wish}
             watched(session, session.post("/api/runs", ask), no_wait=no_wait)
 
-        return command
+        if name == ANY:
+            command = click.argument("playbook", shell_complete=complete_playbook)(command)
+        return click.command(described.__name__, help=described.__doc__)(command)
 
     return made
 
@@ -135,4 +141,18 @@ def verify() -> None:
     \b
     Example:
       karaula verify cdeps
+    """  # noqa: D301 - click's mark
+
+
+@run_command(ANY)
+def start() -> None:
+    """Ask for a run of a playbook of your own, by its name.
+
+    The name is that of its file in the folder of playbooks, without '.yaml'; what kind it is of stands in it, and with
+    that whether it waits for an approval.
+
+    \b
+    Example:
+      karaula start careful-switchover ncts --reason "works on the power of the main site"
+      karaula start patch-round ncts cdeps --dry-run
     """  # noqa: D301 - click's mark

@@ -22,7 +22,8 @@ def new_id(system: str, playbook: str, now: float, taken: Collection[str]) -> st
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return ``unknown system 'nctx'; did you mean 'ncts'?``."""
     hint = did_you_mean(name, known)
-    return f"unknown {what} '{name}'" + (f"; {hint}" if hint else "")
+    later = " (a new file counts after 'karaula reload')" if what == "playbook" else ""
+    return f"unknown {what} '{name}'" + (f"; {hint}" if hint else "") + later
 
 
 def complete(beginning: str, ids: Collection[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from cli_kit import DeskDaemon, desk_daemon, without_times
@@ -37,6 +38,21 @@ def test_a_drill_is_watched_to_its_end_one_line_a_change(daemon: DeskDaemon) -> 
     assert "TIME  run SUCCEEDED after SPAN" in lines
     assert "TIME    karaula run report ncts-drill-ID   (what happened, with the times that were measured)" in lines
     assert "\x1b" not in result.stdout
+
+
+def test_a_playbook_of_ones_own_is_started_by_its_name(daemon: DeskDaemon) -> None:
+    books = dict(daemon.orchestrator.rules.playbooks)
+    books["gentle-drill"] = replace(books["drill"], name="gentle-drill")
+    daemon.orchestrator.rules = replace(daemon.orchestrator.rules, playbooks=books)
+    result = daemon.karaula("start", "gentle-drill", "ncts", "--reason", "Sunday")
+    assert result.exit_code == 0
+    assert "ncts-gentle-drill-ID: gentle-drill of ncts, main to dr, by ana: Sunday" in without_times(result.stdout)
+    assert "gentle-drill of ncts, main to dr" in daemon.karaula("start", "gentle-drill", "ncts", "--dry-run").stdout
+    unknown = daemon.karaula("start", "gentle-drll", "ncts")
+    assert unknown.exit_code == 2
+    assert unknown.stderr == (
+        "unknown playbook 'gentle-drll'; did you mean 'gentle-drill'? (a new file counts after 'karaula reload')\n"
+    )
 
 
 def test_no_wait_returns_at_once_and_watch_takes_it_up(daemon: DeskDaemon) -> None:
