@@ -153,6 +153,6 @@ def start() -> None:
 
     \b
     Example:
-      karaula start careful-switchover ncts --reason "works on the power of the main site"
+      karaula start careful-switchover ncts --reason "works on the power"
       karaula start patch-round ncts cdeps --dry-run
     """  # noqa: D301 - click's mark
