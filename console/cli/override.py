@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("rule", required=False)
 @click.argument("system", required=False)
-@click.option("--for", "for_s", type=Span(), metavar="TIME", help="How long: 30m, 2h; at most 24h.")
+@click.option("--for", "for_s", type=Span("24h"), metavar="TIME", help="How long: 30m, 2h; at most 24h.")
 @click.option("--reason", default="", help="Why; it is journaled and shown to everybody.")
 @click.option("--confirm", "confirmed", metavar="NUMBER", help="Agree to this override as the second person.")
 @click.option("--end", "ended", metavar="NUMBER", help="Take this override back.")

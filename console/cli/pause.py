@@ -18,21 +18,29 @@ class Span(click.ParamType[float]):
 
     name = "time"
 
+    def __init__(self, most: str = "") -> None:
+        """Refuse what is longer than ``most``, such as ``7d``; empty: nothing is."""
+        self.most = most
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds; fail with a sentence."""
         from console.terminal.words import parse_span
+        from monitor.yamlfile import shorten
 
         if isinstance(value, float):
             return value
         try:
-            return parse_span(str(value))
+            span = parse_span(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if self.most and span > parse_span(self.most):
+            self.fail(f"'{shorten(str(value))}' is longer than {self.most}, which is the most", param, ctx)
+        return span
 
 
 @click.command()
 @click.argument("system", required=False, shell_complete=complete_system)
-@click.option("--for", "for_s", type=Span(), metavar="TIME", help="How long: 45m, 2h, 1h30m; at most 7d.")
+@click.option("--for", "for_s", type=Span("7d"), metavar="TIME", help="How long: 45m, 2h, 1h30m; at most 7d.")
 @click.option("--reason", default="", help="Why; it is shown to everybody.")
 @talks
 def pause(session: Session, system: str | None, for_s: float | None, reason: str) -> None:
@@ -80,7 +88,7 @@ def unpause(session: Session, system: str) -> None:
 
 @click.command()
 @click.argument("subject", required=False, shell_complete=complete_subject)
-@click.option("--for", "for_s", type=Span(), metavar="TIME", help="How long: 45m, 2h, 1h30m; at most 31d.")
+@click.option("--for", "for_s", type=Span("31d"), metavar="TIME", help="How long: 45m, 2h, 1h30m; at most 31d.")
 @click.option("--reason", default="", help="Why; it is shown to everybody and kept.")
 @click.option("--at", "starts", default="", metavar="TIME", help="From when: '2026-11-30 02:00' in the estate's zone.")
 @click.option("--owner", default="", help="Who answers for it; without this, you.")

@@ -30,6 +30,7 @@ from dr.playbook.model import Plan
 REQUESTER = "karaula"
 PROGRESS_EVERY = 2000
 KEPT_KEYS = 50_000
+STANDS = frozenset({RunState.PAUSED, RunState.FAILED})
 STATES = {state: number for number, state in enumerate(StepState)}
 
 
@@ -98,6 +99,7 @@ class _Search:
         self.leads: dict[bytes, list[bytes]] = {}  # backwards: who leads here
         self.good: list[bytes] = []
         self.unhurt = False
+        self.stuck_at: bytes | None = None  # where a run without any disturbance first stands still, or ends badly
 
     def run(self) -> Result:
         queue: deque[tuple[bytes, Node]] = deque()
@@ -117,11 +119,13 @@ class _Search:
         if self.result.counterexample is None:
             self._ways_out()
         if self.result.counterexample is None and not self.unhurt:
-            self.result.counterexample = Counterexample(3, "without any disturbance the run does not succeed", ())
+            self._not_even_undisturbed()
         return self.result
 
     def _visit(self, key: bytes, node: Node, queue: deque[tuple[bytes, Node]]) -> None:
         run = node.run
+        if self.stuck_at is None and node.left == self.result.faults and run.state in STANDS:
+            self.stuck_at = key
         first = admission(run, self.engine.run_guards) if run.state is RunState.ACCEPTED and run.seq == 1 else ()
         for broken in (*moment(run, node.world), *self._second(run), *first):
             self._found(key, broken)
@@ -166,6 +170,15 @@ class _Search:
         course.reverse()
         told, deeds = tuple(words for words, _ in course), tuple(deed for _, deed in course)
         self.result.counterexample = Counterexample(broken.law, broken.words, told, deeds)
+
+    def _not_even_undisturbed(self) -> None:
+        """Tell how far a run comes in which nothing goes wrong. Its deeds are nobody's: it is played as it goes."""
+        wrong = "without any disturbance the run does not succeed"
+        course: tuple[str, ...] = ()
+        if self.stuck_at is not None:
+            self._found(self.stuck_at, Broken(3, wrong))
+            course = self.result.counterexample.course if self.result.counterexample is not None else ()
+        self.result.counterexample = Counterexample(3, wrong, course)
 
     def _ways_out(self) -> None:
         """Walk back from every end; a moment that is not reached has no way out (law 4)."""

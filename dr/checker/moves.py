@@ -177,7 +177,9 @@ def _begun(node: Node, engine: Engine, step: str, attempt: int) -> Move:
     ruled = gate(run, verdicts, step, now)
     if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
         refused = next(verdict for verdict in verdicts if verdict.ruling is not Ruling.ALLOW)
-        return _then(node, engine, f"guard '{refused.guard}' keeps step '{step}' from beginning", ruled)
+        return _then(
+            node, engine, f"guard '{refused.guard}' keeps step '{step}' from beginning: {refused.sentence}", ruled
+        )
     started = StepStarted(now, step, attempt, f"{run.id}/{step}", run.token)
     return _then(node, engine, f"step '{step}' begins (attempt {attempt})", [*ruled, started])
 

@@ -73,6 +73,20 @@ def test_a_counterexample_is_a_numbered_story(monkeypatch: pytest.MonkeyPatch) -
     assert "  Then: a second run of ncts is let in while this one is WAITING" in result.stdout
 
 
+@pytest.mark.parametrize("faults", ["0", "1"])
+def test_that_nothing_succeeds_even_undisturbed_is_a_story_too(faults: str) -> None:
+    result = prove("--plant", "fence-removed", "--system", "ncts", "--faults", faults)
+    assert result.exit_code == 1
+    _, told = result.stdout.split("breaks law 3", 1)
+    told = told.partition("  Then: without any disturbance")[0]
+    story = [line.strip() for line in told.splitlines()[1:]]
+    assert [line.partition(". ")[0] for line in story] == [str(n) for n in range(1, len(story) + 1)]
+    assert "step 'machines' succeeds" in "\n".join(story)
+    assert story[-1].partition(". ")[2].startswith("guard 'fencing' keeps step 'promote' from beginning: ")
+    body = json.loads(prove("--plant", "fence-removed", "--system", "ncts", "--output", "json").stdout)
+    assert body["proofs"][0]["counterexample"]["course"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from console.cli.actions import kind_of
 from dr.actions import ACTIONS
+from dr.checker.laws import LAWS
 from dr.playbook.model import ATTENDED, DIRECTION, Kind, Playbook, Step
 from dr.playbook.read import check, read_playbooks
 from monitor.inventory.read import read
@@ -78,7 +79,11 @@ def actions() -> str:
     return "\n\n".join(action(name) for name in sorted(ACTIONS))
 
 
-PARTS = {"kinds": kinds, "fields": all_fields, "actions": actions}
+def laws() -> str:
+    return "\n".join(["| law | |", "| ---: | --- |", *(f"| {number} | {words} |" for number, words in LAWS.items())])
+
+
+PARTS = {"kinds": kinds, "fields": all_fields, "actions": actions, "laws": laws}
 
 
 @pytest.mark.parametrize("name", PARTS)
