@@ -1,13 +1,14 @@
 """Drift, wired together: what runs have declared, held against the watch; what persists stands as an alarm of our own.
 
-It decides nothing: ``dr.engine.drift`` compares.
+It decides nothing: ``dr.engine.drift_seen`` compares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dr.engine.drift import Agreement, Compared, Look, compared, declared
+from dr.engine.drift import AND, Agreement, Compared, declared
+from dr.engine.drift_seen import Look, compared
 from dr.engine.orchestrator import Orchestrator
 from dr.journal.event import Event
 from dr.journal.run import Run
@@ -84,7 +85,8 @@ class Drifting:
 
 
 def _subject(one: Compared) -> str:
-    return f"karaula/{one.system}/{one.field}/{one.site}"
+    part = f"/{one.part.replace(AND, '+')}" if one.part else ""
+    return f"karaula/{one.system}/{one.field}/{one.site}{part}"
 
 
 def _name(one: Compared) -> tuple[str, ...]:

@@ -117,6 +117,24 @@ class RunningDaemon:
             now = self.api("/api/status")["at"]
             self.wait("everybody to be seen again", lambda now=now: not self.unseen_since(now))
 
+    def agreed(self, system: str) -> dict[str, str]:
+        """Wait until all that runs have set of ``system`` is seen to be so, nothing unknown; return it by its name."""
+        told: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            told[:] = [one for one in self.api("/api/drift") if one["system"] == system]
+            return all(one["agreement"] == "agrees" for one in told)
+
+        try:
+            self.wait("what runs have set to be seen so", there)
+        except AssertionError as error:
+            raise AssertionError("\n".join(str(one) for one in told)) from error
+        assert "drift" not in {name for name, _ in self.alarms()}
+        sided = {"role", "fence", "power"}
+        return {
+            f"{one['field']} {one['site'] if one['field'] in sided else ''}".strip(): one["declared"] for one in told
+        }
+
     def run(self, run_id: str) -> dict[str, Any]:
         reply: dict[str, Any] = self.api(f"/api/runs/{run_id}")
         return reply

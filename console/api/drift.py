@@ -14,10 +14,10 @@ router = APIRouter(prefix="/api/drift")
 
 
 class ComparedView(View):
-    """One thing that a step has set: ``field`` (active, role, fence, traffic) of the system at ``site``.
+    """One thing that a step has set: ``field`` (active, role, fence, power, traffic) of the system at ``site``.
 
     ``agreement`` is ``agrees``, ``drift`` or ``unknown``; ``observed`` is empty where it is unknown, and ``why`` says
-    what was looked at.
+    what was looked at. ``part`` names the tiers whose power it is; empty: of all of them.
     """
 
     system: str
@@ -30,6 +30,7 @@ class ComparedView(View):
     observed: str
     agreement: str
     why: str
+    part: str
 
 
 @router.get("")

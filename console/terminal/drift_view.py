@@ -27,6 +27,7 @@ class Compared(TypedDict):
     observed: str
     agreement: str
     why: str
+    part: str
 
 
 def drift_view(compared: Sequence[Compared]) -> list[RenderableType]:
@@ -35,7 +36,7 @@ def drift_view(compared: Sequence[Compared]) -> list[RenderableType]:
         return []
     rows = [
         (
-            one["field"] + (f" at {one['site']}" if one["field"] in {"role", "fence"} else ""),
+            _what(one),
             one["declared"],
             cell(_observed(one), STYLE[one["agreement"]]),
             one["step"],
@@ -45,6 +46,11 @@ def drift_view(compared: Sequence[Compared]) -> list[RenderableType]:
     ]
     heads = ("WHAT", "DECLARED", "OBSERVED", "BY STEP", "BECAUSE")
     return [Text(), Text("What it has set, and what is observed now", STRONG), table(heads, rows, keep=2)]
+
+
+def _what(one: Compared) -> str:
+    part = f" of {one['part']}" if one["part"] else ""
+    return f"{one['field']}{part}" + (f" at {one['site']}" if one["field"] in {"role", "fence", "power"} else "")
 
 
 def _observed(one: Compared) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reportlab.platypus import Flowable, Paragraph, Spacer
 
-from dr.engine.drift import FENCE, ROLE, Agreement
+from dr.engine.drift import Agreement
 from dr.evidence.pdf_kit import (
     MET,
     MONO,
@@ -77,7 +77,7 @@ def _story(report: Report, times: Times) -> Iterator[Flowable]:
         yield heading("Declared and observed")
         against = [
             (
-                safe(one.field + (f" at {one.site}" if one.field in {ROLE, FENCE} else "")),
+                safe(one.what),
                 safe(one.declared),
                 colored(one.observed or "unknown", AGREEMENTS[one.agreement]),
                 safe(one.step),

@@ -136,7 +136,7 @@ class Teller:
             reason = VANISHED if name in before else "not in the vCenter"
             if renamed is not None:
                 reason = f"renamed to '{renamed.name}'"
-            facts = {} if name in named else {"vanished": "yes"}
+            facts = {"missing": "yes"} if name in named else {"vanished": "yes"}
             yield self._subject(kind, name), Said(Answer.FAILED, reason, {}, facts)
             self._memo.pop(before.get(name, ""), None)
         self._seen[kind] = {name: found[0].moref for name, found in by_name.items()}

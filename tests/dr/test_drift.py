@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.drifting import Drifting
-from dr.engine.drift import Agreement, Compared, Look, compared, declared
+from dr.engine.drift import Agreement, Compared, declared
+from dr.engine.drift_seen import Look, compared
 from dr.journal.run import Run, StepState
+from dr.playbook.foreign import TIERS
 from monitor.clock import ManualClock
 from monitor.inventory.read import read
 from monitor.probe import Answer, Observation
@@ -27,13 +29,16 @@ DONE_AT = 100.0
 LATER = DONE_AT + 1
 DR_FRONT = INVENTORY.systems["ncts"].sites["dr"].front.address
 MAIN_FRONT = INVENTORY.systems["ncts"].sites["main"].front.address
+DR_MACHINES = tuple(name for tier in TIERS for name in getattr(INVENTORY.systems["ncts"].sites["dr"].vms, tier))
 AS_DECLARED = {
     "system/ncts": Look("ok", "dr", {}, LATER),
     "database/ncts/dr": Look("ok", "", {"role": "primary"}, LATER),
     "front/ncts/main": Look("down", "", {}, LATER),
     "database/ncts/main": Look("down", "", {}, LATER),
     "check/ncts-name": Look("ok", "", {"records": DR_FRONT}, LATER),
+    **{f"vm/vc-dr/{name}": Look("ok", "", {"power": "on", "connection": "connected"}, LATER) for name in DR_MACHINES},
 }
+WEB = "vm/vc-dr/ncts-web-2"
 
 
 def ran(run_id: str = "one", at: float = DONE_AT, **states: StepState) -> Run:
@@ -56,6 +61,7 @@ def test_what_is_as_declared_agrees() -> None:
     assert {name: (one.declared, one.agreement) for name, one in found.items()} == {
         "active": ("dr", Agreement.AGREES),
         "fence": ("on", Agreement.AGREES),
+        "power": ("on", Agreement.AGREES),
         "role": ("primary", Agreement.AGREES),
         "traffic": ("dr", Agreement.AGREES),
     }
@@ -69,6 +75,10 @@ def test_what_is_as_declared_agrees() -> None:
         ("front/ncts/main", Look("ok", "", {}, LATER), "fence", "front/ncts/main answers"),
         ("database/ncts/main", Look("degraded", "", {}, LATER), "fence", "database/ncts/main answers"),
         ("check/ncts-name", Look("ok", "", {"records": MAIN_FRONT}, LATER), "traffic", f"it leads to {MAIN_FRONT}"),
+        (WEB, Look("down", "", {"power": "off", "connection": "connected"}, LATER), "power", f"{WEB} is off"),
+        (WEB, Look("ok", "", {"power": "suspended"}, LATER), "power", f"{WEB} is suspended"),
+        (WEB, Look("down", "", {"missing": "yes"}, LATER), "power", f"{WEB} is missing"),
+        (WEB, Look("down", "", {"power": "on", "connection": "orphaned"}, LATER), "power", "is on, but orphaned"),
     ],
 )
 def test_each_thing_that_is_otherwise_is_drift_and_named(subject: str, look: Look, what: str, says: str) -> None:
@@ -85,13 +95,21 @@ def test_each_thing_that_is_otherwise_is_drift_and_named(subject: str, look: Loo
             Look,
             st.sampled_from(["ok", "degraded", "down", "unknown"]),
             st.sampled_from(["", "main", "dr"]),
-            st.dictionaries(st.sampled_from(["role", "records"]), st.sampled_from(["primary", "standby", MAIN_FRONT])),
+            st.dictionaries(
+                st.sampled_from(["role", "records", "power", "missing"]),
+                st.sampled_from(["primary", "standby", MAIN_FRONT, "on", "off"]),
+            ),
             st.floats(0, 200),
         ),
     )
 )
 def test_what_was_not_heard_since_is_unknown_and_never_drift(looks: dict[str, Look]) -> None:
-    heard = {key: look for key, look in looks.items() if look.at > DONE_AT and look.health in {"ok", "degraded"}}
+    heard = {
+        key: look
+        for key, look in looks.items()
+        if look.at > DONE_AT
+        and look.health in ({"ok", "degraded", "down"} if key.startswith("vm/") else {"ok", "degraded"})
+    }
     for one in told(looks).values():
         if one.agreement is Agreement.DRIFT:
             assert set(told(heard)) >= {one.field}
@@ -104,7 +122,7 @@ def test_what_was_not_heard_since_is_unknown_and_never_drift(looks: dict[str, Lo
 @pytest.mark.parametrize("state", [state for state in StepState if state is not StepState.SUCCEEDED])
 def test_a_step_that_did_not_succeed_declares_nothing(state: StepState) -> None:
     fields = {one.field for one in declared("ncts", [ran(promote=state)])}
-    assert fields == {"fence", "traffic"}
+    assert fields == {"fence", "power", "traffic"}
 
 
 def test_the_newest_step_counts_of_whichever_run() -> None:
@@ -115,6 +133,59 @@ def test_the_newest_step_counts_of_whichever_run() -> None:
     failed = ran("two", DONE_AT + 50, promote=StepState.FAILED)
     assert "role" not in {one.field for one in declared("ncts", [ran(), failed])}, "whether it holds is not known"
     assert declared("ite", [ran()]) == []
+
+
+def stepped(run_id: str, at: float, *effects: tuple[str, str], state: StepState = StepState.SUCCEEDED) -> Run:
+    """Return a run of one step, which ended so at ``at`` with ``effects`` (field and value) at main."""
+    run = ran(run_id, at)
+    record = run.steps["power"]
+    made = tuple(("system/ncts/main", field, value) for field, value in effects)
+    return replace(
+        run, steps={"only": replace(record, plan=replace(record.plan, id="only", effects=made), state=state)}
+    )
+
+
+def power(*runs: Run) -> set[tuple[str, str, str]]:
+    """Return the power that is declared: which tiers, how, by which run."""
+    return {(one.part, one.declared, one.run) for one in declared("ncts", runs) if one.field == "power"}
+
+
+def test_the_power_of_each_tier_is_what_was_last_done_to_it() -> None:
+    all_on, web_off = stepped("all", 10, ("power", "on")), stepped("web", 20, ("power", "web-off"))
+    assert power(all_on) == {("", "on", "all")}
+    assert power(web_off, all_on) == {("database, application", "on", "all"), ("web", "off", "web")}
+    assert power(all_on, web_off, stepped("again", 30, ("power", "on"))) == {("", "on", "again")}
+    undone = replace(web_off, steps={"only": replace(web_off.steps["only"], state=StepState.UNDONE)})
+    assert power(all_on, undone) == {("database, application", "on", "all")}, "how the web stands now nobody has said"
+
+
+@pytest.mark.parametrize("state", [StepState.SUCCEEDED, StepState.FAILED, StepState.UNKNOWN, StepState.IN_PROGRESS])
+def test_after_a_fence_nobody_has_said_that_machines_run(state: StepState) -> None:
+    on, off = stepped("on", 10, ("power", "on")), stepped("off", 30, ("power", "web-off"))
+    fence = stepped("fence", 20, ("fence", "on"), state=state)
+    assert power(on, fence) == set()
+    assert power(fence, on, off) == {("web", "off", "off")}, "what is set behind a fence stands"
+    opened = stepped("open", 40, ("fence", "off"))
+    assert power(on, fence, off, opened) == {("web", "off", "off")}, "the power's return starts no machine that is off"
+
+
+def test_replicas_may_be_off_again_where_the_system_is_not_active() -> None:
+    ncts = INVENTORY.systems["ncts"]
+    resting = {**ncts.sites, "main": ncts.sites["main"].model_copy(update={"standby": "off"})}
+    inventory = INVENTORY.model_copy(
+        update={"systems": {**INVENTORY.systems, "ncts": ncts.model_copy(update={"sites": resting})}}
+    )
+    off = {f"vm/vc-main/{name}": Look("ok", "", {"power": "off"}, LATER) for name in DR_MACHINES}
+    started, home = stepped("start", 50, ("power", "on")), stepped("home", 60, ("role", "primary"))
+
+    def drifts(*runs: Run) -> list[str]:
+        found = compared(declared("ncts", runs), inventory, off.get)
+        return [one.field for one in found if one.agreement is Agreement.DRIFT]
+
+    assert drifts(started, ran()) == [], "it was last promoted at dr"
+    assert drifts(started) == [], "it was promoted nowhere that we know"
+    assert drifts(started, home) == ["power"]
+    assert drifts(stepped("stop", 50, ("power", "off")), home) == []
 
 
 @dataclass

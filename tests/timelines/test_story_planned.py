@@ -11,6 +11,16 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import start_lab
 
 pytestmark = pytest.mark.lab
+AT_HOME = {  # what runs have set once a failback is over
+    "active": "main",
+    "traffic": "main",
+    "role main": "primary",
+    "role dr": "standby",
+    "fence main": "off",
+    "fence dr": "off",
+    "power main": "on",
+    "power dr": "on",
+}
 
 
 def done(daemon: RunningDaemon, playbook: str) -> dict[str, dict[str, Any]]:
@@ -34,12 +44,23 @@ def test_a_switchover_and_the_way_home_lose_nothing(tmp_path: Path) -> None:
         assert moved["rta"]["met"]
         assert truth["roles"] == {"main": "standby", "dr": "primary"}
         daemon.wait("NCTS to be OK at dr", lambda: daemon.status("system/ncts") == "ok")
+        assert daemon.agreed("ncts") == {
+            "active": "dr",
+            "traffic": "dr",
+            "role main": "standby",
+            "role dr": "primary",
+            "fence main": "off",
+            "power main": "on",
+        }
         refused = daemon.karaula("switchover", "ncts", "--no-wait", user="bojan", code=3)
         assert "already active at dr" in refused
         done(daemon, "failback")
         truth = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["main"])
         assert truth["lost"] == 0
         assert not truth["ever_double_writable"]
+        assert daemon.agreed("ncts") == AT_HOME
+        daemon.karaula("drill", "ncts", "--reason", "planned", user="bojan")
+        assert daemon.agreed("ncts") == AT_HOME, "a drill sets nothing of production"
 
 
 def test_after_a_failover_the_old_side_becomes_the_standby_and_the_service_stays(tmp_path: Path) -> None:
@@ -56,15 +77,21 @@ def test_after_a_failover_the_old_side_becomes_the_standby_and_the_service_stays
         run_id = daemon.wait("the prepared failover", prepared)
         daemon.karaula("run", "approve", run_id, "--yes", user="ana", timeout_s=200)
         lost = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["dr"])["lost"]
+        failed_over = {"active": "dr", "traffic": "dr", "role dr": "primary", "fence main": "on", "power dr": "on"}
+        assert daemon.agreed("ncts") == failed_over
         lab.clear("cut-site", "main")
         daemon.wait("main's vCenter to be back", lambda: daemon.status("vcenter/vc-main") == "ok")
+        assert daemon.agreed("ncts") == failed_over, "its power is back, and the old side stays fenced off"
         measured = done(daemon, "reprotect")
         assert "rta" not in measured
         assert measured["discarded"]["value"] >= lost
         truth = lab.wait_for("ncts", lambda truth: truth["roles"] == {"main": "standby", "dr": "primary"})
         assert truth["writable_sites"] == ["dr"]
         daemon.wait("NCTS to be OK at dr", lambda: daemon.status("system/ncts") == "ok")
+        covered = {"role main": "standby", "fence main": "off", "power main": "on"}
+        assert daemon.agreed("ncts") == {**failed_over, **covered}
         assert done(daemon, "failback")["rpa_count"]["value"] == 0
         truth = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["main"])
         assert truth["lost"] == lost
         assert not truth["ever_double_writable"]
+        assert daemon.agreed("ncts") == AT_HOME

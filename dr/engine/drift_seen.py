@@ -1,0 +1,151 @@
+"""What runs have set, held against what the monitor observes now. Pure.
+
+What the monitor has not looked at since, or does not look at at all, is unknown, and unknown is not drift. What an
+address that wanders (a VIP) or a power controller's outlets say the monitor does not ask; a fenced side that answers
+contradicts its fence all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dr.engine.drift import ACTIVE, AND, POWER, Agreement, Compared
+from dr.playbook.foreign import TIERS
+from monitor.inventory.model import Inventory
+from monitor.inventory.systems import System
+
+HEARD = frozenset({"ok", "degraded"})
+FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the monitor holds of a subject: health, detail, facts, and when it last heard of it (Unix seconds)."""
+
+    health: str
+    detail: str
+    facts: Mapping[str, str]
+    at: float
+
+
+Sight = Callable[[str], Look | None]
+
+
+def compared(made: Iterable[Compared], inventory: Inventory, look: Sight) -> list[Compared]:
+    """Return what was ``declared``, each held against what is observed; of systems that are gone nothing."""
+    made, systems = list(made), inventory.systems
+    active = {one.system: one.declared for one in made if one.field == ACTIVE}
+    return [
+        _observed(one, systems[one.system], inventory, look)
+        for one in made
+        if one.system in systems and not _left_open(one, systems[one.system], active.get(one.system, ""))
+    ]
+
+
+def _left_open(one: Compared, system: System, active: str) -> bool:
+    """Tell whether what a step has started may be off again: replicas (``standby: off``) where the system stands by."""
+    place = system.sites.get(one.site)
+    started = (one.field, one.declared) == (POWER, "on")
+    return started and place is not None and place.standby == "off" and active != one.site
+
+
+def _observed(one: Compared, system: System, inventory: Inventory, look: Sight) -> Compared:
+    match one.field:
+        case "active":
+            return _active(one, look)
+        case "role":
+            return _role(one, look)
+        case "fence":
+            return _fence(one, look)
+        case "power":
+            return _power(one, system, look)
+        case _:
+            return _traffic(one, system, inventory, look)
+
+
+def _active(one: Compared, look: Sight) -> Compared:
+    subject = f"system/{one.system}"
+    seen = look(subject)
+    if seen is None or seen.health not in HEARD or not seen.detail or seen.at <= one.at:
+        return replace(one, why=f"{subject} was not seen to be active anywhere since")
+    return _judged(one, seen.detail, f"it was seen to be active at {seen.detail}")
+
+
+def _role(one: Compared, look: Sight) -> Compared:
+    subject = f"database/{one.system}/{one.site}"
+    seen = look(subject)
+    if seen is None or seen.health not in HEARD or "role" not in seen.facts or seen.at <= one.at:
+        return replace(one, why=f"{subject} has not said what it is since")
+    return _judged(one, seen.facts["role"], f"{subject} says that it is {seen.facts['role']}")
+
+
+def _power(one: Compared, system: System, look: Sight) -> Compared:
+    """Go by what the vCenter says of each machine."""
+    place = system.sites.get(one.site)
+    if place is None:
+        return replace(one, why=f"the inventory has {one.system} no more at {one.site}")
+    tiers = one.part.split(AND) if one.part else TIERS
+    subjects = [f"vm/{place.vcenter}/{name}" for tier in tiers for name in getattr(place.vms, tier)]
+    states = {subject: _runs(look(subject), one) for subject in subjects}
+    wrong = {subject: state for subject, state in states.items() if state not in {"", one.declared}}
+    if wrong:
+        observed = AND.join(sorted(set(wrong.values())))
+        return _judged(one, observed, _few([f"{subject} is {state}" for subject, state in wrong.items()]))
+    unseen = [subject for subject, state in states.items() if not state]
+    if unseen:
+        return replace(one, why=f"the vCenter has not told of {_few(unseen)} since")
+    return _judged(one, one.declared, f"vCenter {place.vcenter} says so of each of {len(subjects)}")
+
+
+def _runs(seen: Look | None, one: Compared) -> str:
+    """Say how a machine is; empty where it is not known. One that is "on" at a host that is gone does not run."""
+    if seen is None or seen.health == "unknown" or seen.at <= one.at:
+        return ""
+    if seen.facts.get("missing"):
+        return "missing"
+    power, connection = seen.facts.get("power", ""), seen.facts.get("connection", "")
+    return f"{power}, but {connection}" if power == "on" and connection not in {"", "connected"} else power
+
+
+def _few(words: Sequence[str]) -> str:
+    more = len(words) - FEW
+    return AND.join(words[:FEW]) + (f" and {more} more" if more > 0 else "")
+
+
+def _fence(one: Compared, look: Sight) -> Compared:
+    """Go by whether the side answers: then it has power; while it is silent it may have none."""
+    subjects = [f"{kind}/{one.system}/{one.site}" for kind in ("front", "database")]
+    seen = [(subject, found) for subject in subjects if (found := look(subject)) is not None and found.at > one.at]
+    if answers := [subject for subject, found in seen if found.health in HEARD]:
+        return _judged(one, "off", f"{' and '.join(answers)} answer{'s' if len(answers) == 1 else ''}")
+    if one.declared == "on" and len(seen) == len(subjects) and all(found.health == "down" for _, found in seen):
+        return _judged(one, "on", "nothing there answers; the outlets themselves are not read")
+    return replace(one, why=f"what is fenced at {one.site} was not seen since")
+
+
+def _traffic(one: Compared, system: System, inventory: Inventory, look: Sight) -> Compared:
+    """Go by the checks that ask a name server for the service's name."""
+    deployment, name = system.sites.get(one.site), system.service.fqdn.lower()
+    keys = [
+        key
+        for key, check in inventory.checks.items()
+        if check.probe == "dns" and check.record == "A" and check.name.rstrip(".").lower() == name
+    ]
+    looks = [(f"check/{key}", look(f"check/{key}")) for key in keys]
+    asked = [
+        (subject, found.facts["records"])
+        for subject, found in looks
+        if found is not None and found.health in HEARD and found.at > one.at and "records" in found.facts
+    ]
+    if deployment is None or not asked:
+        return replace(one, why=f"no check (kind dns) has told since where {system.service.fqdn} leads")
+    elsewhere = [(subject, records) for subject, records in asked if records != deployment.front.address]
+    subject, records = (elsewhere or asked)[0]
+    sites = {entry.front.address: site for site, entry in system.sites.items()}
+    return _judged(one, sites.get(records, records), f"{subject} finds that it leads to {records}")
+
+
+def _judged(one: Compared, observed: str, why: str) -> Compared:
+    agreement = Agreement.AGREES if observed == one.declared else Agreement.DRIFT
+    return replace(one, observed=observed, agreement=agreement, why=why)
