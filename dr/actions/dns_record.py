@@ -44,10 +44,13 @@ class DnsRecord:
         before = {answer.addresses[0] for answer in found if answer.addresses}
         address = context.world.deployment(args.system, args.site).front.address
         updated, missed = await _point(args.system, address, context, deadline)
+        pointed = before.pop() if len(before) == 1 else ""
         return Done(
             {
                 "address": address,
-                "before": before.pop() if len(before) == 1 else "",
+                "before": ""
+                if context.attempt > 1 and pointed == address
+                else pointed,  # by an attempt before, it may be
                 "updated": ", ".join(updated),
                 "missed": ", ".join(missed),
             }
@@ -68,11 +71,19 @@ class DnsRecord:
         return Seen(Holds.YES, evidence, {"address": wanted, "before": "", "updated": updated, "missed": missed})
 
     async def undo(self, args: DnsRecordArgs, context: Context, outputs: Mapping[str, Output]) -> Done:
-        """Point the name back to where it pointed. Raises StepFailed when that is not known."""
+        """Point the name back to where it pointed, and read it back. Raises StepFailed when that is not known."""
         before = str(outputs.get("before", ""))
         if not before:
             raise StepFailed("it is not known where the name pointed before; set it by hand")
-        await _point(args.system, before, context, Deadline(context.world.clock, context.timeout_s))
+        deadline = Deadline(context.world.clock, context.timeout_s)
+        await _point(args.system, before, context, deadline)
+        found = await front.answers(context.world, args.system, deadline.left(ASK_LIMIT_S))
+        wrong = [answer for answer in found if answer.addresses != (before,)]
+        if wrong:
+            told = "; ".join(map(str, wrong))
+            raise StepFailed(
+                f"the name is to point to {before} again, and this is said of it: {told}", retry_helps=True
+            )
         return Done()
 
 

@@ -39,6 +39,8 @@ class MoveAddress:
     async def run(self, args: VipArgs, context: Context) -> Done:
         """Move it. Raises TargetError, StepFailed."""
         before, missed = await _move(args.system, args.site, context)
+        if context.attempt > 1 and before == args.site:
+            before = ""  # an attempt before may have moved it
         return Done({"address": _address(args, context), "before": before, "missed": missed})
 
     async def probe(self, args: VipArgs, context: Context) -> Seen:

@@ -14,6 +14,7 @@ from monitor.clients.vsphere import VcenterSession, Vm
 from monitor.errors import TargetError
 
 State = Literal["on", "off"]
+NOT_KNOWN = "not known"
 
 
 class VmPowerArgs(StepArgs):
@@ -24,7 +25,11 @@ class VmPowerArgs(StepArgs):
 
 
 class VmPower:
-    """Only machines that are not yet so are touched; ``changed`` names them, and undo puts back those alone."""
+    """Only machines that are not yet so are touched; ``changed`` names them, and undo puts back those alone.
+
+    Where an answer was lost, or an earlier attempt may have changed some, ``changed`` is not known, and a person is
+    asked instead of leaving machines as they are and calling that undone.
+    """
 
     name: ClassVar[str] = "vm_power"
     summary: ClassVar[str] = "power the system's virtual machines at the site on or off"
@@ -53,7 +58,8 @@ class VmPower:
         for tier in tiers if args.state == "on" else reversed(tiers):
             await _power(vcenter, [name for name in tier if name in changed], args.state, deadline, context)
         await _seen(vcenter, names, args.state, deadline, context)
-        return Done({"changed": ", ".join(changed), "count": len(names)})
+        unsure = context.attempt > 1 and len(changed) < len(names)  # an attempt before may have changed the others
+        return Done({"changed": NOT_KNOWN if unsure else ", ".join(changed), "count": len(names)})
 
     async def probe(self, args: VmPowerArgs, context: Context) -> Seen:
         """Ask vCenter for every machine. Which of them the step changed is no longer known then."""
@@ -66,14 +72,21 @@ class VmPower:
         lacking = _lacking(found, args.state)
         if lacking:
             return Seen(Holds.NO, lacking)
-        return Seen(Holds.YES, f"{', '.join(names)}: {args.state}", {"changed": "", "count": len(names)})
+        return Seen(Holds.YES, f"{', '.join(names)}: {args.state}", {"changed": NOT_KNOWN, "count": len(names)})
 
     async def undo(self, args: VmPowerArgs, context: Context, outputs: Mapping[str, Output]) -> Done:
-        """Put back the machines that were changed."""
+        """Put back the machines that were changed. Raises StepFailed when it is not known which."""
         deadline = Deadline(context.world.clock, context.timeout_s)
         vcenter = machines.session(context.world, args.system, args.site)
-        names = [name for name in str(outputs.get("changed", "")).split(", ") if name]
+        changed = str(outputs.get("changed", NOT_KNOWN))
         back: State = "off" if args.state == "on" else "on"
+        if changed == NOT_KNOWN:
+            tiers = machines.tiers(context.world, args.system, args.site, args.tier)
+            raise StepFailed(
+                f"it is not known which of {', '.join(name for tier in tiers for name in tier)} this step itself has "
+                f"powered {args.state}; power {back} by hand those that should be"
+            )
+        names = [name for name in changed.split(", ") if name]
         await _power(vcenter, names, back, deadline, context)
         await _seen(vcenter, names, back, deadline, context)
         return Done()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from once_kit import ELSEWHERE, in_the_dark, once_more
 from orchestrator_kit import ROOT
 from sim_kit import Sim, State, with_vip
 
-from dr.action import Holds
+from dr.action import Done, Holds
 from dr.actions import ACTIONS
 from dr.backups.catalog import Backup
 from dr.errors import StepFailed
 from monitor.clients import dns
+from monitor.errors import TargetError
 from monitor.inventory.read import read
 
 pytestmark = pytest.mark.anyio
@@ -189,6 +191,59 @@ async def test_with_its_answer_lost_it_has_one_effect(name: str, lost: str, tmp_
             await once_more(at.desk, name, case.site, at.args)
         assert at.done() == wanted
         assert at.sim.state["double_active"] == at.sim.state["astray"] == []
+
+
+UNDOABLE = [(name, lost) for name, lost in LOSSES if ACTIONS[name].undoable]
+
+
+def left(sim: Sim) -> Any:
+    """Return how things stand, without the record of what happened; an address that was given up is none."""
+    picture = {key: value for key, value in sim.picture().items() if key not in {"backups", "double_active", "astray"}}
+    return {**picture, "address": {host for host, held in picture["address"].items() if held}}
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in UNDOABLE}))
+async def test_what_is_undone_is_as_it_was(name: str, tmp_path: Path) -> None:
+    case = TABLE[name]
+    async with staged(tmp_path, case) as at:
+        before = deepcopy(left(at.sim))
+        done = await at.desk.run(name, case.site, **at.args)
+        assert left(at.sim) != before
+        await at.desk.undo(name, case.site, done, **at.args)
+        assert left(at.sim) == before
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("name", "lost"), UNDOABLE)
+async def test_after_a_lost_answer_it_is_undone_or_says_that_it_cannot_be(
+    name: str, lost: str, again: bool, tmp_path: Path
+) -> None:
+    """With ``again`` the engine tries once more instead of looking, as after a failure that it knows of."""
+    case = TABLE[name]
+    async with staged(tmp_path, case) as at:
+        before = deepcopy(left(at.sim))
+        at.sim.lost = {lost} if name != "dns_record" else {*case.loses}
+        with suppress(TargetError):
+            await at.desk.run(name, case.site, **at.args)
+        outputs = (
+            (await at.desk.run(name, case.site, attempt=2, **at.args)).outputs
+            if again
+            else (await in_the_dark(at.desk, name, case.site, at.args)).outputs
+        )
+        try:
+            await at.desk.undo(name, case.site, Done(outputs), **at.args)
+        except StepFailed as error:
+            assert "by hand" in str(error)
+        else:
+            assert left(at.sim) == before
+
+
+async def test_a_name_that_one_server_keeps_is_not_undone(tmp_path: Path) -> None:
+    async with staged(tmp_path, TABLE["dns_record"]) as at:
+        done = await at.desk.run("dns_record", "dr", **at.args)
+        at.sim.arrange(lambda state: state["cut"].append("main"))
+        with pytest.raises(StepFailed, match="is to point to .* again, and this is said of it: dns-main: "):
+            await at.desk.undo("dns_record", "dr", done, **at.args)
 
 
 async def test_a_host_that_has_seen_a_newer_token_obeys_no_older_one(tmp_path: Path) -> None:
