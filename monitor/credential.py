@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 from monitor.errors import CredentialError
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TELLING = 8  # characters: a shorter line of a secret of several lines tells nothing, and may be any word
+FRAME = "-----"  # of PEM: no secret, and certificates have it, too
 
 
 class Secret:
@@ -50,7 +54,8 @@ class Credentials:
     def __init__(self, directory: Path | None) -> None:
         """Read from ``directory``; None means that no secret can be had."""
         self.directory = directory
-        self._seen: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self._forms: tuple[str, ...] = ()  # longest first
 
     def path(self, reference: str) -> Path:
         """Return the file of ``reference``, which exists and is a plain file below the directory.
@@ -81,18 +86,37 @@ class Credentials:
         except (OSError, UnicodeDecodeError) as error:
             msg = f"credential '{reference}' cannot be read: {type(error).__name__}"
             raise CredentialError(msg) from error
-        self._seen[reference] = text
+        self._remember(text)
         return Secret(text)
 
     def redact(self, text: str) -> str:
-        """Return ``text`` with every secret handed out so far, plain or quoted as in JSON, replaced by ``***``."""
-        forms = {
-            form for secret in self._seen.values() for form in (secret, _quoted(secret), _quoted(secret, ascii_=True))
-        }
-        for form in sorted(forms, key=len, reverse=True):
-            if form:
-                text = text.replace(form, "***")
+        """Return ``text`` with every secret handed out so far replaced by ``***``, in each form that is known of it.
+
+        A secret that was renewed since is still one: what was begun with it may go on.
+        """
+        for form in self._forms:
+            text = text.replace(form, "***")
         return text
+
+    def _remember(self, text: str) -> None:
+        if text in self._seen:
+            return
+        self._seen.add(text)
+        self._forms = tuple(sorted({form for secret in self._seen for form in _forms(secret)}, key=len, reverse=True))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield how a secret may stand in a text: plain, inside JSON, inside a URL, and line by line as output comes."""
+    lines = [line.strip() for line in secret.splitlines()]
+    for form in {secret, *(line for line in lines if len(line) >= TELLING and not line.startswith(FRAME))}:
+        if form:
+            yield from (
+                form,
+                _quoted(form),
+                _quoted(form, ascii_=True),
+                quote(form, safe=""),
+                quote_plus(form, safe=""),
+            )
 
 
 def _quoted(text: str, *, ascii_: bool = False) -> str:

@@ -230,19 +230,19 @@ async def test_after_a_lost_answer_it_is_undone_or_says_that_it_cannot_be(
             if again
             else (await in_the_dark(at.desk, name, case.site, at.args)).outputs
         )
+        said = ""
         try:
             await at.desk.undo(name, case.site, Done(outputs), **at.args)
         except StepFailed as error:
-            assert "by hand" in str(error)
-        else:
-            assert left(at.sim) == before
+            said = str(error)
+        assert "by hand" in said if said else left(at.sim) == before
 
 
 async def test_a_name_that_one_server_keeps_is_not_undone(tmp_path: Path) -> None:
     async with staged(tmp_path, TABLE["dns_record"]) as at:
         done = await at.desk.run("dns_record", "dr", **at.args)
         at.sim.arrange(lambda state: state["cut"].append("main"))
-        with pytest.raises(StepFailed, match="is to point to .* again, and this is said of it: dns-main: "):
+        with pytest.raises(StepFailed, match=r"is to point to .* again, and this is said of it: dns-main: "):
             await at.desk.undo("dns_record", "dr", done, **at.args)
 
 
