@@ -12,7 +12,7 @@ import json
 import secrets
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from monitor.chain import Head, first, link
@@ -108,11 +108,18 @@ def examine(path: Path) -> Examined:
             "downtime": {row[0]: tuple(row) for row in db.execute("SELECT * FROM downtimes")},
             "line": dict(db.execute("SELECT line, announced_at FROM lines").fetchall()),
         }
+        damage = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except (sqlite3.Error, TypeError) as error:  # a file that somebody made may hold anything
         raise StateError(f"{path} cannot be read: {error}") from error
     finally:
         db.close()
-    return _examined(record, entries, tables)
+    found = _examined(record, entries, tables)
+    if damage == "ok":  # SQLite's word
+        return found
+    said = (
+        f"the file of the planned downtimes is damaged, and whoever reads it may be shown others than these: {damage}"
+    )
+    return replace(found, faults=(said, *found.faults))
 
 
 def _examined(record: str, entries: list[tuple[Any, ...]], tables: dict[str, dict[str, Any]]) -> Examined:

@@ -40,6 +40,7 @@ STORIES: Mapping[str, Callable[[str, Sequence[Event]], object]] = {
     PAUSE: fold_pause,
     CALENDAR: fold_job,
 }
+SOUND = "ok"  # SQLite's word
 DOWNTIMES = "entries of planned downtimes"
 UNCHAINED = "pauses and the calendar's ledger of this older journal are not chained: of them this shows nothing"
 LIMITS = (
@@ -88,6 +89,7 @@ class _Record:
     rows: list[chain.Row]
     links: list[bytes]
     outputs: dict[tuple[str, str, int], str]
+    damage: str
 
 
 def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None, downtimes: Path | None = None) -> Found:
@@ -100,7 +102,7 @@ def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None, 
         true_links = list(chain.links(chain.first(record.journal), record.rows))
     except (AttributeError, TypeError) as error:
         raise StateError(f"{path} holds what no journal does: {error}") from error
-    faults = [*_chain(record, true_links), *_contents(record)]
+    faults = [*_damage(record), *_chain(record, true_links), *_contents(record)]
     mine = [anchor for anchor in anchors if not anchor.journal.startswith(downtime_record.PREFIX)]
     journal, against = _vouched(record.journal, [chain.first(record.journal), *true_links], mine, key, "events")
     faults += against
@@ -158,11 +160,19 @@ def _read(path: Path) -> _Record:
                 "SELECT run_id, step, attempt, CAST(text AS BLOB) FROM outputs"
             )
         }
-        return _Record(schema.journal_id(db), version, rows, links, outputs)
+        damage = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        return _Record(schema.journal_id(db), version, rows, links, outputs, "" if damage == SOUND else damage)
     except (sqlite3.Error, TypeError, ValueError) as error:  # a file that somebody made may hold anything
         raise StateError(f"{path} cannot be read: {error}") from error
     finally:
         db.close()
+
+
+def _damage(record: _Record) -> list[str]:
+    """Return what is wrong with the file beneath the records: who reads by a spoiled index is shown other ones."""
+    if not record.damage:
+        return []
+    return [f"the file is damaged, and whoever reads it may be shown other records than these: {record.damage}"]
 
 
 def _chain(record: _Record, true_links: Sequence[bytes]) -> list[str]:

@@ -74,6 +74,18 @@ def rows(table: str) -> list[int]:
         return [row[0] for row in db.execute(f"SELECT rowid FROM {table}")]  # noqa: S608 - our own tables
 
 
+def test_a_spoiled_index_is_found_although_every_entry_stands() -> None:
+    """Whoever reads by it is shown other downtimes."""
+    with closing(sqlite3.connect(template()[0] / "downtimes.sqlite")) as db:
+        (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_lines_1'").fetchone()
+    said = faults(
+        ("PRAGMA writable_schema = ON", ()),
+        ("UPDATE sqlite_master SET rootpage = ? WHERE name = 'downtimes_by_end'", (root,)),
+    )
+    assert len(said) == 1
+    assert said[0].startswith("the file of the planned downtimes is damaged, and whoever reads it may be shown others")
+
+
 def test_what_was_written_is_intact_and_entered_once() -> None:
     folder, anchors = template()
     found = verify(folder / "journal.sqlite", anchors, CHECK, folder / "downtimes.sqlite")

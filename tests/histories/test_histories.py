@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from dr.checker.explore import Keys
+from dr.checker.moves import Engine, Node, moves, outputs_of
+from dr.checker.world import first_world
 from dr.engine.whereabouts import placement
 from dr.evidence.render import to_html
 from dr.evidence.report import report
 from dr.evidence.verify import verify
 from dr.forecast import Forecast
+from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.journal import schema
-from dr.journal.fold import fold_all
-from dr.journal.run import RunState
+from dr.journal.event import Interrupted
+from dr.journal.fold import ACTIVE, fold, fold_all
+from dr.journal.run import Run, RunState, StepState
 from dr.journal.sqlite import SqliteJournal
 from monitor import history
 from monitor.history import History
@@ -74,6 +79,43 @@ def test_a_journal_of_an_earlier_version_is_read_and_goes_on(version: int, tmp_p
     again = SqliteJournal(path)
     assert again.head() == head
     again.close()
+
+
+def _goes_on(run: Run) -> bool:
+    """Tell whether the engine of today can bring the run to a good end, with people who help and nothing that fails."""
+    world = first_world(run.plan)
+    for record in run.steps.values():
+        if record.state is StepState.SUCCEEDED and record.plan.effects:
+            world = world.apply(record.plan)
+    keys, engine = Keys(run.plan), Engine(RUN_GUARDS, STEP_GUARDS)
+    stack = [Node(run, world, run.accepted_at + 60.0, 0, outputs_of(run.plan))]
+    seen = set()
+    while stack:
+        node = stack.pop()
+        if node.run.state is RunState.SUCCEEDED:
+            return True
+        if (key := keys.of(node)) not in seen:
+            seen.add(key)
+            stack += [move.node for move in moves(node, engine)]
+    return False
+
+
+@pytest.mark.parametrize("version", range(1, schema.SCHEMA_VERSION))
+def test_wherever_an_earlier_version_died_this_one_goes_on(version: int, tmp_path: Path) -> None:
+    journal = SqliteJournal(restored(f"journal-{version}", tmp_path))
+    stories = journal.load()
+    journal.close()
+    resumed = 0
+    for run_id, story in stories.items():
+        if RUNS[run_id][0] != RunState.SUCCEEDED:
+            continue
+        for length in range(1, len(story)):
+            run = fold_all(run_id, story[:length])
+            if run.state in ACTIVE:
+                run = fold(run, Interrupted(story[length].at))
+            assert _goes_on(run), f"{run_id}, {run.state} after {story[length - 1]}"
+            resumed += 1
+    assert resumed > 100
 
 
 def test_where_each_system_belongs_is_told_from_an_earlier_journal(tmp_path: Path) -> None:
