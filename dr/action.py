@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Output = str | int | float | bool
 PROBE_LIMIT_S = 20.0
+HELD_BEFORE = "held_before"  # an output: it held before the step's first attempt, so that undo leaves it as it is
 
 
 class StepArgs(BaseModel):

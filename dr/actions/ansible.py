@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dr.action import Context, Done, Effect, Holds, Output, ProjectKey, Seen, StepArgs
+from dr.action import HELD_BEFORE, Context, Done, Effect, Holds, Output, ProjectKey, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate.waiting import Deadline
 from dr.playbook.foreign import MODELLED
@@ -66,7 +66,7 @@ class Ansible:
 
     name: ClassVar[str] = "ansible"
     summary: ClassVar[str] = "run a playbook of Ansible's"
-    outputs: ClassVar[tuple[str, ...]] = ("hosts", "ok", "changed", "unreachable", "failed", "results")
+    outputs: ClassVar[tuple[str, ...]] = ("hosts", "ok", "changed", "unreachable", "failed", "results", HELD_BEFORE)
     reads_only: ClassVar[bool] = False
     undoable: ClassVar[bool] = True
     Args: ClassVar[type[StepArgs]] = AnsibleArgs
@@ -96,7 +96,7 @@ class Ansible:
             context.say(f"before: {seen.evidence}")
             if seen.holds is Holds.YES:
                 context.say("it holds already, and is not run again")
-                return Done(seen.outputs)
+                return Done({**seen.outputs, HELD_BEFORE: context.attempt == 1})
         played = await _carried_out(args.playbook, args, context, deadline.left())
         return Done(_values(played))
 
@@ -108,11 +108,21 @@ class Ansible:
             return Seen(Holds.CANNOT_TELL, str(error))
 
     async def undo(self, args: AnsibleArgs, context: Context, outputs: Mapping[str, Output]) -> Done:
-        """Run the playbook that takes it back. Raises StepFailed, TargetError."""
-        del outputs
+        """Run the playbook that takes it back, and look that it did. What held before the step is left.
+
+        Raises StepFailed, TargetError.
+        """
         if args.undo is None:
             raise StepFailed("the step names no playbook that takes it back (undo)")
-        return Done(_values(await _carried_out(args.undo, args, context, context.timeout_s)))
+        if outputs.get(HELD_BEFORE) is True:
+            context.say("it held before the step, and is left")
+            return Done()
+        deadline = Deadline(context.world.clock, context.timeout_s)
+        played = await _carried_out(args.undo, args, context, deadline.left())
+        after = await _look(args, context, deadline.left())
+        if after.holds is not Holds.NO:
+            raise StepFailed(f"{args.undo} was run, but that its effect is gone is not seen: {after.evidence}")
+        return Done(_values(played))
 
 
 async def _look(args: AnsibleArgs, context: Context, timeout_s: float) -> Seen:
@@ -221,6 +231,7 @@ def _values(played: Played) -> dict[str, Output]:
         "ok": ", ".join(host for host in played.hosts if host not in troubled),
         **{word: _where(played, word) for word in ("changed", "unreachable", "failed")},
         "results": json.dumps(counts, sort_keys=True),
+        HELD_BEFORE: False,
     }
 
 

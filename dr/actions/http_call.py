@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from dr.action import PROBE_LIMIT_S, Context, Done, Effect, Holds, Output, Seen, StepArgs
+from dr.action import HELD_BEFORE, PROBE_LIMIT_S, Context, Done, Effect, Holds, Output, Seen, StepArgs
 from dr.errors import StepFailed
 from dr.estate.waiting import Deadline
 from monitor.clients.http import HttpReply
@@ -81,7 +81,7 @@ class HttpCall:
 
     name: ClassVar[str] = "http_call"
     summary: ClassVar[str] = "call an interface over HTTP that changes something, and see that it did"
-    outputs: ClassVar[tuple[str, ...]] = ("status", "body")
+    outputs: ClassVar[tuple[str, ...]] = ("status", "body", HELD_BEFORE)
     reads_only: ClassVar[bool] = False
     undoable: ClassVar[bool] = True
     probe_limit_s: ClassVar[float] = PROBE_LIMIT_S
@@ -96,7 +96,7 @@ class HttpCall:
         deadline = Deadline(context.world.clock, context.timeout_s)
         if (before := await _look(args, context, deadline.left(PROBE_LIMIT_S))).holds is Holds.YES:
             context.say(f"already so, nothing is sent: {before.evidence}")
-            return Done(before.outputs)
+            return Done({**before.outputs, HELD_BEFORE: context.attempt == 1})
         outputs = await _send(args, _Call(args.method, args.url, args.body), context, deadline)
         after = await _look(args, context, deadline.left(PROBE_LIMIT_S))
         if after.holds is Holds.CANNOT_TELL:
@@ -110,8 +110,10 @@ class HttpCall:
         return await _look(args, context, context.timeout_s)
 
     async def undo(self, args: HttpCallArgs, context: Context, outputs: Mapping[str, Output]) -> Done:
-        """Make the call of ``undo_url``, and see that the effect is gone."""
-        del outputs
+        """Make the call of ``undo_url``, and see that the effect is gone. What was so before the step is left."""
+        if outputs.get(HELD_BEFORE) is True:
+            context.say("it was so before the step, and is left")
+            return Done()
         deadline = Deadline(context.world.clock, context.timeout_s)
         if (await _look(args, context, deadline.left(PROBE_LIMIT_S))).holds is Holds.NO:
             return Done()
@@ -177,7 +179,7 @@ async def _send(args: HttpCallArgs, call: _Call, context: Context, deadline: Dea
         raise StepFailed(f"{call.url} refuses with status {reply.status}: {body}")
     if reply.status not in args.expect_status:
         raise SessionLost(f"{call.url} answers {reply.status}: whether it was done is not known; {body}")
-    return {"status": reply.status, "body": body}
+    return {"status": reply.status, "body": body, HELD_BEFORE: False}
 
 
 async def _look(args: HttpCallArgs, context: Context, timeout_s: float) -> Seen:
@@ -193,7 +195,7 @@ async def _look(args: HttpCallArgs, context: Context, timeout_s: float) -> Seen:
         return Seen(Holds.CANNOT_TELL if unclear else Holds.NO, f"{evidence}, not {args.check_status}")
     if args.check_contains not in reply.body.decode("utf-8", "replace"):
         return Seen(Holds.NO, f"{evidence} without '{args.check_contains}'")
-    return Seen(Holds.YES, evidence, {"status": reply.status, "body": _text(reply)})
+    return Seen(Holds.YES, evidence, {"status": reply.status, "body": _text(reply), HELD_BEFORE: False})
 
 
 def _text(reply: HttpReply) -> str:

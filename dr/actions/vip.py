@@ -64,12 +64,14 @@ class MoveAddress:
         return Seen(Holds.YES, f"{args.site} holds it, {f'{peer} does not answer' if missed else 'alone'}", outputs)
 
     async def undo(self, args: VipArgs, context: Context, outputs: Mapping[str, Output]) -> Done:
-        """Give it back to where it was. Raises StepFailed when that is not known."""
+        """Give it back to where it was. Raises StepFailed when that is not known, or when both may hold it now."""
         before = str(outputs.get("before", ""))
         if not before:
             raise StepFailed("it is not known where the address was before; move it by hand")
         if before != args.site:
-            await _move(args.system, before, context)
+            _, missed = await _move(args.system, before, context)
+            if missed:
+                raise StepFailed(f"{before} holds it again, but {missed} could not be told to give it up")
         return Done()
 
 

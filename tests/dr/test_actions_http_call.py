@@ -103,7 +103,7 @@ async def test_run_twice_it_has_one_effect_and_says_whose_it_is() -> None:
     async with portal() as (made, world, base):
         first = await run(world, args(base))
         again = await run(world, args(base), attempt=2)
-        assert first.outputs == again.outputs == {"status": 200, "body": "maintenance"}
+        assert first.outputs == again.outputs == {"status": 200, "body": "maintenance", "held_before": False}
         ((method, path, headers, body),) = made.calls
         assert (method, path, json.loads(body)) == ("POST", "/call", {"mode": "maintenance"})
         assert (headers["idempotency-key"], headers["karaula-epoch"]) == ("run/step", "7")
@@ -115,7 +115,7 @@ async def test_with_its_answer_lost_it_has_one_effect() -> None:
             await run(world, args(base))
         assert not caught.value.outcome_known
         seen = await probe(world, args(base))
-        assert (seen.holds, seen.outputs) == (Holds.YES, {"status": 200, "body": "maintenance"})
+        assert (seen.holds, seen.outputs) == (Holds.YES, {"status": 200, "body": "maintenance", "held_before": False})
         await run(world, args(base), attempt=2)
         assert len(made.calls) == 1
 
@@ -175,6 +175,17 @@ async def test_it_is_taken_back_once_and_only_if_it_holds() -> None:
             await ACTION.undo(wanted, context(world), done.outputs)
         assert [method for method, *_ in made.calls] == ["POST", "DELETE"]
         assert not made.on
+
+
+async def test_what_was_so_before_the_step_is_not_taken_back() -> None:
+    async with portal(on=True) as (made, world, base):
+        wanted = args(base, undo_url=f"{base}/call")
+        done = await run(world, wanted)
+        await ACTION.undo(wanted, context(world), done.outputs)
+        assert (made.calls, made.on) == ([], True)
+        again = await ACTION.run(wanted, replace(context(world), attempt=2))
+        await ACTION.undo(wanted, context(world), again.outputs)
+        assert not made.on, "it may be what the first attempt did, whose answer was lost"
 
 
 async def test_the_secret_goes_to_the_server_and_nowhere_else(tmp_path: Path) -> None:

@@ -144,6 +144,19 @@ async def test_names_move_where_a_server_answers_and_back(lab: RunningLab) -> No
         assert (await desk.probe("dns_record", "dr")).holds is Holds.CANNOT_TELL
 
 
+async def test_a_name_that_is_pointed_back_at_one_server_only_is_not_taken_back(lab: RunningLab) -> None:
+    async with world_of(lab) as world:
+        await Desk(world, "cdeps").run("dns_record", "main")
+        done = await Desk(world, "cdeps").run("dns_record", "dr")
+        servers = dict(world.inventory.dns_servers)
+        servers["dns-main"] = servers["dns-main"].model_copy(update={"tsig_name": "stranger"})
+        refused = replace(world, inventory=world.inventory.model_copy(update={"dns_servers": servers}))
+        with pytest.raises(StepFailed, match=r"to point to .*1\.11 again, and this is said of it: dns-main"):
+            await Desk(refused, "cdeps").undo("dns_record", "dr", done)
+        await Desk(world, "cdeps").undo("dns_record", "dr", done)
+        assert (await Desk(world, "cdeps").probe("dns_record", "main")).holds is Holds.YES
+
+
 async def test_a_check_by_name_must_arrive_at_the_right_site(lab: RunningLab) -> None:
     async with world_of(lab) as world:
         desk = Desk(world, "ncts")

@@ -216,7 +216,13 @@ async def test_one_effect_though_the_reply_is_lost_and_though_it_is_asked_for_ag
         values = second.steps["announce"].outputs
         assert (values["hosts"], values["ok"], values["changed"], values["failed"]) == (1, "near", "", "")
         assert len(edge.announced()) == 1
-    await Ansible().undo(edge.args(playbook="announce.yml", undo="withdraw.yml"), edge.context(), {})
+    known = {"playbook": "announce.yml", "probe": "announced.yml", "variables": {"prefix": "10.20.0.0/16"}}
+    assert values["held_before"] is True
+    await Ansible().undo(edge.args(**known, undo="withdraw.yml"), edge.context(), values)
+    assert len(edge.announced()) == 1, "what held before the step is not the step's to take back"
+    with pytest.raises(StepFailed, match=r"announced.yml was run, but that its effect is gone is not seen: announced"):
+        await Ansible().undo(edge.args(**known, undo="announced.yml"), edge.context(), {})
+    await Ansible().undo(edge.args(**known, undo="withdraw.yml"), edge.context(), {})
     assert edge.announced() == []
 
 

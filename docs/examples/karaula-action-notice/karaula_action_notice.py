@@ -61,11 +61,14 @@ class PortalNotice:
         return Seen(holds, f"{args.url} says: {text or 'nothing'}", {"before": ""} if holds is Holds.YES else {})
 
     async def undo(self, args: NoticeArgs, context: Context, outputs: Mapping[str, Output]) -> Done:
-        """Take back what ``run`` did: ``outputs`` are what it returned."""
-        if before := str(outputs.get("before", "")):
+        """Take back what ``run`` did, and see that it is gone: ``outputs`` are what it returned."""
+        before = str(outputs.get("before", ""))
+        if before:
             await self._ask("PUT", args, context, {"text": before})
         else:
             await self._ask("DELETE", args, context)
+        if (now := await self._text(args, context)) != before:
+            raise StepFailed(f"the notice was taken back, but {args.url} says: {now}")
         return Done()
 
     async def _text(self, args: NoticeArgs, context: Context) -> str:
