@@ -2,8 +2,8 @@
 
     core   witness (the daemon), border (clients, receipts), pdus (both power controllers, on a network of their own)
     main   db-main (sshd, PostgreSQL, front), vc-main (vcsim), dns-main (named), ldap-main (slapd)    behind an uplink
-    dr     the same, its directory a replica of main's                                    behind one of its own
-    wan    db-main and db-dr alone: what PostgreSQL replicates over; its wires are called r-main and r-dr
+    dr     the same, its directory a replica of main's, and the vault of backups          behind one of its own
+    wan    db-main, db-dr and the vault: what PostgreSQL replicates over; its wires are r-main, r-dr and r-vault
 
 Its hosts are prepared as docs/targets.md says.
 """
@@ -36,6 +36,7 @@ from tls_kit import ThrowawayCa
 from two_site_clients import Clients
 from two_site_directory import PEOPLE, READER, TLS_PORT, directory, log_in_by, wait_replicated
 from two_site_power import Outlets, power_controller
+from two_site_vault import ROLE, Vault
 from vcsim.build import CACHE, GOVMOMI, PACKAGE, Simulator, build, running
 
 SITES = ("main", "dr")
@@ -75,6 +76,7 @@ class SiteServers:
     def prepare(self, wans: dict[str, str]) -> None:
         peer = "dr" if self.site == "main" else "main"
         self.pg = PgSite(self.site, peer, wans, PG_PORT)
+        self.estate.vault.let_in(self.pg)
         with self.estate.net.inside(self.host):
             self.sshd = Sshd(self.folder, address=self.host.address, port=SSH_PORT)
         gate = kind_of_gate(self.pg)
@@ -252,9 +254,10 @@ class TwoSites:
             check=True,
         )
         self.sites = {site: SiteServers(self, site) for site in SITES}
-        wans = {site: servers.wan for site, servers in self.sites.items()}
+        self.wans = {site: servers.wan for site, servers in self.sites.items()}
+        self.vault = Vault(net, "dr", SSH_PORT)
         for servers in self.sites.values():
-            servers.prepare(wans)
+            servers.prepare(self.wans)
         self.outlets = {site: Outlets(one.cut_power, one.boot) for site, one in self.sites.items()}
         servers = [self.sites[site].dns_host.address for site in ("dr", "main")]
         self.clients = Clients(FQDN, FRONT_PORT, servers, self.ca.bundle)
@@ -273,7 +276,8 @@ class TwoSites:
         for name, text in (("vcenter", "secret"), ("pdu", "secret"), ("directory", "person")):
             (self.credentials / name).write_text(text)
         (self.credentials / "tsig").write_text(KEY)
-        known = "".join(one.sshd.known_hosts.read_text() for one in self.sites.values())
+        self.vault.start((self.credentials / "ssh-karaula.pub").read_text(), self.credentials)
+        known = "".join(one.sshd.known_hosts.read_text() for one in (*self.sites.values(), self.vault))
         (self.credentials / "known_hosts").write_text(known)
         for one in self.sites.values():
             one.start_vcenter()
@@ -285,6 +289,7 @@ class TwoSites:
                 stack.enter_context(power_controller(self.outlets[site], certificate, host.address, PDU_PORT, "secret"))
         with self.net.inside(self.main.host):
             self.main.pg.create()
+            self.main.pg.sql(ROLE)
         with self.net.inside(self.dr.host):
             self.dr.pg.pg("follow", "--peer", "main", "--epoch", "1")
         for one in self.sites.values():
@@ -326,7 +331,8 @@ class TwoSites:
             "vantage": {"anchors": {"border": {"probe": "tcp", "address": self.border.address, "port": FRONT_PORT}}},
             "sites": {site: {"name": site, "role": site} for site in SITES},
             "vcenters": {f"vc-{site}": self._vcenter(site) for site in SITES},
-            "hosts": {f"db-{site}": {"site": site, "address": self.sites[site].host.address, **ssh} for site in SITES},
+            "hosts": {f"db-{site}": {"site": site, "address": self.sites[site].host.address, **ssh} for site in SITES}
+            | {"vault-dr": {"site": "dr", "address": self.vault.host.address, **ssh, "user": self.vault.user}},
             "power_controllers": {f"pdu-{site}": self._pdu(site) for site in SITES},
             "dns_servers": {f"dns-{site}": self._dns(site) for site in SITES},
             "database_kinds": kinds,
@@ -380,7 +386,7 @@ class TwoSites:
             "sites": deployments,
             "database": {"kind": "postgresql"},
             "receipts": {"url": f"https://{self.border.address}:{FRONT_PORT}/receipts"},
-            "backup": {"vault": "db-dr"},
+            "backup": self.vault.entry(self.wans, PG_PORT),
         }
 
     def make_synchronous(self) -> None:
@@ -419,7 +425,7 @@ def two_sites(folder: Path) -> Iterator[TwoSites]:
     """Make the estate, run the daemon in it, and leave nothing behind."""
     with netns_estate() as net, ExitStack() as stack:
         estate = TwoSites(net, folder)
-        for one in estate.sites.values():
+        for one in (*estate.sites.values(), estate.vault):
             stack.callback(one.close)
         estate.start(stack)
         yield estate

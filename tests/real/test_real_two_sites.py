@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from actions_kit import Desk, world_of
 from two_site_clients import Ack
-from two_site_kit import SYSTEM, VIP, TwoSites, two_sites
+from two_site_kit import SYSTEM, VIP, TwoSites, inside, two_sites
 
 from dr.action import Holds
 from dr.errors import StepFailed
@@ -119,6 +119,28 @@ def test_a_drill_leaves_no_trace(estate: TwoSites) -> None:
     estate.clients.wait(3, "main")
 
 
+def night(estate: TwoSites, site: str) -> None:
+    """Take a backup of the active side and prove it, while clients write on: what was in it then is in the copy."""
+    before = len(estate.clients.seen()) - len(KNOWN_LOST)
+    taken = outputs(estate.play("backup"), "backup")
+    after = len(estate.clients.seen()) + estate.clients.count  # each may have one that is not acknowledged yet
+    verified = estate.play("verify")
+    assert verified["state"] == "SUCCEEDED"
+    assert outputs(verified, "select")["backup"] == taken["backup"]
+    assert before <= taken["records"] == outputs(verified, "content")["records"] <= after
+    assert outputs(verified, "boots")["took_s"] >= 0
+    assert not list(estate.vault.scratch.iterdir()), "the restored copy and its server are gone"
+    assert inside(estate.vault.host) <= {*estate.vault.sshd.family()}
+    (proof,) = estate.daemon.api("/api/backups")["proofs"]
+    assert (proof["newest"], proof["proven"], proof["required"]) == (taken["backup"], taken["backup"], "L4")
+    assert proof["met"]
+    estate.clients.wait(3, site)
+
+
+def test_the_night_proves_a_backup_while_clients_write(estate: TwoSites) -> None:
+    night(estate, "main")
+
+
 def told_lost(estate: TwoSites, run: dict[str, Any]) -> float:
     """Return how much the run's report says is lost."""
     report = estate.daemon.api(f"/api/runs/{run['id']}/report.json")
@@ -187,6 +209,10 @@ def test_an_asynchronous_failover_says_exactly_what_is_lost(estate: TwoSites) ->
     assert outputs(run, "names")["missed"] == "dns-main"
     estate.daemon.wait("what the disaster took to be seen", lambda: lost_parts(estate) == set(PARTS_OF_MAIN), LONG_S)
     KNOWN_LOST[:] = lost
+
+
+def test_the_night_needs_nothing_of_the_lost_site(estate: TwoSites) -> None:
+    night(estate, "dr")
 
 
 def test_the_old_side_may_not_write_and_comes_back_as_a_standby(estate: TwoSites) -> None:
