@@ -148,11 +148,15 @@ class Needing(Protocol):
 
 
 class Reading:
-    """Base of actions that only look: no effects, nothing to probe, nothing to undo."""
+    """Base of actions that only look: no effects, nothing to probe, nothing to undo.
+
+    ``at_once``: what it finds is known within seconds and nobody is told, so that a dry run may do it as well.
+    """
 
     name: ClassVar[str]
     reads_only: ClassVar[bool] = True
     undoable: ClassVar[bool] = False
+    at_once: ClassVar[bool] = True
     probe_limit_s: ClassVar[float] = PROBE_LIMIT_S
 
     def effects(self, args: Any) -> tuple[Effect, ...]:

@@ -45,6 +45,16 @@ class ReadinessView(View):
     checks: list[CheckView]
 
 
+class AheadView(View):
+    """What a step would meet now: ``met`` is a word of ``dr.engine.ahead.Met``."""
+
+    step: str
+    action: str
+    site: str
+    met: str
+    sentence: str
+
+
 class PlanView(View):
     """What a run would do and what the guards would say now."""
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console.api.actor import actor_of
 from console.api.desk import desk_of
-from console.api.plan_views import PlanView, plan_view
+from console.api.plan_views import AheadView, PlanView, plan_view
 from console.api.views import PauseView, pause_view
+from dr.engine.ahead import look_ahead
 from dr.journal.pause import Pause
 from dr.playbook.parameters import Wish
 
@@ -47,6 +48,22 @@ async def plan(request: Request, ask: PlanAsk) -> PlanView:
     requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
     verdicts = desk.orchestrator.verdicts(made, requester)
     return plan_view(made, verdicts, desk.past.forecast(made), desk.clock.now(), desk.readying.of_plan(made))
+
+
+@router.post("/looks")
+async def looks(request: Request, ask: PlanAsk) -> list[AheadView]:
+    """Look at what each step of the plan would meet now, side by side and for seconds at most; changes nothing."""
+    desk = desk_of(request)
+    made = desk.orchestrator.plan(ask.playbook, ask.system, wish=Wish(ask.settings, ask.forced))
+    token = desk.orchestrator.tokens.above(made.system)
+    found = await look_ahead(desk.orchestrator.performer, made, token, desk.clock.now())
+    steps = {step.id: step for step in made.steps}
+    return [
+        AheadView(
+            step=one.step, action=steps[one.step].action, site=steps[one.step].site, met=one.met, sentence=one.sentence
+        )
+        for one in found
+    ]
 
 
 @router.get("/pauses")

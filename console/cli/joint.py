@@ -44,14 +44,19 @@ def ask(
     watched(session, session.post("/api/joint-runs", body), no_wait=no_wait)
 
 
-def show_plan(session: Session, playbook: str, systems: Sequence[str], wish: Mapping[str, Any]) -> None:
-    """Ask for the plan of a joint run and show it. Raises ClientError."""
+def show_plan(session: Session, playbook: str, systems: Sequence[str], wish: Mapping[str, Any], *, look: bool) -> None:
+    """Ask for the plan of a joint run and show it; with ``look`` also what it would meet. Raises ClientError."""
+    from console.terminal.ahead_view import ahead_view
     from console.terminal.joint_view import plan_view
 
     body = {"playbook": playbook, "systems": list(systems), "reason": "", **wish}
     found = cast("JointPlan", session.post("/api/joint-plans", body))
-    session.screen.document({"plan": found})
+    names = [one["system"] for one in found["members"]] if look else []
+    met = {name: session.post("/api/looks", {"playbook": playbook, "system": name, **wish}) for name in names}
+    session.screen.document({"plan": found, **({"looks": met} if look else {})})
     session.screen.say(*plan_view(found))
+    for name in names:
+        session.screen.say("", *ahead_view(name, met[name]))
 
 
 def found(session: Session, joint_id: str) -> Joint:

@@ -11,6 +11,7 @@ from console.cli import joint
 from console.cli.session import Session, complete_system, talks
 
 if TYPE_CHECKING:
+    from console.terminal.ahead_view import Ahead
     from console.terminal.shapes import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,32 +56,46 @@ def forced_option(playbook: str) -> Callable[[F], F]:
 @click.argument("systems", nargs=-1, required=True, metavar="SYSTEM...|all", shell_complete=complete_system)
 @set_option
 @forced_option(ANY)
+@click.option("--look", is_flag=True, help="Also look at what each step would meet now; takes some seconds.")
 @talks
-def plan(session: Session, playbook: str, systems: tuple[str, ...], settings: dict[str, str], forced: bool) -> None:
+def plan(
+    session: Session, playbook: str, systems: tuple[str, ...], settings: dict[str, str], forced: bool, look: bool
+) -> None:
     """Show what a run would do; change nothing.
 
     Each step with its arguments, what it waits for, and what the guards would say if you asked for the run now. Of
     several systems, or of all, the order in which they would be moved.
 
+    With --look the world is asked as well: of a step that changes something, whether that is so already; of one that
+    only looks and comes before any change, whether the run would get past it.
+
     \b
     Example:
       karaula plan failover ncts
+      karaula plan switchover ncts --look
       karaula plan failover all
       karaula plan drill ite --output json
     """  # noqa: D301 - click's mark
-    show_plan(session, playbook, systems, {"settings": settings, "forced": forced})
+    show_plan(session, playbook, systems, {"settings": settings, "forced": forced}, look=look)
 
 
-def show_plan(session: Session, playbook: str, systems: tuple[str, ...], wish: Mapping[str, Any]) -> None:
-    """Ask for the plan and show it. Raises ClientError."""
+def show_plan(
+    session: Session, playbook: str, systems: tuple[str, ...], wish: Mapping[str, Any], *, look: bool
+) -> None:
+    """Ask for the plan and show it; with ``look`` also what it would meet. Raises ClientError."""
+    from console.terminal.ahead_view import ahead_view
     from console.terminal.readiness_view import readiness_view
     from console.terminal.run_view import plan_view
 
     if joint.several(systems):
-        joint.show_plan(session, playbook, systems, wish)
+        joint.show_plan(session, playbook, systems, wish, look=look)
         return
-    found = cast("Plan", session.post("/api/plans", {"playbook": playbook, "system": systems[0], **wish}))
-    session.screen.document({"plan": found})
+    ask = {"playbook": playbook, "system": systems[0], **wish}
+    found = cast("Plan", session.post("/api/plans", ask))
+    met: list[Ahead] = session.post("/api/looks", ask) if look else []
+    session.screen.document({"plan": found, **({"looks": met} if look else {})})
     session.screen.say(*plan_view(found, found["expected"]))
+    if look:
+        session.screen.say("", *ahead_view(found["system"], met))
     if found["readiness"] is not None:
         session.screen.say("", *readiness_view(found["readiness"]))

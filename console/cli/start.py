@@ -26,7 +26,7 @@ def run_command(name: str) -> Callable[[C], click.Command]:
         @click.option("--reason", default="", help="Why; it is journaled and shown to who approves.")
         @set_option
         @forced_option(name)
-        @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (as 'karaula plan').")
+        @click.option("--dry-run", is_flag=True, help="Change nothing: the plan, and what it would meet now.")
         @no_wait_option
         @talks
         def command(
@@ -42,7 +42,7 @@ def run_command(name: str) -> Callable[[C], click.Command]:
         ) -> None:
             wish = {"settings": settings, "forced": forced}
             if dry_run:
-                show_plan(session, playbook, systems, wish)
+                show_plan(session, playbook, systems, wish, look=True)
                 return
             if joint.several(systems):
                 joint.ask(session, playbook, systems, reason, wish, no_wait=no_wait)

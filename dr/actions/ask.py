@@ -32,6 +32,7 @@ class Ask(Reading):
     """The engine asks, and journals who answered what: after a crash the question still stands, with the same end."""
 
     name: ClassVar[str] = "ask"
+    at_once: ClassVar[bool] = False
     summary: ClassVar[str] = "ask a person and go on by the answer; the step's timeout is the time to answer"
     outputs: ClassVar[tuple[str, ...]] = ("answer", "answered_by")
     Args: ClassVar[type[StepArgs]] = AskArgs

@@ -116,6 +116,7 @@ class BackupCheck(Reading):
     """Level L1: the vault reads every byte, and what it finds is what was recorded."""
 
     name: ClassVar[str] = "backup_check"
+    at_once: ClassVar[bool] = False
     summary: ClassVar[str] = "read the whole backup and compare it with its recorded manifest"
     outputs: ClassVar[tuple[str, ...]] = ("sha256", "bytes")
     Args: ClassVar[type[StepArgs]] = BackupCheckArgs

@@ -64,6 +64,7 @@ class CopyCheck(Reading):
     """The second place has a sound copy of the newest backup, and refuses to let it be removed."""
 
     name: ClassVar[str] = "copy_check"
+    at_once: ClassVar[bool] = False
     summary: ClassVar[str] = "check the copy at the second place, and that it cannot be removed from here"
     outputs: ClassVar[tuple[str, ...]] = ("copies", "append_only")
     Args: ClassVar[type[StepArgs]] = KeepArgs

@@ -22,6 +22,7 @@ class Notify(Reading):
     """
 
     name: ClassVar[str] = "notify"
+    at_once: ClassVar[bool] = False
     summary: ClassVar[str] = "tell people over the channels that alarms go"
     outputs: ClassVar[tuple[str, ...]] = ("message",)
     Args: ClassVar[type[StepArgs]] = NotifyArgs

@@ -73,6 +73,7 @@ class PgbackrestCheck(Reading):
     """Reads every file of the stanza's repository; damage to any backup or to the archive fails the step."""
 
     name: ClassVar[str] = "pgbackrest_check"
+    at_once: ClassVar[bool] = False
     summary: ClassVar[str] = "read a stanza's whole repository and check it"
     outputs: ClassVar[tuple[str, ...]] = ("backups",)
     Args: ClassVar[type[StepArgs]] = PgbackrestArgs

@@ -83,6 +83,7 @@ class ResticCheck(Reading):
     """Reads the repository; a flipped bit or a missing file fails the step."""
 
     name: ClassVar[str] = "restic_check"
+    at_once: ClassVar[bool] = False
     summary: ClassVar[str] = "read a restic repository and check it"
     outputs: ClassVar[tuple[str, ...]] = ("snapshots",)
     Args: ClassVar[type[StepArgs]] = ResticCheckArgs

@@ -111,6 +111,7 @@ class RestoreCheck(Reading):
     """Level L4: the restored copy answers the same question as the original did when the backup was taken."""
 
     name: ClassVar[str] = "restore_check"
+    at_once: ClassVar[bool] = False
     summary: ClassVar[str] = "ask the restored copy and compare with what was recorded"
     outputs: ClassVar[tuple[str, ...]] = ("records", "position")
     Args: ClassVar[type[StepArgs]] = RestoreCheckArgs

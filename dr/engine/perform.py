@@ -105,6 +105,29 @@ class Performer:
         )
         return Outcome(event, None)
 
+    async def look(self, run: Run, step_id: str, limit_s: float) -> Seen:
+        """Say of a step that has not begun whether its effect holds; of one that only looks, whether it would succeed.
+
+        Changes nothing and writes nothing down. Raises nothing but cancellation.
+        """
+        record = run.steps[step_id]
+        ready = self._ready(run, step_id, lambda _line: None, min(limit_s, record.plan.timeout_s))
+        if isinstance(ready, _Fell):
+            seen = Seen(Holds.CANNOT_TELL, ready.reason)
+        elif ready[0].reads_only:
+            seen = await self._tried(*ready)
+        else:
+            seen = await self._look(*ready)
+        return Seen(seen.holds, self._text(seen.evidence))
+
+    async def _tried(self, action: Action, args: Any, context: Context) -> Seen:
+        """Do what only looks, and say whether it found what it wants."""
+        fell, done = await self._attempt(action.run(args, context), context.timeout_s)
+        if fell is None:
+            found = tidy.outputs(done.outputs, self._redact, log.warning)
+            return Seen(Holds.YES, ", ".join(f"{name}={value}" for name, value in found.items()))
+        return Seen(Holds.NO if fell.outcome_known else Holds.CANNOT_TELL, fell.reason)
+
     async def undo(self, run: Run, step_id: str) -> Outcome:
         """Take the step's effect back. Raises nothing but cancellation."""
         record = run.steps[step_id]

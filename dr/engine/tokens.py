@@ -30,9 +30,13 @@ class Tokens:
 
     def next(self, run: Run) -> int:
         """Return a token that is above all others, and not below the lease's epoch."""
-        epoch = self._orchestrator.tenancy().epoch
-        self._last = max(self._of(run.system), epoch - 1, self._handed_out()) + 1
+        self._last = self.above(run.system)
         return self._last
+
+    def above(self, system: str) -> int:
+        """Return the token that would be drawn next; it is not handed out."""
+        epoch = self._orchestrator.tenancy().epoch
+        return max(self._of(system), epoch - 1, self._handed_out()) + 1
 
     def known(self, run: Run) -> bool:
         """Tell whether it is known what the databases have seen, as far as the run gives them orders."""
