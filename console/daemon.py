@@ -55,7 +55,7 @@ from dr.extensions import installed
 from dr.forecast import Past
 from dr.guards import RUN_GUARDS, STEP_GUARDS
 from dr.guards.shard import only_on_the_first
-from dr.journal.fold import ACTIVE
+from dr.journal.run import ACTIVE
 from dr.journal.sqlite import SqliteJournal
 from dr.markers import Markers
 from dr.schedule import Scheduler

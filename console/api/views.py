@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from dr.engine.commands import choices_at
 from dr.engine.telling import expires_at, question, questions
 from dr.journal.ballot import known
 from dr.journal.calendar import Slot
@@ -161,7 +162,7 @@ class QuestionView(View):
 
 
 class RunDetailView(RunView):
-    """A run with its steps, guards and questions."""
+    """A run with its steps, guards and questions. ``decisions`` are what can be said of one step: its id, a word."""
 
     summary: str
     rto_s: float
@@ -174,6 +175,7 @@ class RunDetailView(RunView):
     guards: list[VerdictView]
     questions: list[QuestionView]
     undo_refused: str
+    decisions: list[tuple[str, str]]
     votes: list[VoteView]
     votes_needed: int
 
@@ -255,6 +257,7 @@ def run_detail_view(run: Run) -> RunDetailView:
             for record in questions(run)
         ],
         undo_refused=run.undo_refused,
+        decisions=[(key, word) for key, record in run.steps.items() for word in choices_at(run, record)],
     )
 
 

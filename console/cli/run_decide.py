@@ -89,7 +89,7 @@ def resume(session: Session, run: str, reason: str, no_wait: bool) -> None:
 @no_wait_option
 @talks
 def retry(session: Session, run: str, step: str, reason: str, no_wait: bool) -> None:
-    """Do one failed or unknown step again and go on.
+    """Do one failed or unknown step again, or undo again one that could not be undone, and go on.
 
     \b
     Example:
@@ -107,6 +107,7 @@ def retry(session: Session, run: str, step: str, reason: str, no_wait: bool) -> 
 def ignore(session: Session, run: str, step: str, reason: str, no_wait: bool) -> None:
     """Pass over one failed or unknown step and go on.
 
+    Of one that could not be undone it means: leave it alone, and undo what it was built upon all the same.
     A fence cannot be passed over, unless two people have overridden that (`karaula override fencing SYSTEM`).
 
     \b
@@ -124,6 +125,8 @@ def ignore(session: Session, run: str, step: str, reason: str, no_wait: bool) ->
 @talks
 def cancel(session: Session, run: str, reason: str, no_wait: bool) -> None:
     """End a run. What is under way is let end, then the run's final steps are done.
+
+    Of one that has stopped because something could not be undone: that, and what it was built upon, stays as it is.
 
     \b
     Example:
@@ -192,7 +195,8 @@ def undo(session: Session, run: str, reason: str, no_wait: bool) -> None:
     """End a run and take back what it did, as far as its actions can.
 
     The last is undone first, then the run's final steps are done. Nothing is taken back once a step has begun to hand
-    over (a fence, a role, where clients are led): what stands on it would fall.
+    over (a fence, a role, where clients are led): what stands on it would fall. Nor is anything that a step was built
+    upon which cannot be undone: the run stops and asks you.
 
     \b
     Example:

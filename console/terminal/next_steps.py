@@ -9,7 +9,9 @@ from console.terminal.shapes import Run, RunLine, Step
 
 ACCEPTED = "accept what would be lost, as the guard rpo states it"
 UNFENCED = "two people take it upon themselves that the old side cannot write any more"
-TROUBLED = frozenset({"FAILED", "TIMED_OUT", "UNKNOWN"})
+AGAIN = {"UNKNOWN": "it did not happen: do it again", "UNDO_FAILED": "undo it again"}
+BENEATH = "leave it alone, and undo what it was built upon all the same"
+OVER = {"UNKNOWN": "it did happen: go on", "UNDO_FAILED": BENEATH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def who_may_approve(run: RunLine) -> str:
 
 def troubled(run: Run) -> list[Step]:
     """Return the steps that wait for a person's word."""
-    return [step for step in run["steps"] if step["state"] in TROUBLED]
+    named = {step for step, _ in run["decisions"]}
+    return [step for step in run["steps"] if step["id"] in named]
 
 
 def _paused(run: Run) -> list[Choice]:
@@ -68,18 +71,22 @@ def _paused(run: Run) -> list[Choice]:
     if loss_waits(run):
         found.append(Choice(f"karaula run accept-loss {run['id']} --reason …", ACCEPTED))
     for step in bad:
-        again = "do it again" if step["state"] != "UNKNOWN" else "it did not happen: do it again"
-        found.append(Choice(f"karaula run retry {run['id']} {shlex.quote(step['id'])}", again))
+        words = {word for name, word in run["decisions"] if name == step["id"]}
+        if "retry" in words:
+            again = AGAIN.get(step["state"], "do it again")
+            found.append(Choice(f"karaula run retry {run['id']} {shlex.quote(step['id'])}", again))
         if fences(step):
             found.append(Choice(f"karaula override fencing {run['system']} --for 30m --reason …", UNFENCED))
-            continue
-        over = "go on without it" if step["state"] != "UNKNOWN" else "it did happen: go on"
-        found.append(Choice(f"karaula run ignore {run['id']} {shlex.quote(step['id'])} --reason …", over))
+        elif "ignore" in words:
+            over = OVER.get(step["state"], "go on without it") if "retry" in words else BENEATH
+            found.append(Choice(f"karaula run ignore {run['id']} {shlex.quote(step['id'])} --reason …", over))
     if len(bad) != 1 or bad[0]["state"] == "UNKNOWN":
         found.insert(0, Choice(f"karaula run resume {run['id']}", "go on: failed steps again, unknown ones looked at"))
     if not run["undo_refused"]:
         found.append(Choice(f"karaula run undo {run['id']} --reason …", "end it and take back what was done"))
-    found.append(Choice(f"karaula run cancel {run['id']} --reason …", "end it"))
+    stays = any(step["state"] == "UNDO_FAILED" for step in bad)
+    end = "end it, and leave in place what could not be undone and what it was built upon" if stays else "end it"
+    found.append(Choice(f"karaula run cancel {run['id']} --reason …", end))
     return found
 
 

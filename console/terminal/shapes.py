@@ -169,6 +169,7 @@ class Run(RunLine):
     guards: list[Verdict]
     questions: list[Question]
     undo_refused: str
+    decisions: list[list[str]]
     votes: list[Vote]
     votes_needed: int
 

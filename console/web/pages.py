@@ -156,7 +156,9 @@ async def _run_page(
         consequence=run_sheet.consequence(run),
         loss=run_sheet.expected_loss(run, desk.watch.evidence(run.system), standby),
         expected=expectation(desk.past.forecast(run.plan, before=run.accepted_at)),
-        troubled=[(record, run_sheet.step_choices(record, unfenced=unfenced)) for record in run_sheet.troubled(run)],
+        troubled=[
+            (record, run_sheet.step_choices(run, record, unfenced=unfenced)) for record in run_sheet.troubled(run)
+        ],
         questions=[(record.plan, question(run, record), expires_at(record)) for record in questions(run)],
         drift=desk.drifting.of(run),
         overrides=desk.orchestrator.standing.concerning(run),

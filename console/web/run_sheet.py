@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dr.engine.commands import IGNORE, RETRY, choices_at
 from dr.journal.override import FENCING, SAFETY
 from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.loss import counted, seen
@@ -37,19 +38,24 @@ class Choice:
 
 def troubled(run: Run) -> list[StepRecord]:
     """Return the steps that a person can retry or pass over."""
-    records = (run.steps[step.id] for step in run.plan.steps)
-    return [record for record in records if record.state.failed or record.state is StepState.UNKNOWN]
+    return [record for record in (run.steps[step.id] for step in run.plan.steps) if choices_at(run, record)]
 
 
-def step_choices(record: StepRecord, *, unfenced: bool = False) -> list[Choice]:
+def step_choices(run: Run, record: StepRecord, *, unfenced: bool = False) -> list[Choice]:
     """Return what can be decided about one troubled step. A fence is passed over once two people have overridden it."""
-    step, unknown = record.plan.id, record.state is StepState.UNKNOWN
-    again = f"It did not happen: run “{step}” again" if unknown else f"Run “{step}” again"
-    over = f"It did happen: go on after “{step}”" if unknown else f"Go on without “{step}”"
-    if record.plan.fences:
+    step, words = record.plan.id, choices_at(run, record)
+    again, over = f"Run “{step}” again", f"Go on without “{step}”"
+    if record.state is StepState.UNDO_FAILED or RETRY not in words:
+        again, over = f"Undo “{step}” again", f"Leave “{step}” alone, and undo what it was built upon all the same"
+    elif record.state is StepState.UNKNOWN:
+        again, over = f"It did not happen: run “{step}” again", f"It did happen: go on after “{step}”"
+    elif record.plan.fences:
         over = f"Go on WITHOUT the proof of “{step}”, as two people have decided"
-    passable = unfenced or not record.plan.fences
-    return [Choice(f"retry:{step}", again, likely=True), *([Choice(f"ignore:{step}", over)] if passable else [])]
+    passable = IGNORE in words and (unfenced or not record.plan.fences)
+    return [
+        *([Choice(f"retry:{step}", again, likely=True)] if RETRY in words else []),
+        *([Choice(f"ignore:{step}", over)] if passable else []),
+    ]
 
 
 def results(record: StepRecord) -> str:

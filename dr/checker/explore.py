@@ -246,6 +246,7 @@ class Keys:
                 run.started_at is not None,
                 bool(run.cancel_by),
                 run.undo_asked,
+                run.undo_begun,
                 run.loss_accepted_s,
             ),
             run.automatic and run.started_at is None,  # once it has begun nobody looks at how
@@ -275,6 +276,8 @@ def _step_key(record: StepRecord, *, late: bool, waits: bool) -> int | tuple[int
         record.cannot_tell,
         record.crashed,
         record.undoing,
+        record.state is StepState.UNDO_FAILED and bool(record.ignored_by),
+        bool(record.left_by),
         bool(record.outputs),
         bool(record.answered_by),
         late,

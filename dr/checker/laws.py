@@ -6,8 +6,9 @@ leaves production as it found it, and nothing of its own behind unless its clean
 comes about twice unless a person forced it (6), the name is led to a primary only (7), no second run is let in beside
 an unfinished one (8), the engine never writes what its own journal refuses (9), what changes production has another
 person's approval or a quorum (10), nothing is promoted over a loss beyond the objective that nobody has accepted (11),
-no run begins on a day on which it must not (12, ``admission``). Number 4, that every moment which is not final has a
-way out, is a question to the whole graph: ``explore`` asks it, and 9 as it goes.
+no run begins on a day on which it must not (12, ``admission``), nothing is undone beneath a step that could not be
+undone, or may have happened, before a person has passed over that (13). Number 4, that every moment which is not final
+has a way out, is a question to the whole graph: ``explore`` asks it, and 9 as it goes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dr.checker.world import World, first_world
-from dr.journal.run import Run, RunState
+from dr.journal.run import Run, RunState, StepState
 from dr.loss import measured
 from dr.playbook.model import ATTENDED, PlannedStep
 
@@ -33,6 +34,7 @@ LAWS: Mapping[int, str] = {
     10: "what changes production begins with another person's approval, or by itself with a quorum",
     11: "a loss beyond the objective is accepted by a person before anything is promoted over it",
     12: "a run begins only when it may",
+    13: "nothing is undone beneath what may still stand, unless a person says so",
 }
 LEFTOVERS = frozenset({("bubble", "present"), ("scratch", "restored")})
 MOVES = frozenset({"failover", "switchover", "failback"})
@@ -88,6 +90,18 @@ def effect(run: Run, step: PlannedStep, world: World, *, forced: bool) -> Iterat
                 )
         if what == "traffic" and world.value(plan.system, value, "role") != "primary":
             yield Broken(7, f"step '{step.id}' leads clients to {value}, which is not the primary")
+
+
+def beneath(run: Run, step: str) -> Iterator[Broken]:
+    """Ask what must hold when ``step`` begins to be undone: nothing that needs it, directly or not, may still stand."""
+    upon = {step}
+    while more := {each.id for each in run.plan.steps if each.id not in upon and upon.intersection(each.needs)}:
+        upon |= more
+    for other in upon - {step}:
+        record = run.steps[other]
+        not_undone = record.state is StepState.UNDO_FAILED and not record.ignored_by
+        if not_undone or record.state in {StepState.UNKNOWN, StepState.IN_PROGRESS}:
+            yield Broken(13, f"step '{step}' is undone beneath '{other}', which is {record.state}")
 
 
 def _success(run: Run, world: World, accepting: list[str]) -> Iterator[Broken]:

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import product
 
 from dr.checker.deeds import BY_ITSELF, Deed, Kind
-from dr.checker.laws import Broken, effect
+from dr.checker.laws import Broken, beneath, effect
 from dr.checker.looks import possible
 from dr.checker.story import told
 from dr.checker.world import World
@@ -48,9 +48,9 @@ from dr.journal.event import (
     UndoStarted,
     UndoSucceeded,
 )
-from dr.journal.fold import ACTIVE, fold
+from dr.journal.fold import fold
 from dr.journal.override import FENCING, Override, passes
-from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.journal.run import ACTIVE, Run, RunState, StepRecord, StepState
 from dr.loss import ACTION as MEASURES
 from dr.loss import Loss, measured
 from dr.playbook.model import Plan, PlannedStep
@@ -162,7 +162,8 @@ def _engine(node: Node, engine: Engine) -> Iterator[Move]:
             case Probe(step, _):
                 yield from _probed(node, engine, run.steps[step])
             case Undo(step):
-                yield _then(node, engine, f"undoing '{step}' begins", [UndoStarted(now, step, run.token)])
+                begun = _then(node, engine, f"undoing '{step}' begins", [UndoStarted(now, step, run.token)])
+                yield replace(begun, broken=tuple(beneath(run, step)))
                 return
             case WakeAt(at):
                 wakes.append(at)
@@ -354,7 +355,7 @@ def _people(node: Node, engine: Engine) -> Iterator[Move]:
     yield from _said(node, engine, f"{PERSON} cancels", cancel, "cancel")
     yield from _said(node, engine, f"{PERSON} takes it back", undo, "undo")
     for step, record in run.steps.items():
-        if not (record.state.failed or record.stuck):
+        if not (record.state.failed or record.stands):
             continue
         forcing = replace(node, forced=node.forced | {step}) if record.stuck else node
         retry = partial(commands.retry, run, step, PERSON, "I looked", now)

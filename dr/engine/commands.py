@@ -30,6 +30,8 @@ from dr.journal.run import Run, RunState, StepRecord, StepState
 from dr.loss import MAY_LOSE, Loss, measured
 from dr.playbook.model import ancestors, brings_up_again
 
+RETRY, IGNORE = "retry", "ignore"
+
 
 def approve(run: Run, by: str, comment: str, plan_hash: str, now: float) -> Sequence[Event]:
     """Approve a waiting run; ``plan_hash`` (or its first 8 digits or more) is what the person saw, empty: any."""
@@ -68,7 +70,7 @@ def accept_loss(run: Run, by: str, reason: str, loss: Loss | None, up_to_s: floa
         raise RunRefused("rpo", "what would be lost is not known; say how much you accept: --up-to 30m")
     said, seconds = ("not known", None) if stated is None else (stated.words(), stated.seconds)
     accepted = LossAccepted(now, by, reason, up_to_s if up_to_s > 0 else float(ceil(seconds or 0.0)), said)
-    stopped = any(record.state.failed or record.stuck for record in run.steps.values())
+    stopped = any(record.state.failed or record.stands for record in run.steps.values())
     return (accepted,) if run.state is RunState.WAITING or stopped else (accepted, Resumed(now, by, reason))
 
 
@@ -116,24 +118,31 @@ def undo(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
 
 
 def resume(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
-    """Let a paused run go on from where it failed: failed steps are tried again, unknown ones probed again."""
+    """Let a paused run go on from where it failed: failed steps and undos are tried again, unknown ones probed again.
+
+    What somebody has passed over or left stays so.
+    """
     _paused(run)
     person(by)
-    failed = [record.plan.id for record in run.steps.values() if record.state.failed]
+    failed = [
+        key
+        for key, record in run.steps.items()
+        if record.state is not StepState.UNKNOWN and not record.left_by and RETRY in choices_at(run, record)
+    ]
     retries = [RetryAsked(now, step, by, reason or "resumed") for step in failed]
     return (*retries, Resumed(now, by, reason))
 
 
 def retry(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Event]:
-    """Run one failed or unknown step again and go on."""
+    """Run one failed or unknown step again, or undo again one that could not be undone, and go on."""
     _paused(run)
     person(by)
-    _troubled(run, step)
+    _troubled(run, step, RETRY)
     return (RetryAsked(now, step, by, reason or "retry"), Resumed(now, by, reason))
 
 
 def ignore(run: Run, step: str, by: str, reason: str, now: float, unfenced: Override | None = None) -> Sequence[Event]:
-    """Pass over one failed or unknown step and go on; needs a reason.
+    """Pass over one failed or unknown step, or one that could not be undone, and go on; needs a reason.
 
     A fence cannot be passed over unless two people have overridden it (``unfenced``), nor a step whose outputs a later
     one is going to use. What is known not to have happened cannot be passed over where the run is built upon it: a
@@ -142,9 +151,11 @@ def ignore(run: Run, step: str, by: str, reason: str, now: float, unfenced: Over
     """
     _paused(run)
     person(by)
-    record = _troubled(run, step)
+    record = _troubled(run, step, IGNORE)
     if not reason.strip():
         raise RunRefused("reason", f"passing over step '{step}' needs a reason")
+    if record.state is StepState.UNDO_FAILED:
+        return (StepIgnored(now, step, by, reason), Resumed(now, by, reason))
     if record.plan.fences and unfenced is None:
         raise RunRefused(
             "fencing",
@@ -197,7 +208,7 @@ def _not_built_upon(run: Run, record: StepRecord) -> None:
 
 
 def cancel(run: Run, by: str, reason: str, now: float) -> Sequence[Event]:
-    """End a run: what is under way is let end, then its final steps run."""
+    """End a run: what is under way is let end, then its final steps run. What could not be undone is left as it is."""
     person(by)
     if run.state not in {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED}:
         raise RunRefused("state", f"run {run.id} is {run.state}; there is nothing to cancel")
@@ -231,13 +242,36 @@ def _paused(run: Run) -> None:
         raise RunRefused("state", f"run {run.id} is {run.state}, not PAUSED")
 
 
-def _troubled(run: Run, step: str) -> StepRecord:
+def choices_at(run: Run, record: StepRecord) -> tuple[str, ...]:
+    """Return what a person can decide about this one step of a paused run: ``retry``, ``ignore``, both or neither."""
+    if run.state is not RunState.PAUSED:
+        return ()
+    if record.state is StepState.UNDO_FAILED:
+        return () if record.ignored_by or run.finishing else (RETRY, IGNORE)
+    if not (record.state.failed or record.state is StepState.UNKNOWN):
+        return ()
+    if record.plan.final or not (run.undo_begun or run.undo_asked):
+        return (RETRY, IGNORE)
+    return (IGNORE,) if record.state is StepState.UNKNOWN and not run.finishing else ()
+
+
+def _troubled(run: Run, step: str, word: str) -> StepRecord:
     record = run.steps.get(step)
     if record is None:
         raise RunRefused("step", f"run {run.id} has no step '{step}'; its steps: {', '.join(run.steps)}")
     if not (record.state.failed or record.state is StepState.UNKNOWN):
+        said = f"step '{step}' is {record.state}"
+        if record.state is not StepState.UNDO_FAILED:
+            raise RunRefused("step", f"{said}; only a failed or unknown one can be retried or ignored")
+        if record.ignored_by or run.finishing:
+            why = f"{record.ignored_by} has passed over it" if record.ignored_by else "the final steps have begun"
+            raise RunRefused("step", f"{said} and stays so: {why}; what has to be done there is done by hand")
+        return record
+    if word not in choices_at(run, record):
         raise RunRefused(
-            "step", f"step '{step}' is {record.state}; only a failed or unknown one can be retried or ignored"
+            "undo",
+            f"step '{step}' is {record.state}, and what was done is being taken back: it is not run again, nor gone on "
+            f"from; resume the run, or cancel it, which leaves the rest as it is",
         )
     if record.state is StepState.UNKNOWN and not record.cannot_tell:
         raise RunRefused("step", f"the world is just being asked what became of step '{step}'; try again in a moment")

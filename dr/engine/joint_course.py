@@ -146,12 +146,12 @@ def stands_still(joint: Joint, runs: Mapping[str, Run]) -> str:
     """Say why only a person can move it; empty while it moves by itself or is over."""
     if joint.state == WAITING:
         return "it waits for an approval"
-    stand = standings(joint, runs)
-    goes_on = any(not one.waits if one.run is None else _moves(one.run) for one in stand)
-    if joint.state != IN_PROGRESS or goes_on:
+    begins = joint.state == IN_PROGRESS
+    stand = [one for one in standings(joint, runs) if begins or one.run is not None]
+    if joint.final or any(not one.waits if one.run is None else _moves(one.run) for one in stand):
         return ""
     for one in stand:
-        if one.run is not None and one.run.state in STANDS_STILL:
+        if one.run is not None and one.run.state in STANDS_STILL and (begins or one.run.cancel_by):
             return f"run {one.run.id} is {_plainly(one.run)}"
         if one.held:
             return f"{one.member.system}: {one.waits}"
@@ -257,7 +257,8 @@ def _wind_down(joint: Joint, stand: Sequence[Standing], now: float) -> tuple[Joi
     if not runs:
         reason = f"canceled by {joint.cancel_by}: {joint.cancel_reason}"
         return (Write(JointEnded(now, "CANCELED", reason)),)
-    return tuple(Cancel(run.id) for run in runs if run.state not in {RunState.CANCELING, RunState.INTERRUPTED})
+    # One that was cancelled and stands still asks what becomes of what it could not undo: whoever answers has looked.
+    return tuple(Cancel(run.id) for run in runs if not run.cancel_by and run.state is not RunState.INTERRUPTED)
 
 
 def _end(runs: Sequence[Run], now: float) -> JointEnded:

@@ -27,10 +27,10 @@ from dr.errors import IllegalEvent, PlaybookError, RunRefused
 from dr.guard import ALONE, Guard, Promise, Verdict
 from dr.journal.ballot import heard
 from dr.journal.event import Event, Interrupted, RunAccepted, VotesHeard
-from dr.journal.fold import ACTIVE, begin, fold, fold_all
+from dr.journal.fold import begin, fold, fold_all
 from dr.journal.joint import Joint, JointAccepted, fold_all_joint
 from dr.journal.pause import Pause
-from dr.journal.run import Run
+from dr.journal.run import ACTIVE, Run
 from dr.journal.sqlite import SqliteJournal, StepOutput, Story
 from dr.lease import Tenancy
 from dr.playbook.model import ANY_RUN, DIRECTION, Plan

@@ -5,7 +5,8 @@ twice on the same run gives the same answer, so a daemon that died is continued 
 
 What must never happen, whatever fails: a step that changes production starts before what it needs has passed; an
 UNKNOWN step is run again before the world was asked; a promotion starts without a proven fence (``gate``); anything
-is undone beneath a promotion; a run ends as succeeded with a step that failed.
+is undone beneath a promotion, or by the machine alone beneath what may still stand (``undoing``); a run ends as
+succeeded with a step that failed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dr.engine import undoing
 from dr.guard import Ruling, Verdict
 from dr.journal.event import (
     ApprovalAsked,
@@ -34,7 +36,7 @@ from dr.journal.event import (
 )
 from dr.journal.people import QuestionAnswered
 from dr.journal.run import Run, RunState, StepRecord, StepState
-from dr.playbook.model import PlannedStep, ancestors
+from dr.playbook.model import PlannedStep
 
 DAEMON = "karaula"
 TROUBLED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.UNKNOWN})
@@ -201,13 +203,11 @@ def _moving_on(run: Run, now: float) -> tuple[Intent, ...]:
         if probes or ignored:
             return (*probes, *ignored)
         broken = [record for record in main if record.state.failed or record.stuck]
-    if run.state is RunState.IN_PROGRESS and broken and run.plan.attended and not _undo_wanted(run, broken):
+    if run.state is RunState.IN_PROGRESS and broken and run.plan.attended and not undoing.wanted(run):
         under_way = any(_busy(record) and not record.plan.asks for record in main)  # a question waits in a pause, too
         return () if under_way else (Record(Paused(now, DAEMON, _what_broke(broken))),)
-    if broken or run.state is RunState.CANCELING:
-        return _wind_down(run, main, broken, now)
-    if any(record.undoing for record in main):  # somebody has passed over what it is undone for: it is no step to go by
-        return ()
+    if broken or run.undo_begun or run.state is RunState.CANCELING:
+        return _wind_down(run, main, now)
     starts = tuple(_starts(run, main, now))
     if starts or any(not record.over for record in main):
         return starts
@@ -264,20 +264,6 @@ def _continue_past_failures(run: Run, now: float) -> Iterator[Intent]:
             yield Record(StepIgnored(now, record.plan.id, DAEMON, "the playbook says on_failure: continue"))
 
 
-def _undo_wanted(run: Run, broken: Sequence[StepRecord]) -> bool:
-    """Tell whether the playbook or a person wants what was done taken back; never once a promotion may stand."""
-    promoted = any(record.plan.promotes and record.attempt for record in run.steps.values())
-    return not promoted and (run.undo_asked or any(record.plan.on_failure == "undo" for record in broken))
-
-
-def _to_undo(main: Sequence[StepRecord]) -> StepRecord | None:
-    """Return the step to undo next: the last one of the plan that nothing left to undo was built upon."""
-    left = {record.plan.id: record for record in main if record.state is StepState.SUCCEEDED and record.plan.undoable}
-    plans = {record.plan.id: record.plan for record in main}
-    built_upon = {need for step in left for need in ancestors(plans, step)}
-    return next((left[step] for step in reversed(left) if step not in built_upon), None)
-
-
 def _what_broke(broken: Sequence[StepRecord]) -> str:
     first = broken[0]
     if first.stuck:
@@ -322,7 +308,7 @@ def _missing(run: Run, record: StepRecord) -> str:
     return ""
 
 
-def _wind_down(run: Run, main: Sequence[StepRecord], broken: Sequence[StepRecord], now: float) -> tuple[Intent, ...]:
+def _wind_down(run: Run, main: Sequence[StepRecord], now: float) -> tuple[Intent, ...]:
     """Skip what has not begun, let end what runs, undo where asked, then go to the final steps."""
     queued = [record for record in main if record.state is StepState.QUEUED]
     if queued:
@@ -330,8 +316,11 @@ def _wind_down(run: Run, main: Sequence[StepRecord], broken: Sequence[StepRecord
         return tuple(Record(StepSkipped(now, record.plan.id, why)) for record in queued)
     if any(_busy(record) or not record.over for record in main):
         return ()
-    if _undo_wanted(run, broken) and (last := _to_undo(main)) is not None:
-        return (Undo(last.plan.id),)
+    if undoing.wanted(run) and not run.finishing:
+        if (last := undoing.next_of(run)) is not None:
+            return (Undo(last.plan.id),)
+        if why := undoing.asks(run):
+            return (Record(Paused(now, DAEMON, why)),)
     return _finish(run, now)
 
 
@@ -358,10 +347,12 @@ def _end(run: Run, now: float) -> Record:
     bad = [record for record in records if record.state.failed or record.stuck or record.state is StepState.UNDO_FAILED]
     dropped = [record for record in records if record.state in {StepState.SKIPPED, StepState.UNDONE}]
     if bad:
-        return Record(RunEnded(now, RunState.FAILED.value, _why_failed(bad)))
+        return Record(RunEnded(now, RunState.FAILED.value, _why_failed(run, bad)))
     if run.cancel_by:
         what = "undone" if run.undo_asked else "canceled"
         return Record(RunEnded(now, RunState.CANCELED.value, f"{what} by {run.cancel_by}: {run.cancel_reason}"))
+    if any(record.state is StepState.UNDONE for record in dropped):
+        return Record(RunEnded(now, RunState.FAILED.value, "what was done was taken back"))
     if dropped:
         return Record(RunEnded(now, RunState.FAILED.value, f"step '{dropped[0].plan.id}' was left out"))
     ignored = [record.plan.id for record in records if record.state is StepState.FAILED_IGNORED]
@@ -370,7 +361,7 @@ def _end(run: Run, now: float) -> Record:
     return Record(RunEnded(now, RunState.SUCCEEDED.value, ""))
 
 
-def _why_failed(bad: Sequence[StepRecord]) -> str:
+def _why_failed(run: Run, bad: Sequence[StepRecord]) -> str:
     parts = []
     for record in bad:
         if record.state is StepState.UNDO_FAILED:
@@ -379,4 +370,6 @@ def _why_failed(bad: Sequence[StepRecord]) -> str:
             parts.append(f"step '{record.plan.id}': it cannot be told whether it happened: {record.evidence}")
         else:
             parts.append(f"step '{record.plan.id}' failed: {record.reason}")
+    if left := undoing.left_in_place(run):
+        parts.append(f"what that was built upon is left in place: {', '.join(left)}")
     return "; ".join(parts)

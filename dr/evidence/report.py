@@ -280,7 +280,7 @@ def _acts(events: Sequence[Event]) -> list[PersonsAct]:  # noqa: C901 - a table:
             case Denied(at, by, reason):
                 acts.append(PersonsAct(at, by, "refused", reason))
             case RetryAsked(at, step, by, reason):
-                acts.append(PersonsAct(at, by, f"asked for step '{step}' to be run again", reason))
+                acts.append(PersonsAct(at, by, f"asked for step '{step}' to be tried again", reason))
             case StepIgnored(at, step, by, reason):
                 acts.append(PersonsAct(at, by, f"passed over step '{step}'", reason))
             case Paused(at, by, reason):

@@ -132,7 +132,7 @@ def _of_step(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - likewise
         case StepIgnored(step=step, by=by, reason=reason):
             return f"{step}: passed over by {by}: {reason}"
         case RetryAsked(step=step, by=by, reason=reason):
-            return f"{step}: to be run again, says {by}: {reason}"
+            return f"{step}: to be tried again, says {by}: {reason}"
         case QuestionAnswered(step=step, by=by, answer=answer, comment=comment):
             return f"{step}: '{answer}', answers {by}" + (f": {comment}" if comment else "")
         case UndoStarted(step=step):

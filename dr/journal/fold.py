@@ -51,12 +51,20 @@ from dr.journal.event import (
 )
 from dr.journal.fold_parts import after, changed, require, step_of, with_step
 from dr.journal.people import QuestionAnswered, UndoAsked
-from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.journal.run import ACTIVE, MOVING, Run, RunState, StepRecord, StepState
+from dr.journal.undoing import (
+    canceled,
+    paused,
+    undo_asked,
+    undo_failed,
+    undo_passed_over,
+    undo_retried,
+    undo_started,
+    undo_succeeded,
+)
 from dr.playbook.model import plan_from_json
 
 E = TypeVar("E")
-MOVING = frozenset({RunState.IN_PROGRESS, RunState.CANCELING})
-ACTIVE = MOVING | {RunState.PAUSED}
 
 
 def begin(run_id: str, event: Event) -> Run:
@@ -239,8 +247,15 @@ def _troubled(run: Run, event: StepIgnored | RetryAsked) -> StepRecord:
     return record
 
 
+def _not_undone(run: Run, event: StepIgnored | RetryAsked) -> bool:
+    record = run.steps.get(event.step)
+    return record is not None and record.state is StepState.UNDO_FAILED
+
+
 def _step_ignored(run: Run, event: StepIgnored) -> Run:
     require(run, event, ACTIVE)
+    if _not_undone(run, event):
+        return undo_passed_over(run, event)
     record = _troubled(run, event)
     return with_step(
         run,
@@ -254,57 +269,18 @@ def _step_ignored(run: Run, event: StepIgnored) -> Run:
 
 def _retry_asked(run: Run, event: RetryAsked) -> Run:
     require(run, event, {RunState.PAUSED})
+    if _not_undone(run, event):
+        return undo_retried(run, event)
     record = _troubled(run, event)
     return with_step(run, record, state=StepState.QUEUED, cannot_tell=False, ended_at=None)
 
 
-def _undo_started(run: Run, event: UndoStarted) -> Run:
-    require(run, event, MOVING)
-    record = step_of(run, event, {StepState.SUCCEEDED})
-    if not record.plan.undoable or record.undoing or event.token < run.token:
-        raise IllegalEvent(f"run {run.id}: step '{event.step}' cannot be undone (again, or under an old token)")
-    return with_step(changed(run, token=event.token), record, undoing=True)
-
-
-def _undo_succeeded(run: Run, event: UndoSucceeded) -> Run:
-    record = _undoing(run, event)
-    return with_step(run, record, state=StepState.UNDONE, undoing=False, ended_at=event.at)
-
-
-def _undo_failed(run: Run, event: UndoFailed) -> Run:
-    record = _undoing(run, event)
-    return with_step(run, record, state=StepState.UNDO_FAILED, undoing=False, reason=event.reason)
-
-
-def _undoing(run: Run, event: UndoSucceeded | UndoFailed) -> StepRecord:
-    record = step_of(run, event, {StepState.SUCCEEDED})
-    if not record.undoing:
-        raise IllegalEvent(f"run {run.id}: step '{event.step}' is not being undone")
-    return record
-
-
-def _paused(run: Run, event: Paused) -> Run:
-    require(run, event, {RunState.IN_PROGRESS})
-    return after(run, state=RunState.PAUSED, pause_reason=event.reason, paused_by=event.by)
-
-
 def _resumed(run: Run, event: Resumed) -> Run:
-    """Go on; what could not be told before is asked of the world again."""
+    """Go on, or on to the end where that was asked for; what could not be told before is asked of the world again."""
     require(run, event, {RunState.PAUSED})
     steps = {key: changed(record, cannot_tell=False) for key, record in run.steps.items()}
-    return after(run, state=RunState.IN_PROGRESS, pause_reason="", paused_by="", steps=MappingProxyType(steps))
-
-
-def _cancel_asked(run: Run, event: CancelAsked) -> Run:
-    require(run, event, {RunState.ACCEPTED, RunState.WAITING, RunState.IN_PROGRESS, RunState.PAUSED})
-    return after(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason)
-
-
-def _undo_asked(run: Run, event: UndoAsked) -> Run:
-    require(run, event, {RunState.IN_PROGRESS, RunState.PAUSED})
-    if run.undo_refused:
-        raise IllegalEvent(f"run {run.id} cannot be undone: {run.undo_refused}")
-    return after(run, state=RunState.CANCELING, cancel_by=event.by, cancel_reason=event.reason, undo_asked=True)
+    state = RunState.CANCELING if run.cancel_by else RunState.IN_PROGRESS
+    return after(run, state=state, pause_reason="", paused_by="", steps=MappingProxyType(steps))
 
 
 def _question_answered(run: Run, event: QuestionAnswered) -> Run:
@@ -377,13 +353,13 @@ _HANDLERS: Mapping[type, Callable[[Run, Any], Run]] = MappingProxyType(
         StepSkipped: _step_skipped,
         StepIgnored: _step_ignored,
         RetryAsked: _retry_asked,
-        UndoStarted: _undo_started,
-        UndoSucceeded: _undo_succeeded,
-        UndoFailed: _undo_failed,
-        Paused: _paused,
+        UndoStarted: undo_started,
+        UndoSucceeded: undo_succeeded,
+        UndoFailed: undo_failed,
+        Paused: paused,
         Resumed: _resumed,
-        CancelAsked: _cancel_asked,
-        UndoAsked: _undo_asked,
+        CancelAsked: canceled,
+        UndoAsked: undo_asked,
         QuestionAnswered: _question_answered,
         Interrupted: _interrupted,
         Recovered: _recovered,

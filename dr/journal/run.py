@@ -34,6 +34,8 @@ class RunState(StrEnum):
 
 
 _FINAL_RUNS = frozenset({RunState.CANCELED, RunState.SUCCEEDED, RunState.SUCCEEDED_WITH_WARNINGS, RunState.FAILED})
+MOVING = frozenset({RunState.IN_PROGRESS, RunState.CANCELING})
+ACTIVE = MOVING | {RunState.PAUSED}
 
 
 class StepState(StrEnum):
@@ -81,7 +83,9 @@ class StepRecord:
     ``cannot_tell`` is set once the world could not say whether the effect of an UNKNOWN step holds.
     ``started_seq`` is the place in the journal of the newest attempt's intent: order that no clock can turn round.
     ``crashed`` marks a step that the daemon's death made UNKNOWN: running it again costs no retry.
-    ``token`` is the fencing token of the newest attempt, which a probe of it looks for.
+    ``token`` is the fencing token of the newest attempt, which a probe of it looks for. ``left_by`` is who has decided
+    that a step which could not be undone, and all that it was built upon, stays as it is; ``ignored_by`` who has passed
+    over it instead.
     """
 
     plan: PlannedStep
@@ -103,11 +107,17 @@ class StepRecord:
     answer: str = ""
     answered_by: str = ""
     undoing: bool = False
+    left_by: str = ""
 
     @property
     def stuck(self) -> bool:
         """Tell whether neither the action nor the world says what became of the step."""
         return self.state is StepState.UNKNOWN and self.cannot_tell
+
+    @property
+    def stands(self) -> bool:
+        """Tell whether its effect may still be there although it should be gone, and nobody has passed over that."""
+        return self.stuck or (self.state is StepState.UNDO_FAILED and not self.ignored_by)
 
     @property
     def over(self) -> bool:
@@ -132,7 +142,7 @@ class Run:
     """Everything that is known of a run; the fold of its events.
 
     ``automatic`` is one that starts without an approval if nothing speaks against it; ``poll`` holds the votes of the
-    vantage points as they were last heard.
+    vantage points as they were last heard. Once undoing has begun (``undo_begun``) the run only winds down.
     """
 
     id: str
@@ -163,6 +173,7 @@ class Run:
     cancel_by: str = ""
     cancel_reason: str = ""
     undo_asked: bool = False
+    undo_begun: bool = False
     interruptions: int = 0
     before_interruption: RunState | None = None
     automatic: bool = False
@@ -180,7 +191,21 @@ class Run:
         return "it was to begin by itself and has not"
 
     @property
+    def finishing(self) -> bool:
+        """Tell whether its final steps have begun."""
+        return any(record.plan.final and record.state is not StepState.QUEUED for record in self.steps.values())
+
+    @property
     def undo_refused(self) -> str:
+        """Say why a person cannot ask now for what was done to be taken back; empty when they can."""
+        if self.undo_begun or self.undo_asked:
+            return "what was done is being taken back already"
+        if self.finishing:
+            return "its final steps have begun"
+        return self.undo_barred
+
+    @property
+    def undo_barred(self) -> str:
         """Say why nothing of this run can be taken back by a machine; empty when it can."""
         begun = [key for key, record in self.steps.items() if record.attempt and record.plan.hands_over]
         if begun:

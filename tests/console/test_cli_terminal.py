@@ -256,6 +256,9 @@ def a_run(state: str, steps: list[dict[str, Any]]) -> Any:
         "loss_accepted_s": 0.0,
         "questions": [],
         "undo_refused": "",
+        "decisions": [
+            [step["id"], word] for step in steps if step["state"] == "FAILED" for word in ("retry", "ignore")
+        ],
         "votes": [],
         "votes_needed": 0,
         "plan_hash": "0" * 64,

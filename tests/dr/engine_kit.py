@@ -24,8 +24,8 @@ from dr.journal.event import (
     UndoSucceeded,
     VotesHeard,
 )
-from dr.journal.fold import ACTIVE, begin, fold, fold_all
-from dr.journal.run import Run
+from dr.journal.fold import begin, fold, fold_all
+from dr.journal.run import ACTIVE, Run
 from dr.journal.sqlite import StepOutput
 from dr.playbook.model import Plan, PlannedStep
 from monitor.clock import ManualClock

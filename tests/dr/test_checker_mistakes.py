@@ -11,7 +11,7 @@ from checker_kit import REAL, Spoil, added, at_other_site, changed, every, found
 
 from dr.checker.explore import shape
 from dr.checker.moves import Engine
-from dr.engine.transition import Intent, Perform, Probe, Record, decide
+from dr.engine.transition import Intent, Perform, Probe, Record, Undo, decide
 from dr.journal.event import (
     Event,
     Interrupted,
@@ -123,6 +123,15 @@ def _once_more(run: Run, intents: tuple[Intent, ...], now: float) -> tuple[Inten
     return intents
 
 
+def _undoes_beneath(run: Run, intents: tuple[Intent, ...], _now: float) -> tuple[Intent, ...]:
+    """Go on undoing whatever became of the undo before."""
+    steps = run.steps.items()
+    left = [key for key, record in steps if record.state is StepState.SUCCEEDED and record.plan.undoable]
+    stands = any(record.stands for _, record in steps) and not any(record.undoing for _, record in steps)
+    moving = run.state in {RunState.IN_PROGRESS, RunState.CANCELING} and not run.finishing
+    return (Undo(left[-1]),) if stands and moving and left else intents
+
+
 def _succeeded(event: StepUnknown) -> StepSucceeded:
     return StepSucceeded(event.at, event.step, event.attempt, {"proof": "PROVEN"}, "", "")
 
@@ -138,6 +147,7 @@ def _drill() -> object:
 
 
 NO_FENCING = no_guard("fencing")
+UNDOES, UNDOES_BOOTS = (changed(step, on_failure="undo", retries=0) for step in ("content", "boots"))
 SEEDS = (
     # -- a failover's playbook
     Seed("fence removed", "failover", {3}, (without("fence-old"),)),
@@ -347,6 +357,8 @@ SEEDS = (
     Seed("nobody looks what became of a lost step", "failover", {4}, (), _deciding(_no_probes)),
     Seed("a run is not taken up after a crash", "failover", {4}, (), _deciding(_never_recovers)),
     Seed("steps do not wait for what they need", "failover", {7, 9}, (), _deciding(_impatient)),
+    Seed("undo goes beneath a failed undo", "verify", {13}, (UNDOES,), _deciding(_undoes_beneath), 2),
+    Seed("undo goes beneath what may have happened", "verify", {13}, (UNDOES_BOOTS,), _deciding(_undoes_beneath), 2),
 )
 
 
