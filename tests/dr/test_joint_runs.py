@@ -72,7 +72,7 @@ class Hall:
 
 @asynccontextmanager
 async def hall(folder: Path, actions: dict[str, Act] | None = None, **more: Any) -> AsyncIterator[Hall]:
-    async with house(folder, actions, inventory=ESTATE, **more) as made:
+    async with house(folder, actions, **{"inventory": ESTATE, **more}) as made:
         joints = JointRuns(made.orchestrator)
         await joints.start()
         try:
@@ -123,6 +123,26 @@ async def test_all_systems_move_in_order_with_one_approval(tmp_path: Path) -> No
             await here.ask("ncts")
         told_of_in_the_end(here, ended)
     assert verify(tmp_path / "journal.sqlite", (), None).intact
+
+
+@in_a_loop
+async def test_those_of_one_priority_that_wait_for_no_other_move_side_by_side(tmp_path: Path) -> None:
+    """No fence of the three is done before all three have begun: one after another they would never be."""
+    systems = {key: one.model_copy(update={"priority": 1}) for key, one in ESTATE.systems.items()}
+    begun: list[str] = []
+    all_there = asyncio.Event()
+
+    async def fence(context: Context) -> Done:
+        begun.append(context.run_id.partition("-")[0])
+        if len(begun) == len(systems) - 1:
+            all_there.set()
+        await all_there.wait()
+        return await proven(context)
+
+    actions = {**noting([]), "fence": Act("fence", ("fence", "on"), fence, outputs=("proof",))}
+    async with hall(tmp_path, actions, inventory=ESTATE.model_copy(update={"systems": systems})) as here:
+        ended = await here.until(await here.approve(await here.ask()))
+        assert (ended.state, sorted(begun[:3]), begun[3:]) == ("SUCCEEDED", ["exim", "ite", "ncts"], ["cdeps"])
 
 
 def told_of_in_the_end(here: Hall, ended: Joint) -> None:
