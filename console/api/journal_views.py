@@ -20,7 +20,7 @@ class EventView(View):
 
 
 class OutputView(View):
-    """What one attempt of a step printed."""
+    """What one attempt of a step printed; an ``attempt`` below nought is an undo of the step."""
 
     step: str
     attempt: int

@@ -83,7 +83,8 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
     if journal:
         screen.say("", _journal(entries, session))
     for output in outputs:
-        screen.say("", f"-- {output['step']}, attempt {output['attempt']}")
+        name = f"attempt {output['attempt']}" if output["attempt"] > 0 else "undo"
+        screen.say("", f"-- {output['step']}, {name}")
         for line in output["text"].splitlines():
             screen.line(line)
     screen.say(*next_commands(found))

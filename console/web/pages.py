@@ -138,7 +138,8 @@ async def _run_page(
     run = desk.orchestrator.run(run_id)
     texts = dict.fromkeys(run.steps, "")
     for output in await desk.orchestrator.outputs(run.id):
-        texts[output.step] += f"attempt {output.attempt}\n{output.text}\n" if output.attempt > 1 else output.text
+        name = f"attempt {output.attempt}" if output.attempt > 0 else "undo"
+        texts[output.step] += output.text if output.attempt == 1 else f"{name}\n{output.text}\n"
     unfenced = desk.orchestrator.standing.overridden(FENCING, run, desk.clock.now()) is not None
     standby = desk.watch.observation(f"database/{run.system}/{run.plan.to_site}")
     return page(

@@ -129,18 +129,22 @@ class Performer:
         return Seen(Holds.NO if fell.outcome_known else Holds.CANNOT_TELL, fell.reason)
 
     async def undo(self, run: Run, step_id: str) -> Outcome:
-        """Take the step's effect back. Raises nothing but cancellation."""
+        """Take the step's effect back; what that prints is kept, too. Raises nothing but cancellation."""
         record = run.steps[step_id]
-        ready = self._ready(run, step_id, lambda _line: None, record.plan.timeout_s)
+        lines = _Lines(self, run.id, step_id, -run.seq)  # no attempt, and no other undo of the step, has that number
+        ready = self._ready(run, step_id, lines.add, record.plan.timeout_s)
         if isinstance(ready, _Fell):
             fell: _Fell | None = ready
         else:
             action, args, context = ready
             fell, _ = await self._attempt(action.undo(args, context, record.outputs), record.plan.timeout_s)
         now = self.world.clock.now()
+        lines.add("undone" if fell is None else f"not undone: {fell.reason}")
+        output = lines.output()
+        kept = (output.sha256, output.attempt)
         if fell is None:
-            return Outcome(UndoSucceeded(now, step_id), None)
-        return Outcome(UndoFailed(now, step_id, self._text(fell.reason)), None)
+            return Outcome(UndoSucceeded(now, step_id, *kept), output)
+        return Outcome(UndoFailed(now, step_id, self._text(fell.reason), *kept), output)
 
     async def _attempt(self, work: Awaitable[Done], timeout_s: float) -> tuple[_Fell | None, Done]:
         """Await an action within its time; return how it fell, or None and what it yielded."""

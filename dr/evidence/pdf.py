@@ -178,7 +178,7 @@ def _step(step: StepReport, times: Times) -> Iterator[Flowable]:
     for attempt in step.attempts:
         took = "" if attempt.ended_at is None else f", {span(attempt.ended_at - attempt.started_at)}"
         more = "".join(f"; {each}" for each in (attempt.reason, attempt.probe) if each)
-        said = f"attempt {attempt.number}: {times.clock(attempt.started_at)}{took}: {attempt.result}{more}"
+        said = f"{attempt.name}: {times.clock(attempt.started_at)}{took}: {attempt.result}{more}"
         yield paragraph(said, "soft")
         yield from _output(attempt.output)
         if attempt.output_sha256:

@@ -67,11 +67,11 @@ class Part:
 
 
 class Attempted(Protocol):
-    """An attempt as the report shows it."""
+    """An attempt, or an undo, as the report shows it."""
 
     @property
-    def number(self) -> int:
-        """Its place, from 1."""
+    def name(self) -> str:
+        """What it is, and its place from 1."""
         ...
 
     @property
@@ -103,7 +103,7 @@ def picture(steps: Sequence[tuple[str, Sequence[Attempted]]], until: float) -> P
                     one.started_at,
                     max(until if one.ended_at is None else one.ended_at, one.started_at),
                     TONES.get(one.result, "soft"),
-                    f"attempt {one.number}: {one.result}",
+                    f"{one.name}: {one.result}",
                 )
                 for one in attempts
             ),

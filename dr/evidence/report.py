@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dr.engine.drift import Compared
 from dr.evidence.collect import Finding, Measure, findings, measures, unknowns
@@ -31,6 +32,9 @@ from dr.journal.event import (
     StepStarted,
     StepSucceeded,
     StepUnknown,
+    UndoFailed,
+    UndoStarted,
+    UndoSucceeded,
 )
 from dr.journal.override import READINESS, Override
 from dr.journal.people import QuestionAnswered, UndoAsked
@@ -39,12 +43,13 @@ from monitor.inventory.model import Inventory
 
 SCHEMA = 1
 DAEMON = "karaula"
+ATTEMPT, UNDO = "attempt", "undo"
 UNLOOKED = frozenset({"not-asked", "not-known"})  # of the guard of readiness: nothing to report
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a step. ``output_intact`` tells whether the kept output has the hash that was journaled."""
+    """One attempt of a step, or one undo. ``output_intact``: the kept output has the hash that was journaled."""
 
     number: int
     started_at: float
@@ -55,6 +60,12 @@ class Attempt:
     output: str
     output_sha256: str
     output_intact: bool
+    kind: str = ATTEMPT
+
+    @property
+    def name(self) -> str:
+        """Return ``attempt 2``, or ``undo 1``."""
+        return f"{self.kind} {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +224,7 @@ def _readiness(run: Run) -> str:
 def _damaged(steps: Sequence[StepReport]) -> tuple[str, ...]:
     """Return where a kept output is not what was journaled."""
     return tuple(
-        f"{step.id}, attempt {attempt.number}"
-        for step in steps
-        for attempt in step.attempts
-        if not attempt.output_intact
+        f"{step.id}, {attempt.name}" for step in steps for attempt in step.attempts if not attempt.output_intact
     )
 
 
@@ -242,7 +250,7 @@ def _step(record: StepRecord, events: Sequence[Event], outputs: Mapping[tuple[st
         effects=record.plan.effects,
         evidence=record.evidence,
         outputs=dict(record.outputs),
-        attempts=tuple(attempts),
+        attempts=(*attempts, *_undos(mine, outputs)),
         provider=record.plan.provider,
     )
 
@@ -267,6 +275,22 @@ def _attempt(started: StepStarted, events: Sequence[Event], outputs: Mapping[tup
     output = outputs.get((started.step, started.attempt), "")
     intact = not (sha256 or output) or hashlib.sha256(output.encode()).hexdigest() == sha256
     return Attempt(started.attempt, started.at, ended_at, result, reason, probe, output, sha256, intact)
+
+
+def _undos(events: Sequence[Event], outputs: Mapping[tuple[str, int], str]) -> Iterator[Attempt]:
+    """Yield how the step was taken back, each time that this was tried."""
+    tried = [index for index, event in enumerate(events) if isinstance(event, UndoStarted)]
+    for number, (index, after) in enumerate(pairwise([*tried, len(events)]), 1):
+        began = events[index]
+        ended = next((one for one in events[index:after] if isinstance(one, (UndoSucceeded, UndoFailed))), None)
+        if ended is None:
+            yield Attempt(number, began.at, None, "not known", "", "", "", "", output_intact=True, kind=UNDO)
+            continue
+        output = outputs.get((ended.step, ended.kept_as), "")
+        sha256 = ended.output_sha256
+        intact = not (sha256 or output) or hashlib.sha256(output.encode()).hexdigest() == sha256
+        reason, result = (ended.reason, "failed") if isinstance(ended, UndoFailed) else ("", "succeeded")
+        yield Attempt(number, began.at, ended.at, result, reason, "", output, sha256, intact, UNDO)
 
 
 def _acts(events: Sequence[Event]) -> list[PersonsAct]:  # noqa: C901 - a table: one case for each word

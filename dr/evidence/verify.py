@@ -21,7 +21,7 @@ from dr.evidence.anchor import Anchor, genuine
 from dr.journal import chain, schema
 from dr.journal.calendar import PREFIX as CALENDAR
 from dr.journal.calendar import fold_job
-from dr.journal.event import Event, StepFailed, StepSucceeded, StepUnknown, decode
+from dr.journal.event import Event, StepFailed, StepSucceeded, StepUnknown, UndoFailed, UndoSucceeded, decode
 from dr.journal.finding import PREFIX as FINDING
 from dr.journal.finding import fold_finding
 from dr.journal.fold import fold_all
@@ -40,6 +40,7 @@ STORIES: Mapping[str, Callable[[str, Sequence[Event]], object]] = {
     PAUSE: fold_pause,
     CALENDAR: fold_job,
 }
+OUTPUTS = (StepSucceeded, StepFailed, StepUnknown, UndoSucceeded, UndoFailed)
 SOUND = "ok"  # SQLite's word
 DOWNTIMES = "entries of planned downtimes"
 UNCHAINED = "pauses and the calendar's ledger of this older journal are not chained: of them this shows nothing"
@@ -198,14 +199,15 @@ def _contents(record: _Record) -> list[str]:
             faults.append(f"event {number} of run {row.run_id} cannot be read: {error}")
             continue
         runs.setdefault(row.run_id, []).append(event)
-        if isinstance(event, (StepSucceeded, StepFailed, StepUnknown)) and event.output_sha256:
-            vouched.add((row.run_id, event.step, event.attempt))
-            kept = record.outputs.get((row.run_id, event.step, event.attempt))
+        if isinstance(event, OUTPUTS) and event.output_sha256:
+            attempt = event.kept_as if isinstance(event, (UndoSucceeded, UndoFailed)) else event.attempt
+            vouched.add((row.run_id, event.step, attempt))
+            kept = record.outputs.get((row.run_id, event.step, attempt))
             if kept != event.output_sha256:
                 what = "is missing" if kept is None else "is not what was printed"
-                faults.append(f"the output of step '{event.step}', attempt {event.attempt}, of run {row.run_id} {what}")
+                faults.append(f"the output of step '{event.step}', {_which(attempt)}, of run {row.run_id} {what}")
     faults += [
-        f"no event vouches for the output of step '{step}', attempt {attempt}, of run {run_id}"
+        f"no event vouches for the output of step '{step}', {_which(attempt)}, of run {run_id}"
         for run_id, step, attempt in sorted(record.outputs.keys() - vouched)
     ]
     for run_id, events in runs.items():
@@ -214,6 +216,10 @@ def _contents(record: _Record) -> list[str]:
         except IllegalEvent as error:
             faults.append(f"run {run_id} cannot have been written so: {error}")
     return faults
+
+
+def _which(attempt: int) -> str:
+    return f"attempt {attempt}" if attempt > 0 else "its undo"
 
 
 def _folded(run_id: str, events: list[Event]) -> None:

@@ -211,19 +211,23 @@ class UndoStarted:
 
 @dataclass(frozen=True, slots=True)
 class UndoSucceeded:
-    """The step's effect was taken back."""
+    """The step's effect was taken back. What that printed is kept as the step's attempt ``kept_as``, below nought."""
 
     at: float
     step: str
+    output_sha256: str = ""
+    kept_as: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class UndoFailed:
-    """The step's effect could not be taken back; a person is needed."""
+    """The step's effect could not be taken back; a person is needed. ``kept_as``: see ``UndoSucceeded``."""
 
     at: float
     step: str
     reason: str
+    output_sha256: str = ""
+    kept_as: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ BESIDE = (OVERRIDE, FINDING, PAUSE, CALENDAR)  # stories in the journal that are
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """The full redacted text that one attempt of a step printed."""
+    """The full redacted text that one attempt of a step printed; below nought it is an undo of the step."""
 
     step: str
     attempt: int
