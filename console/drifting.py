@@ -81,7 +81,8 @@ class Drifting:
             return None
         newest = self._watch.last_good(subject) if status.health in HEARD else self._watch.observation(subject)
         at = status.seen_at if newest is None else newest.at
-        return Look(status.health.value, status.detail, {} if newest is None else newest.facts, at or 0.0)
+        facts, values = ({}, {}) if newest is None else (newest.facts, newest.values)
+        return Look(status.health.value, status.detail, facts, at or 0.0, values)
 
 
 def _subject(one: Compared) -> str:

@@ -32,7 +32,7 @@ LONGEST_STOP_S = 5.0
 BREATH = 50  # observations, about two milliseconds
 LATE_S = 15.0  # how late a round may begin before its loop counts as dead
 ASKS_OF_REACHABILITY = frozenset(
-    {"vsphere", "http", "tcp", "icmp", "stamp", "ssh", "postgresql", "ldap", "ntp", "dns", "tls"}
+    {"vsphere", "http", "tcp", "icmp", "stamp", "ssh", "postgresql", "ldap", "ntp", "dns", "tls", "outlets"}
 )
 
 

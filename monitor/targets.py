@@ -32,6 +32,7 @@ from monitor.probes.modbus import ModbusParams
 from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
 from monitor.probes.observer import ObserverParams
+from monitor.probes.outlets import OutletsParams
 from monitor.probes.postgresql import PostgresqlParams
 from monitor.probes.redfish import RedfishParams
 from monitor.probes.router import RouterParams
@@ -138,7 +139,16 @@ def _equipment(inventory: Inventory) -> Iterator[Asked]:
         zones, signed_with = _zones(inventory, key), (server.tsig_name, server.tsig_credential)
         yield f"dns/{key}", "dns", ZonesParams(server.address, server.port, zones, *signed_with), None
     for key, controller in inventory.power_controllers.items():
-        yield f"power/{key}", "tcp", TcpParams(controller.address, controller.port), None
+        if groups := _groups(inventory, key):
+            yield f"power/{key}", "outlets", OutletsParams(controller, groups), None
+        else:
+            yield f"power/{key}", "tcp", TcpParams(controller.address, controller.port), None
+
+
+def _groups(inventory: Inventory, controller: str) -> tuple[str, ...]:
+    """Return the outlet groups of a power controller that fence systems off."""
+    places = (place for system in inventory.systems.values() for place in system.sites.values())
+    return tuple(sorted({place.fence.outlet_group for place in places if place.fence.controller == controller}))
 
 
 def _zones(inventory: Inventory, server: str) -> tuple[str, ...]:

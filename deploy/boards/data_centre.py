@@ -6,6 +6,7 @@ from deploy.boards.checks import CHECKS
 from deploy.boards.panels import (
     GREEN,
     NO_YES,
+    OFF_ON,
     RED,
     UP_DOWN,
     YELLOW,
@@ -103,6 +104,8 @@ BOARD = Board(
             UP_DOWN,
             "Fences",
         ),
+        stat("Outlet groups", (4, 8), Ask(f"karaula_outlets_on{{{HERE}}}", "{{group}}"), OFF_ON, "What fences switch"),
+        lines("Outlet groups, drawn", (8, 8), Ask(f"karaula_outlets_watts{{{HERE}}}", "{{group}}"), unit="watt", min=0),
         lines(
             "VMs that are as they should be",
             (8, 8),

@@ -83,6 +83,7 @@ def reading(*words: tuple[str, str]) -> Json:
 
 UP_DOWN = reading(("down", RED), ("up", GREEN))
 NO_YES = reading(("no", GREEN), ("yes", RED))
+OFF_ON = reading(("off", YELLOW), ("on", GREEN))
 
 
 def limits(*steps: tuple[float, str], below: str = GREEN, unit: str = "", decimals: int | None = None) -> Json:

@@ -1,32 +1,35 @@
 """What runs have set, held against what the monitor observes now. Pure.
 
-What the monitor has not looked at since, or does not look at at all, is unknown, and unknown is not drift. What an
-address that wanders (a VIP) or a power controller's outlets say the monitor does not ask; a fenced side that answers
-contradicts its fence all the same.
+What the monitor has not looked at since, or does not look at at all, is unknown, and unknown is not drift. Where an
+address that wanders (a VIP) stands the monitor does not ask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dr.engine.drift import ACTIVE, AND, POWER, Agreement, Compared
+from dr.estate.fences import described, unproven
 from dr.playbook.foreign import TIERS
+from monitor.clients.redfish import OutletGroup, recalled
 from monitor.inventory.model import Inventory
 from monitor.inventory.systems import System
 
 HEARD = frozenset({"ok", "degraded"})
 FEW = 3
+STEADY = frozenset({"On", "Off"})
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the monitor holds of a subject: health, detail, facts, and when it last heard of it (Unix seconds)."""
+    """What the monitor holds of a subject: health, detail, facts, values, when it last heard of it (Unix seconds)."""
 
     health: str
     detail: str
     facts: Mapping[str, str]
     at: float
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 Sight = Callable[[str], Look | None]
@@ -57,7 +60,7 @@ def _observed(one: Compared, system: System, inventory: Inventory, look: Sight) 
         case "role":
             return _role(one, look)
         case "fence":
-            return _fence(one, look)
+            return _fence(one, system, look)
         case "power":
             return _power(one, system, look)
         case _:
@@ -113,15 +116,35 @@ def _few(words: Sequence[str]) -> str:
     return AND.join(words[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
-def _fence(one: Compared, look: Sight) -> Compared:
-    """Go by whether the side answers: then it has power; while it is silent it may have none."""
+def _fence(one: Compared, system: System, look: Sight) -> Compared:
+    """Go by the outlets, as the action does that has switched them; what answers has power, whatever they say."""
+    name, group = _outlets(one, system, look)
     subjects = [f"{kind}/{one.system}/{one.site}" for kind in ("front", "database")]
     seen = [(subject, found) for subject in subjects if (found := look(subject)) is not None and found.at > one.at]
-    if answers := [subject for subject, found in seen if found.health in HEARD]:
-        return _judged(one, "off", f"{' and '.join(answers)} answer{'s' if len(answers) == 1 else ''}")
+    answers = [subject for subject, found in seen if found.health in HEARD]
+    said = f"{' and '.join(answers)} answer{'s' if len(answers) == 1 else ''}"
+    if one.declared == "on" and answers:
+        return _judged(one, "off", said if group is None else f"{said}; {name} reads {described(group)}")
+    if group is not None and group.power in STEADY:
+        fence = "off" if group.power == "On" else described(group) if unproven(group) else "on"
+        return _judged(one, fence, f"{name} reads {described(group)}")
+    if one.declared == "off" and answers:
+        return _judged(one, "off", said)
     if one.declared == "on" and len(seen) == len(subjects) and all(found.health == "down" for _, found in seen):
-        return _judged(one, "on", "nothing there answers; the outlets themselves are not read")
-    return replace(one, why=f"what is fenced at {one.site} was not seen since")
+        return _judged(one, "on", f"nothing there answers; {name} was not read since")
+    return replace(one, why=f"neither {name} was read since, nor did what it feeds answer")
+
+
+def _outlets(one: Compared, system: System, look: Sight) -> tuple[str, OutletGroup | None]:
+    """Return what the outlet group is called, and what it read since; None where it was not read."""
+    place = system.sites.get(one.site)
+    if place is None:
+        return f"the outlets at {one.site}", None
+    controller, name = place.fence.controller, place.fence.outlet_group
+    seen = look(f"power/{controller}")
+    read = seen is not None and seen.health != "unknown" and seen.at > one.at
+    group = recalled(name, seen.facts, seen.values) if seen is not None and read else None
+    return f"outlet group {name} of {controller}", group
 
 
 def _traffic(one: Compared, system: System, inventory: Inventory, look: Sight) -> Compared:

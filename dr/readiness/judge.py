@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dr.forecast import WELL
-from dr.journal.run import Run, StepState
+from dr.journal.run import Run
 from dr.readiness.capacity import capacity
 from dr.readiness.known import LIGHTS, Known, Sight
 from dr.readiness.lights import (
@@ -25,6 +25,7 @@ from dr.readiness.lights import (
     Readiness,
     worst,
 )
+from monitor.clients.redfish import recalled
 from monitor.inventory.checks_hosts import LagCheck
 from monitor.status.limits import span
 from monitor.status.state import Health
@@ -120,33 +121,24 @@ def _access(known: Known) -> Check:
 
 
 def _fence(known: Known) -> Check:
-    """Judge the power controller that would fence the active side off: that it answers, and takes the password.
+    """Judge the power controller that would fence the active side off: that it lets us read, and could prove it.
 
-    The watch does not log in there: what runs have read at the outlets, drills above all, shows that they could.
+    That it lets itself be switched no reading shows.
     """
-    controller = known.system.sites[known.active].fence.controller
-    what = f"power controller {controller}, which would fence {known.key} off at {known.active}, answers"
-    check = _all(known, FENCE, (f"power/{controller}",), what)
+    fence = known.system.sites[known.active].fence
+    subject, outlets = f"power/{fence.controller}", f"outlet group {fence.outlet_group} of {fence.controller}"
+    sight = known.see(subject)
+    group = recalled(fence.outlet_group, sight.facts, sight.values)
+    well = f"{outlets}, which would fence {known.key} off at {known.active}, can be read"
+    check = _all(known, FENCE, (subject,), well)
     if check.light in {Light.RED, Light.UNKNOWN}:
         return check
-    tried_at = max((at for run in known.runs for at in _read_fences(run, known)), default=None)
-    if tried_at is None:
-        return Check(FENCE, Light.UNKNOWN, f"{what}; whether it takes the password no run has tried: a drill does")
-    limit_s = known.inventory.readiness.drill_max_age_s
-    light, said = _overdue(_since(known, tried_at), limit_s, "a run was last let in there", "ago")
-    light = worst((check.light, Light.GREEN if light is Light.GREEN else Light.AMBER))
-    return Check(FENCE, light, f"{check.sentence}; {said}")
-
-
-def _read_fences(run: Run, known: Known) -> Iterable[float]:
-    """Yield when steps of the run read or switched the outlets of the active side, which takes the password."""
-    fence = (f"system/{known.key}/{known.active}", "fence")
-    for record in run.steps.values():
-        if record.state is not StepState.SUCCEEDED or record.ended_at is None:
-            continue
-        looked = record.plan.action == "production_state" and record.outputs.get("unread") == 0
-        if looked or any(effect[:2] == fence for effect in record.plan.effects):
-            yield record.ended_at
+    if group is None:
+        return Check(FENCE, Light.UNKNOWN, f"{outlets} was not read yet; look: karaula status {subject}")
+    if group.watts is None:
+        said = f"{outlets} does not measure what it draws, so that no fence of {known.key} could be proven"
+        return Check(FENCE, Light.RED, f"{said}; look: karaula status {subject}")
+    return check
 
 
 def _all(known: Known, name: str, subjects: Iterable[str], well: str) -> Check:

@@ -15,6 +15,8 @@ from urllib.parse import quote
 from monitor.errors import GarbledReply, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from monitor.credential import Secret
     from monitor.inventory.equipment import PowerController
 
@@ -55,6 +57,18 @@ class OutletGroup:
 
     power: str
     watts: float | None
+
+
+def noted(name: str, group: OutletGroup) -> tuple[dict[str, str], dict[str, float]]:
+    """Return the facts and values by which an observation carries what was read of the group ``name``."""
+    watts = {} if group.watts is None else {f"outlets/{name}/watts": group.watts}
+    return {f"outlets/{name}": group.power}, watts
+
+
+def recalled(name: str, facts: Mapping[str, str], values: Mapping[str, float]) -> OutletGroup | None:
+    """Return what ``noted`` has put there of the group ``name``; None where it was not read."""
+    power = facts.get(f"outlets/{name}")
+    return None if power is None else OutletGroup(power, values.get(f"outlets/{name}/watts"))
 
 
 class RedfishClient:

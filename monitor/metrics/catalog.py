@@ -232,7 +232,11 @@ DATASTORE_MEASURED = _gauge(
 )
 HOST_UP = _gauge("karaula_host_up", "", "host site", "1 if logging in by SSH works, else 0")
 DNS_UP = _gauge("karaula_dns_up", "", "server site", "1 if the DNS server answers, else 0")
-POWER_CONTROLLER_UP = _gauge("karaula_power_controller_up", "", "controller site", "1 if it answers, else 0")
+POWER_CONTROLLER_UP = _gauge(
+    "karaula_power_controller_up", "", "controller site", "1 if it answers and its outlet groups can be read, else 0"
+)
+OUTLETS_ON = _gauge("karaula_outlets_on", "", "controller group site", "1 if the outlet group is set to On, else 0")
+OUTLETS_POWER = _gauge("karaula_outlets_watts", "watts", "controller group site", "What the outlet group draws")
 CHECK_UP = _gauge("karaula_check_up", "", "check site", "1 if the check succeeds, else 0")
 CHECK_RESPONSE = _gauge("karaula_check_response_seconds", "seconds", "check site", "How long the check's answer took")
 TLS_NOT_AFTER = _gauge(

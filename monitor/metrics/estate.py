@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monitor.clients.redfish import recalled
 from monitor.inventory.checks import site_of
 from monitor.metrics import catalog as m
 from monitor.metrics import checks, sensors, sla, vcenters
@@ -83,11 +84,22 @@ def _places(sheet: Sheet) -> None:
     for key, server in inventory.dns_servers.items():
         sheet.up(m.DNS_UP, (key, server.site), f"dns/{key}")
     for key, controller in inventory.power_controllers.items():
-        sheet.up(m.POWER_CONTROLLER_UP, (key, controller.site), f"power/{key}")
+        if sheet.up(m.POWER_CONTROLLER_UP, (key, controller.site), f"power/{key}"):
+            _outlets(sheet, key, controller.site)
     for key, check in inventory.checks.items():
         sheet.up(m.CHECK_UP, (key, site_of(check, inventory.hosts)), f"check/{key}")
     for sample in checks.samples(inventory, view.statuses, view.good):
         sheet.add(*sample)
+
+
+def _outlets(sheet: Sheet, key: str, site: str) -> None:
+    observation = sheet.view.good.get(f"power/{key}")
+    places = (place.fence for system in sheet.view.inventory.systems.values() for place in system.sites.values())
+    for name in sorted({fence.outlet_group for fence in places if fence.controller == key}):
+        group = None if observation is None else recalled(name, observation.facts, observation.values)
+        if group is not None:
+            sheet.add(m.OUTLETS_ON, (key, name, site), float(group.power == "On"))
+            sheet.add(m.OUTLETS_POWER, (key, name, site), group.watts)
 
 
 def _sensors(sheet: Sheet) -> None:

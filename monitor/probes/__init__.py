@@ -13,6 +13,7 @@ from monitor.probes.modbus import ModbusProbe
 from monitor.probes.ntp import NtpProbe
 from monitor.probes.nut import NutProbe
 from monitor.probes.observer import ObserverProbe
+from monitor.probes.outlets import OutletsProbe
 from monitor.probes.postgresql import PostgresqlProbe
 from monitor.probes.redfish import RedfishProbe
 from monitor.probes.router import RouterProbe
@@ -38,6 +39,7 @@ PROBES: Mapping[str, Callable[[Credentials, Trust, Clock], Probe]] = {
     "ntp": NtpProbe,
     "nut": NutProbe,
     "observer": ObserverProbe,
+    "outlets": OutletsProbe,
     "postgresql": PostgresqlProbe,
     "redfish": RedfishProbe,
     "router": RouterProbe,

@@ -18,6 +18,7 @@ from dr.engine.drift import Agreement, Compared, declared
 from dr.engine.drift_seen import Look, compared
 from dr.journal.run import Run, StepState
 from dr.playbook.foreign import TIERS
+from monitor.clients.redfish import OutletGroup, noted
 from monitor.clock import ManualClock
 from monitor.inventory.read import read
 from monitor.probe import Answer, Observation
@@ -29,12 +30,21 @@ DONE_AT = 100.0
 LATER = DONE_AT + 1
 DR_FRONT = INVENTORY.systems["ncts"].sites["dr"].front.address
 MAIN_FRONT = INVENTORY.systems["ncts"].sites["main"].front.address
+
+
+def outlets(power: str, watts: float | None, at: float = LATER, health: str = "ok") -> Look:
+    """Return what a power controller says of NCTS's outlets."""
+    facts, values = noted("ncts", OutletGroup(power, watts))
+    return Look(health, "", facts, at, values)
+
+
 DR_MACHINES = tuple(name for tier in TIERS for name in getattr(INVENTORY.systems["ncts"].sites["dr"].vms, tier))
 AS_DECLARED = {
     "system/ncts": Look("ok", "dr", {}, LATER),
     "database/ncts/dr": Look("ok", "", {"role": "primary"}, LATER),
     "front/ncts/main": Look("down", "", {}, LATER),
     "database/ncts/main": Look("down", "", {}, LATER),
+    "power/pdu-main": outlets("Off", 0),
     "check/ncts-name": Look("ok", "", {"records": DR_FRONT}, LATER),
     **{f"vm/vc-dr/{name}": Look("ok", "", {"power": "on", "connection": "connected"}, LATER) for name in DR_MACHINES},
 }
@@ -75,6 +85,8 @@ def test_what_is_as_declared_agrees() -> None:
         ("front/ncts/main", Look("ok", "", {}, LATER), "fence", "front/ncts/main answers"),
         ("database/ncts/main", Look("degraded", "", {}, LATER), "fence", "database/ncts/main answers"),
         ("check/ncts-name", Look("ok", "", {"records": MAIN_FRONT}, LATER), "traffic", f"it leads to {MAIN_FRONT}"),
+        ("power/pdu-main", outlets("On", 410), "fence", "outlet group ncts of pdu-main reads PowerState On, 410 W"),
+        ("power/pdu-main", outlets("Off", 310), "fence", "reads PowerState Off, 310 W"),
         (WEB, Look("down", "", {"power": "off", "connection": "connected"}, LATER), "power", f"{WEB} is off"),
         (WEB, Look("ok", "", {"power": "suspended"}, LATER), "power", f"{WEB} is suspended"),
         (WEB, Look("down", "", {"missing": "yes"}, LATER), "power", f"{WEB} is missing"),
@@ -186,6 +198,37 @@ def test_replicas_may_be_off_again_where_the_system_is_not_active() -> None:
     assert drifts(started) == [], "it was promoted nowhere that we know"
     assert drifts(started, home) == ["power"]
     assert drifts(stepped("stop", 50, ("power", "off")), home) == []
+
+
+@pytest.mark.parametrize(
+    ("declared_as", "looks", "observed", "agreement"),
+    [
+        ("on", {}, "", "unknown"),
+        ("on", {"power/pdu-main": outlets("Off", 0)}, "on", "agrees"),
+        ("on", {"power/pdu-main": outlets("Off", 0, DONE_AT)}, "", "unknown"),
+        ("on", {"power/pdu-main": outlets("Off", 0, health="unknown")}, "", "unknown"),
+        ("on", {"power/pdu-main": outlets("Off", None)}, "PowerState Off, not measured", "drift"),
+        ("on", {"power/pdu-main": outlets("PoweringOff", 4)}, "", "unknown"),
+        ("on", {"power/pdu-main": outlets("On", 0)}, "off", "drift"),
+        ("on", {"power/pdu-main": outlets("On", 0, health="down")}, "off", "drift"),
+        ("on", {"power/pdu-main": outlets("Off", 0), "front/ncts/main": Look("ok", "", {}, LATER)}, "off", "drift"),
+        ("on", {"power/pdu-main": Look("ok", "", {"outlets/cdeps": "On"}, LATER)}, "", "unknown"),
+        ("off", {}, "", "unknown"),
+        ("off", {"power/pdu-main": outlets("On", 0)}, "off", "agrees"),
+        ("off", {"power/pdu-main": outlets("On", None)}, "off", "agrees"),
+        ("off", {"power/pdu-main": outlets("Off", 0)}, "on", "drift"),
+        ("off", {"power/pdu-main": outlets("Off", 310)}, "PowerState Off, 310 W", "drift"),
+        ("off", {"front/ncts/main": Look("ok", "", {}, LATER)}, "off", "agrees"),
+        ("off", {"front/ncts/main": Look("down", "", {}, LATER)}, "", "unknown"),
+    ],
+)
+def test_a_fence_is_what_its_outlets_read_and_never_while_what_they_feed_answers(
+    declared_as: str, looks: dict[str, Look], observed: str, agreement: str
+) -> None:
+    made = declared("ncts", [stepped("one", DONE_AT, ("fence", declared_as))])
+    (found,) = compared(made, INVENTORY, looks.get)
+    assert (found.observed, found.agreement.value) == (observed, agreement), found
+    assert found.why
 
 
 @dataclass

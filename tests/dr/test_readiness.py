@@ -43,6 +43,7 @@ def esx(health: Health = Health.OK, *, gib: float = 64.0, used: float = 16.0, ma
     return Sight(health, "as it is", NOW, values)
 
 
+OUTLETS, WATTS = {"outlets/ncts": "On"}, {"outlets/ncts/watts": 410.0}
 WELL: Mapping[str, Sight] = {
     **dict.fromkeys(MACHINES, vm()),
     "database/ncts/main": Sight(Health.OK, "", NOW, {}, {"role": "primary"}),
@@ -50,7 +51,7 @@ WELL: Mapping[str, Sight] = {
     "vcenter/vc-dr": Sight(Health.OK, "", NOW),
     "host/db-dr": Sight(Health.OK, "", NOW),
     "dns/dns-dr": Sight(Health.OK, "", NOW, {}, {"key": "accepted"}),
-    "power/pdu-main": Sight(Health.OK, "", NOW),
+    "power/pdu-main": Sight(Health.OK, "", NOW, WATTS, OUTLETS),
     "esx/vc-dr/esx-1": esx(),
     "esx/vc-dr/esx-2": esx(),
     "datastore/vc-dr/san": STORE,
@@ -60,11 +61,11 @@ VERIFIED = tuple(
 )
 
 
-def drill(days_ago: float, state: RunState = RunState.SUCCEEDED, run_id: str = "d", unread: int = 0) -> Run:
+def drill(days_ago: float, state: RunState = RunState.SUCCEEDED, run_id: str = "d") -> Run:
     the_plan = plan(step("before", action="production_state"), kind="drill")
     run = begin(run_id, RunAccepted(NOW, the_plan.to_json(), "ana", "", "person", "", 0.0, 0.0))
     at = NOW - days_ago * DAY_S
-    looked = replace(run.steps["before"], state=StepState.SUCCEEDED, ended_at=at - 30, outputs={"unread": unread})
+    looked = replace(run.steps["before"], state=StepState.SUCCEEDED, ended_at=at - 30, outputs={"unread": 0})
     return replace(run, state=state, started_at=at - 60, ended_at=at, steps={"before": looked})
 
 
@@ -94,7 +95,7 @@ def test_where_all_is_well_all_is_green() -> None:
 
 KEY = {"key": "accepted"}
 DOWN, BLIND, AMISS = (
-    Sight(each, "its reason", NOW, {}, KEY) for each in (Health.DOWN, Health.UNKNOWN, Health.DEGRADED)
+    Sight(each, "its reason", NOW, WATTS, KEY | OUTLETS) for each in (Health.DOWN, Health.UNKNOWN, Health.DEGRADED)
 )
 STANDBY = "database/ncts/dr"
 
@@ -152,18 +153,20 @@ def test_a_key_that_a_name_server_refuses_is_red_and_one_that_was_not_tried_is_u
     assert (silent.light, "has not shown whether it takes the key" in silent.sentence) == (Light.UNKNOWN, True)
 
 
-def test_a_fence_is_well_when_a_run_was_let_in_there() -> None:
-    assert "a run was last let in there 24 h ago" in judged("fence", known()).sentence
-    assert judged("fence", known(runs=[drill(36)])).light is Light.AMBER
-    for runs in ([], [drill(1, unread=1)]):
-        never = judged("fence", known(runs=runs))
-        assert (never.light, "no run has tried: a drill does" in never.sentence) == (Light.UNKNOWN, True)
-    fenced = plan(step("fence-old", effects=(("system/ncts/main", "fence", "on"),), site="main"))
-    run = begin("f", RunAccepted(NOW, fenced.to_json(), "ana", "", "person", "", 0.0, 0.0))
-    done = replace(run.steps["fence-old"], state=StepState.SUCCEEDED, ended_at=NOW - DAY_S)
-    assert judged("fence", known(runs=[replace(run, steps={"fence-old": done})])).light is Light.GREEN
-    failed = replace(done, state=StepState.FAILED)
-    assert judged("fence", known(runs=[replace(run, steps={"fence-old": failed})])).light is Light.UNKNOWN
+@pytest.mark.parametrize(
+    ("facts", "values", "light", "says"),
+    [
+        (OUTLETS, WATTS, "green", "outlet group ncts of pdu-main, which would fence ncts off at main, can be read"),
+        ({}, {}, "unknown", "outlet group ncts of pdu-main was not read yet"),
+        ({"outlets/cdeps": "On"}, WATTS, "unknown", "was not read yet"),
+        (OUTLETS, {}, "red", "does not measure what it draws, so that no fence of ncts could be proven"),
+    ],
+)
+def test_a_fence_is_well_when_its_outlets_are_read_and_measured(
+    facts: dict[str, str], values: dict[str, float], light: str, says: str
+) -> None:
+    check = judged("fence", known({**WELL, "power/pdu-main": Sight(Health.OK, "", NOW, values, facts)}))
+    assert (check.light, says in check.sentence) == (light, True), check
 
 
 FULL = {"esx/vc-dr/esx-1": esx(used=64), "esx/vc-dr/esx-2": esx(used=64)}

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 from estate_kit import start_lab
 
 from monitor.clients.dns import query_a, replace_a, soa_serial
 from monitor.clients.http import HttpClient
-from monitor.clients.redfish import RedfishClient
+from monitor.clients.redfish import RedfishClient, recalled
 from monitor.clients.vsphere import StillReading, VcenterSession
-from monitor.clock import RealClock
+from monitor.clock import ManualClock, RealClock
 from monitor.credential import Credentials, Secret
 from monitor.errors import NotFound, Refused, TargetError, Unreachable
 from monitor.inventory.equipment import PowerController
 from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Target
 from monitor.probes.http import HttpParams, HttpProbe
+from monitor.probes.outlets import OutletsParams, OutletsProbe
 from monitor.probes.tcp import TcpParams, TcpProbe
 from monitor.probes.vsphere import VsphereParams, VsphereProbe
 
@@ -246,6 +248,37 @@ async def test_an_outlet_group_is_switched(lab, credentials):
             await redfish.outlet_group(controller, credentials.secret("pdu-main"), "exim", LONG_S)
     finally:
         await http.close()
+
+
+async def test_a_controller_is_well_while_every_outlet_group_can_be_read(lab, credentials):
+    place = {"address": lab.address("2.6"), "port": 8444, "site": "dr", "pdu": "pdu-dr", "user": "karaula"}
+    clock = ManualClock(0)
+
+    def asked(*groups, credential="pdu-dr"):
+        controller = PowerController(**place, credential=credential)
+        return Target("power/pdu-dr", "outlets", OutletsParams(controller, groups), 10, LONG_S)
+
+    probe = OutletsProbe(credentials, TRUST, clock)
+    try:
+        seen = await until_ok(probe, asked("cdeps", "exim", "ite"))
+        for name in ("cdeps", "exim", "ite"):
+            group = recalled(name, seen.facts, seen.values)
+            assert (group.power, group.watts > 0) == ("On", True)
+        assert recalled("ncts", seen.facts, seen.values) is None
+        lost = (await everything(probe, asked("cdeps", "nothing", "exim")))["power/pdu-dr"]
+        assert lost.answer is Answer.FAILED
+        assert "outlet group pdu-dr/nothing, does not exist" in lost.reason
+        assert recalled("exim", lost.facts, lost.values).power == "On", "what could be read is told"
+        wrong = asked("cdeps", "exim", credential="pdu-main")
+        refused = (await everything(probe, wrong))["power/pdu-dr"]
+        assert (refused.answer, "asked again once a minute" in refused.reason) == (Answer.FAILED, True)
+        lab.fault("hang-power", "pdu-dr")
+        wrong = replace(wrong, deadline_s=0.5)
+        assert "does not accept" in (await everything(probe, wrong))["power/pdu-dr"].reason, "it is left alone"
+        clock.advance(61)
+        assert "in time" in (await everything(probe, wrong))["power/pdu-dr"].reason
+    finally:
+        await probe.close()
 
 
 async def test_a_name_is_moved(lab, credentials):

@@ -14,7 +14,7 @@ from monitor.credential import Credentials
 from monitor.errors import CredentialError
 from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_http import HttpCheck
-from monitor.inventory.equipment import SshHost
+from monitor.inventory.equipment import PowerController, SshHost
 from monitor.inventory.model import Inventory
 from monitor.inventory.profiles import Point
 from monitor.inventory.read import read
@@ -26,6 +26,7 @@ from monitor.probes.modbus import ModbusParams
 from monitor.probes.ntp import NtpParams
 from monitor.probes.nut import NutParams
 from monitor.probes.observer import ObserverParams
+from monitor.probes.outlets import OutletsParams
 from monitor.probes.redfish import RedfishParams
 from monitor.probes.router import RouterParams
 from monitor.probes.snmp import SnmpParams
@@ -77,6 +78,7 @@ def test_every_probe_is_known_and_gets_its_own_parameters(inventory: Inventory) 
         "tls": TlsParams,
         "ntp": NtpParams,
         "nut": NutParams,
+        "outlets": OutletsParams,
         "redfish": RedfishParams,
         "snmp": SnmpParams,
         "stamp": StampParams,
@@ -103,6 +105,14 @@ def test_a_name_server_is_asked_for_the_zones_of_the_systems_that_use_it_else_fo
     key = (server.tsig_name, server.tsig_credential)
     assert asked["dns/dns-dr"] == ZonesParams(server.address, server.port, both, *key)
     assert asked["dns/spare"] == ZonesParams(server.address, server.port, ("customs.example",), *key)
+
+
+def test_a_power_controller_is_asked_for_the_outlets_of_systems_or_knocked_at(inventory: Inventory) -> None:
+    controller = inventory.power_controllers["pdu-dr"]
+    spare = inventory.model_copy(update={"power_controllers": {**inventory.power_controllers, "spare": controller}})
+    asked = {one.subject: one.params for one in targets(spare)}
+    assert asked["power/pdu-dr"] == OutletsParams(controller, ("cdeps", "exim", "ite", "ncts"))
+    assert asked["power/spare"] == TcpParams(controller.address, controller.port)
 
 
 def test_what_is_asked_of_a_system(inventory: Inventory) -> None:
@@ -142,7 +152,7 @@ def test_no_secret_is_in_a_target(inventory: Inventory, tmp_path: Path) -> None:
     # Nothing is resolved: there is no credentials directory at all.
     for target in targets(inventory):
         values = [getattr(target.params, field.name) for field in fields(target.params)]
-        known = str | int | float | tuple | frozenset | SshHost | Point | FormLogin | None
+        known = str | int | float | tuple | frozenset | SshHost | PowerController | Point | FormLogin | None
         assert all(isinstance(value, known) for value in values)
 
 

@@ -11,7 +11,7 @@ from stands.links import Dns, Https, Stamp, Tls
 from stands.modbus import ModbusServer
 from stands.nut import NutUps
 from stands.observer import Witness
-from stands.redfish import RedfishService
+from stands.redfish import PduOutlets, RedfishService
 from stands.services import HttpLogin, Ldap, Ntp, Postgresql, Ssh
 from stands.snmp import Router, SnmpV2c, SnmpV3
 from stands.vsphere import VcenterSimulator
@@ -29,6 +29,7 @@ STANDS: tuple[type[Stand], ...] = (
     NutUps,
     Witness,
     RedfishService,
+    PduOutlets,
     VcenterSimulator,
     HttpLogin,
     Ldap,

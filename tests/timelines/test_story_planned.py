@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_kit import RunningDaemon, running_daemon
-from estate_kit import start_lab
+from daemon_kit import RunningDaemon, running_daemon, unwrapped
+from estate_kit import RunningLab, start_lab
+
+from monitor.clients.http import HttpClient
+from monitor.clients.redfish import RedfishClient
+from monitor.clients.vsphere import VcenterSession
+from monitor.clock import RealClock
+from monitor.credential import Credentials
+from monitor.inventory.equipment import PowerController
 
 pytestmark = pytest.mark.lab
+LONG_S = 60.0
 AT_HOME = {  # what runs have set once a failback is over
     "active": "main",
     "traffic": "main",
@@ -34,6 +43,23 @@ def done(daemon: RunningDaemon, playbook: str) -> dict[str, dict[str, Any]]:
     return {measure["name"]: measure for measure in report["measures"]}
 
 
+async def by_hand(lab: RunningLab, *, on: bool) -> None:
+    """Power one machine at main, and everything of NCTS at dr, as somebody would who asks nobody."""
+    secrets, clock = Credentials(lab.credentials), RealClock()
+    ca = secrets.path("lab-ca.pem")
+    place = (lab.address("1.5"), 8989, "karaula@vsphere.local", secrets.secret("vcenter-main"), ca)
+    session, http = VcenterSession(*place, deadline_s=LONG_S, clock=clock), HttpClient(ca)
+    controller = PowerController(
+        address=lab.address("2.6"), port=8444, site="dr", pdu="pdu-dr", user="karaula", credential="pdu-dr"
+    )
+    try:
+        await session.power("ncts-web-2", on, LONG_S)
+        await RedfishClient(http).set_power(controller, secrets.secret("pdu-dr"), "ncts", LONG_S, on=on)
+    finally:
+        await session.close()
+        await http.close()
+
+
 def test_a_switchover_and_the_way_home_lose_nothing(tmp_path: Path) -> None:
     with start_lab(tmp_path) as lab, running_daemon(lab, tmp_path / "state") as daemon:
         daemon.wait("NCTS to be OK", lambda: daemon.status("system/ncts") == "ok")
@@ -55,12 +81,28 @@ def test_a_switchover_and_the_way_home_lose_nothing(tmp_path: Path) -> None:
         refused = daemon.karaula("switchover", "ncts", "--no-wait", user="bojan", code=3)
         assert "already active at dr" in refused
         done(daemon, "failback")
+        home = daemon.api("/api/runs")[0]["id"]
         truth = lab.wait_for("ncts", lambda truth: truth["writable_sites"] == ["main"])
         assert truth["lost"] == 0
         assert not truth["ever_double_writable"]
         assert daemon.agreed("ncts") == AT_HOME
         daemon.karaula("drill", "ncts", "--reason", "planned", user="bojan")
         assert daemon.agreed("ncts") == AT_HOME, "a drill sets nothing of production"
+        asyncio.run(by_hand(lab, on=False))
+        by_hands = {
+            "power": "vm/vc-main/ncts-web-2 is off",
+            "fence": "outlet group ncts of pdu-dr reads PowerState Off, 0 W",
+        }
+
+        def drifts() -> dict[str, str]:
+            return {one["field"]: one["why"] for one in daemon.api("/api/drift") if one["agreement"] == "drift"}
+
+        daemon.wait("both to be seen", lambda: drifts() == by_hands)
+        shown = unwrapped(daemon.karaula("run", "show", home))
+        assert "DRIFT: on" in shown
+        assert "power at main on DRIFT: off" in shown
+        asyncio.run(by_hand(lab, on=True))
+        daemon.wait("both to be as they were", lambda: not drifts())
 
 
 def test_after_a_failover_the_old_side_becomes_the_standby_and_the_service_stays(tmp_path: Path) -> None:
