@@ -130,6 +130,8 @@ def _entry(subject: str, inventory: Inventory) -> Any:
             return getattr(inventory.links[crossing], which)
         case (("front" | "database"), [system, site]):
             return inventory.systems[system].sites[site]
+        case "vip", [system, _]:
+            return inventory.systems[system].vip
         case _, [key] if kind in SECTIONS:
             return getattr(inventory, SECTIONS[kind], {}).get(key)
         case _:

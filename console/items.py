@@ -28,6 +28,7 @@ CLASSES: Mapping[str, str] = {
     "system": "business service",
     "front": "application",
     "database": "database",
+    "vip": "service address",
     "vm": "virtual machine",
     "vcenter": "virtualization manager",
     "host": "server",
@@ -126,7 +127,7 @@ def _needs(inventory: Inventory) -> dict[str, set[str]]:
 def _described(item: str, inventory: Inventory) -> dict[str, str]:
     kind, key, *rest = item.split("/", 2)
     entry = _entry(kind, key, rest[0] if rest else "", inventory)
-    site = _text(entry, "site") or (rest[0] if kind in {"front", "database"} and rest else "")
+    site = _text(entry, "site") or (rest[0] if kind in {"front", "database", "vip"} and rest else "")
     if kind == "check" and entry is not None:
         site = site_of(entry, inventory.hosts)
     if kind == "vm":
@@ -146,6 +147,8 @@ def _entry(kind: str, key: str, rest: str, inventory: Inventory) -> Any:
         return getattr(inventory.links.get(key), rest, None)
     if kind == "front":
         return inventory.systems[key].sites[rest].front
+    if kind == "vip":
+        return inventory.systems[key].vip
     if kind in {"database", "vm"}:
         return None
     section = "operators" if kind == "operator" else SECTIONS.get(kind, "")
@@ -154,7 +157,7 @@ def _entry(kind: str, key: str, rest: str, inventory: Inventory) -> Any:
 
 def _owner(kind: str, key: str, rest: str, site: str, inventory: Inventory) -> str:
     """Return who answers for an item: a system's owner, an operator's contact (of a link too), else the site's."""
-    if kind in {"system", "front", "database"}:
+    if kind in {"system", "front", "database", "vip"}:
         return inventory.systems[key].owner
     if kind == "link":
         key = _text(_entry(kind, key, rest, inventory), "operator")

@@ -1,9 +1,9 @@
 """Everything that the inventory says is to be watched, as targets with their probes' parameters, and the probes.
 
 Subjects: ``vcenter/<key>``, ``host/<key>``, ``front/<system>/<site>``, ``database/<system>/<site>``,
-``link/<crossing>/<primary|backup>``, ``router/<crossing>``, ``path/<crossing>``, ``sensor/<key>``, ``dns/<key>``,
-``power/<key>``, ``check/<key>``, ``anchor/<key>``, ``vantage/<key>``. A VM's subject comes from its
-vCenter's answer. Secrets stay references here; a probe resolves them when it asks.
+``vip/<system>/<site>``, ``link/<crossing>/<primary|backup>``, ``router/<crossing>``, ``path/<crossing>``,
+``sensor/<key>``, ``dns/<key>``, ``power/<key>``, ``check/<key>``, ``anchor/<key>``, ``vantage/<key>``. A VM's subject
+comes from its vCenter's answer. Secrets stay references here; a probe resolves them when it asks.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from monitor.probes.ssh import (
     HostParams,
     LagParams,
     UnitParams,
+    VipParams,
 )
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
@@ -188,6 +189,14 @@ def _systems(inventory: Inventory) -> Iterator[Asked]:
             yield f"front/{key}/{site}", "http", page, None
             status = DatabaseParams(inventory.hosts[deployment.database_host], system.database.commands.status)
             yield f"database/{key}/{site}", "ssh", status, None
+        if (vip := system.vip) is not None:
+            for site, place in vip.sites.items():
+                yield (
+                    f"vip/{key}/{site}",
+                    "ssh",
+                    VipParams(inventory.hosts[place.host], vip.network, place.interface),
+                    None,
+                )
 
 
 def _links(inventory: Inventory) -> Iterator[Asked]:

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -151,6 +152,7 @@ class SiteServers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.pg.kill()  # what it left locked, if a command of ours has started it meanwhile
+        self.estate.net.run(self.host, "ip", "address", "flush", "to", f"{VIP}/32", "dev", "eth0")  # not configured
 
     # -- what stands beside it ----------------------------------------------------------------------------------------
 
@@ -307,7 +309,19 @@ class TwoSites:
         lab = RunningLab(0, 0, inventory, self.folder / "state")
         self.clients.wait(3)
         with self.net.inside(self.witness):
-            self.daemon = stack.enter_context(running_daemon(lab, self.folder / "daemon"))
+            made = running_daemon(lab, self.folder / "daemon", playbooks=self._playbooks())
+            self.daemon = stack.enter_context(made)
+
+    def _playbooks(self) -> Path:
+        """Return the shipped playbooks, which move the system's address as well, as docs/targets.md says."""
+        folder, step = self.folder / "playbooks", documented("vip step")
+        shutil.copytree(REPOSITORY / "playbooks", folder)
+        for name in ("switchover", "failover", "failback"):
+            text = (folder / f"{name}.yaml").read_text()
+            before, names, after = text.partition("  - id: names\n")
+            assert names, name
+            (folder / f"{name}.yaml").write_text(f"{before}{step}\n{names}{after}")
+        return folder
 
     def _receipts(self, request: Request, connection: socket.socket) -> bytes:
         del request, connection

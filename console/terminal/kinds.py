@@ -14,6 +14,7 @@ KINDS = (
     "sensor",
     "front",
     "database",
+    "vip",
     "vcenter",
     "esx",
     "datastore",
@@ -27,6 +28,7 @@ KINDS = (
     "vantage",
 )
 PLURALS = {
+    "vip": "VIPs",
     "vcenter": "vCenters",
     "power": "power controllers",
     "dns": "name servers",
@@ -35,6 +37,7 @@ PLURALS = {
     "vantage": "vantage points",
 }
 SINGULARS = {
+    "vip": "VIP",
     "power": "power controller",
     "dns": "name server",
     "vm": "VM",

@@ -112,6 +112,8 @@ def subject_name(inventory: Inventory, subject: str) -> str:
         name = f"{inventory.crossings[first].name}, {CROSSING_WORDS[kind]}"
     elif kind in {"front", "database"} and first in inventory.systems:
         name = f"{inventory.systems[first].name} {kind} at {rest}"
+    elif kind == "vip" and first in inventory.systems:
+        name = f"{inventory.systems[first].name} VIP at {rest}"
     elif kind in VCENTER_WORDS:
         name = f"{VCENTER_WORDS[kind]} {rest} in {first}"
     else:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from dr.journal.run import Run, StepRecord, StepState
 from dr.playbook.foreign import TIERS
 
-ACTIVE, ROLE, FENCE, TRAFFIC, POWER = "active", "role", "fence", "traffic", "power"
+ACTIVE, ROLE, FENCE, TRAFFIC, POWER, VIP = "active", "role", "fence", "traffic", "power", "vip"
 COMPARED = frozenset({ROLE, FENCE, TRAFFIC, POWER})
 OF_A_SIDE = frozenset({ROLE, FENCE, POWER})
 AND = ", "
@@ -64,6 +64,7 @@ class Compared:
         machines = f"{self.part} machines" if self.part else "machines"
         what = {
             ACTIVE: f"{self.system} belongs at {self.declared}",
+            VIP: f"the address of {self.system} belongs at {self.declared}",
             TRAFFIC: f"the name of {self.system} leads to {self.declared}",
             ROLE: f"{self.system} at {self.site} is {self.declared}",
             FENCE: f"the fence of {self.system} at {self.site} is {self.declared}",
@@ -97,12 +98,13 @@ def declared(system: str, runs: Iterable[Run]) -> list[Compared]:
 
 
 def _set(system: str, run: str, record: StepRecord, at: float) -> Iterator[Compared]:
-    """Yield what a step sets, the power of each tier by itself."""
+    """Yield what a step sets, the power of each tier by itself; the action says what leads traffic: name or address."""
     for subject, field, value in record.plan.effects:
         site = subject.removeprefix(f"system/{system}/")
         if field not in COMPARED or site == subject:
             continue
-        made = Compared(system, site, field, value, run, record.plan.id, at)
+        what = VIP if (field, record.plan.action) == (TRAFFIC, VIP) else field
+        made = Compared(system, site, what, value, run, record.plan.id, at)
         if field == POWER:
             tier, _, state = value.rpartition("-")
             for each in (tier,) if tier else TIERS:

@@ -1,7 +1,6 @@
 """What runs have set, held against what the monitor observes now. Pure.
 
-What the monitor has not looked at since, or does not look at at all, is unknown, and unknown is not drift. Where an
-address that wanders (a VIP) stands the monitor does not ask.
+What the monitor has not looked at since, or does not look at at all, is unknown, and unknown is not drift.
 """
 
 from __future__ import annotations
@@ -63,6 +62,8 @@ def _observed(one: Compared, system: System, inventory: Inventory, look: Sight) 
             return _fence(one, system, look)
         case "power":
             return _power(one, system, look)
+        case "vip":
+            return _vip(one, system, look)
         case _:
             return _traffic(one, system, inventory, look)
 
@@ -145,6 +146,33 @@ def _outlets(one: Compared, system: System, look: Sight) -> tuple[str, OutletGro
     read = seen is not None and seen.health != "unknown" and seen.at > one.at
     group = recalled(name, seen.facts, seen.values) if seen is not None and read else None
     return f"outlet group {name} of {controller}", group
+
+
+def _vip(one: Compared, system: System, look: Sight) -> Compared:
+    """Go by what the hosts say that may hold the address; the action passes over one that cannot be reached as well."""
+    if system.vip is None or one.declared not in system.vip.sites:
+        return replace(one, why=f"the inventory has no vip of {one.system} at {one.declared}")
+    address, said = (
+        system.vip.address,
+        {site: _holds(look(f"vip/{one.system}/{site}"), one) for site in system.vip.sites},
+    )
+    holders = [site for site, holds in said.items() if holds == "yes"]
+    if holders and holders != [one.declared]:
+        return _judged(one, " and ".join(holders), f"{address} stands at {' and '.join(holders)}")
+    silent = [f"vip/{one.system}/{site}" for site, holds in said.items() if not holds]
+    if holders:
+        more = f", as far as is heard: {_few(silent)} did not say" if silent else " alone"
+        return _judged(one, one.declared, f"{address} stands at {one.declared}{more}")
+    if said[one.declared] == "no":
+        return _judged(
+            one, "elsewhere" if silent else "nowhere", f"vip/{one.system}/{one.declared} does not hold {address}"
+        )
+    return replace(one, why=f"vip/{one.system}/{one.declared} has not said since whether it holds {address}")
+
+
+def _holds(seen: Look | None, one: Compared) -> str:
+    fresh = seen is not None and seen.health in HEARD and seen.at > one.at
+    return seen.facts.get("holds", "") if seen is not None and fresh else ""
 
 
 def _traffic(one: Compared, system: System, inventory: Inventory, look: Sight) -> Compared:

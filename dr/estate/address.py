@@ -48,5 +48,5 @@ async def _order(
     found = vip(world, system)
     place = found.sites[site]
     host = world.inventory.hosts[place.host]
-    argv = ["karaula-vip", *verb, f"{found.address}/{found.prefix}", place.interface, *token]
+    argv = ["karaula-vip", *verb, found.network, place.interface, *token]
     return read(Held, checked(await run(world, host, argv, timeout_s, say), host, argv), host, argv).holds

@@ -70,6 +70,7 @@ RULES: Mapping[str, Mapping[tuple[Health, str], Call]] = {
         (Health.DOWN, ""): Call("host-down", "warning"),
     },
     "database": {(Health.DOWN, ""): Call("database-down", "critical")},
+    "vip": {(Health.DOWN, ""): Call("vip-down", "warning")},
     "front": {(Health.DOWN, ""): Call("front-down", "critical")},
     "sensor": {
         (Health.DOWN, LOW_BATTERY): Call("ups-low-battery", "critical"),

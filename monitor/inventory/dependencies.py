@@ -49,6 +49,8 @@ def depends_on(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
         found[f"system/{key}"] = ()
         for site, deployment in system.sites.items():
             found |= _deployment(key, site, deployment, inventory)
+        for site, place in system.vip.sites.items() if system.vip is not None else ():
+            found[f"vip/{key}/{site}"] = (f"site/{site}", f"host/{place.host}")
     for key, front in _fronts_of_checks(inventory).items():
         found[f"check/{key}"] = (*found.get(front, ()), front)
     for key, crossing in inventory.crossings.items():
@@ -107,6 +109,7 @@ def parts(inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
             found.setdefault(f"site/{site}", []).append(f"front/{key}/{site}")
             whole += (f"front/{key}/{site}", f"database/{key}/{site}")
             whole += (f"vm/{deployment.vcenter}/{vm}" for tier in _tiers(deployment) for vm in tier)
+        whole += (f"vip/{key}/{site}" for site in (system.vip.sites if system.vip is not None else ()))
     made = {whole: tuple(found_parts) for whole, found_parts in found.items()}
     made |= {f"crossing/{key}": (f"link/{key}/primary", f"link/{key}/backup") for key in inventory.crossings}
     made |= {f"vote/{key}": tuple(f"sensor/{one}" for one in vote.sensors) for key, vote in inventory.votes.items()}

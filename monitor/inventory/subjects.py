@@ -21,6 +21,7 @@ SECTIONS = {
     "system": "systems",
     "front": "systems",
     "database": "systems",
+    "vip": "systems",
     "crossing": "crossings",
     "link": "links",
     "router": "crossings",
@@ -30,7 +31,11 @@ SECTIONS = {
     "check": "checks",
     "group": "groups",
 }
-_SECOND: Mapping[str, str] = {"front": "sites", "database": "sites"}  # the section of the key behind the first
+_SECOND: Mapping[str, str] = {
+    "front": "sites",
+    "database": "sites",
+    "vip": "sites",
+}  # the section of the key behind the first
 LINKS = ("primary", "backup")
 
 

@@ -71,6 +71,11 @@ class Vip(Model):
     prefix: Annotated[Whole, Field(ge=1, le=32)] = 32
     sites: dict[Key, VipPlace]
 
+    @property
+    def network(self) -> str:
+        """The address with its prefix, as ``karaula-vip`` takes it."""
+        return f"{self.address}/{self.prefix}"
+
 
 class Receipts(Model):
     """An independent record of what clients were told is accepted (a message gateway's log), outside both sites.

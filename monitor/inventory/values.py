@@ -69,6 +69,7 @@ AlarmName = Literal[
     "check-down",
     "check-degraded",
     "dns-down",
+    "vip-down",
     "power-controller-down",
     "anchor-down",
     "vantage-down",

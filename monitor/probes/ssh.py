@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.clients import survey_answers as read
 from monitor.clients.ssh import SshPool
@@ -58,6 +58,20 @@ class LagParams:
 
     host: SshHost
     argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VipParams:
+    """A host that may hold an address that wanders between sites (``192.0.2.9/24``) on ``interface``."""
+
+    host: SshHost
+    address: str
+    interface: str
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What prints whether it does; it changes nothing (docs/targets.md)."""
+        return "karaula-vip", "status", self.address, self.interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +159,8 @@ class SshProbe:
         Values: ``disk_free_bytes``, ``disk_size_bytes``, ``disk_free_ratio`` and where there are any
         ``inodes_free_ratio``; ``not_after_seconds``; ``clock_offset_seconds`` (positive: the host is ahead of us) and
         ``clock_uncertainty_seconds``; ``lag_seconds``; a database's status. Facts: a disk's ``mount`` as found, a
-        unit's ``load``, ``active``, ``sub``, ``result``, and of a clock ``synchronized``: ``yes`` or ``no``.
+        unit's ``load``, ``active``, ``sub``, ``result``, of a clock ``synchronized`` and of an address that wanders
+        ``holds``: ``yes`` or ``no``.
         """
         together: dict[SshHost, list[Target]] = {}
         work: list[list[Target]] = []
@@ -190,7 +205,7 @@ class SshProbe:
         return Observation(target.subject, target.probe, now, Answer.OK, values=values, facts=facts)
 
     async def _ask(self, target: Target) -> Observation:
-        params: HostParams | DatabaseParams | LagParams = target.params
+        params: HostParams | DatabaseParams | LagParams | VipParams = target.params
         argv = WORKS if isinstance(params, HostParams) else params.argv
         try:
             result = await self._pool.run(params.host, argv, timeout_s=target.deadline_s)
@@ -200,6 +215,9 @@ class SshProbe:
                 return Observation(target.subject, target.probe, self._clock.now(), Answer.FAILED, reason, values)
             if isinstance(params, LagParams):
                 values["lag_seconds"] = read.seconds(result.stdout)
+            if isinstance(params, VipParams):
+                facts = {"holds": "yes" if read_holds(result.stdout) else "no"}
+                return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, "", values, facts)
             if not isinstance(params, DatabaseParams):
                 return Observation(target.subject, target.probe, self._clock.now(), Answer.OK, values=values)
             status = read_status(result.stdout)
@@ -297,16 +315,29 @@ def _said(survey: Survey, question: Question) -> Said:
     return answer
 
 
-def read_status(text: str) -> DatabaseStatus:
-    """Return what the status command printed; anything but the promised JSON object raises GarbledReply."""
+def read_holds(text: str) -> bool:
+    """Return what ``karaula-vip status`` printed; anything but its JSON object raises GarbledReply."""
+    holds = _object(text, "what karaula-vip says").get("holds")
+    if not isinstance(holds, bool):
+        raise GarbledReply("karaula-vip does not say whether the host holds the address")
+    return holds
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
     if len(text) > LONGEST_STATUS:
-        raise GarbledReply(f"the database's status is {len(text)} characters long; {LONGEST_STATUS} is the most taken")
+        raise GarbledReply(f"{what} is {len(text)} characters long; {LONGEST_STATUS} is the most taken")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GarbledReply("the database's status is not JSON") from error
+        raise GarbledReply(f"{what} is not JSON") from error
     if not isinstance(found, dict):
-        raise GarbledReply("the database's status is not a JSON object")
+        raise GarbledReply(f"{what} is not a JSON object")
+    return found
+
+
+def read_status(text: str) -> DatabaseStatus:
+    """Return what the status command printed; anything but the promised JSON object raises GarbledReply."""
+    found = _object(text, "the database's status")
     role = found.get("role")
     if role not in ROLES:
         raise GarbledReply("the database's role is none of " + ", ".join(ROLES))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 GONE = "no longer in the inventory"
 LISTED = frozenset(  # kinds whose every subject the inventory names; a VM may also be one that only its vCenter knows
     {"site", "system", "crossing", "vcenter", "host", "front", "database", "link", "sensor", "dns", "power", "check"}
-    | {"group", "anchor", "vantage", "vote", "router", "path"}
+    | {"vip", "group", "anchor", "vantage", "vote", "router", "path"}
 )
 
 

@@ -90,6 +90,13 @@ def _database(observation: Observation, _name: str, _inventory: Inventory) -> Ju
     return plain
 
 
+def _vip(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
+    plain = _plain(observation)
+    if plain.detail == UNTRUSTED:  # as of a database
+        return Judgement(Health.UNKNOWN, plain.reason, UNTRUSTED)
+    return plain
+
+
 def _vcenter(observation: Observation, _name: str, _inventory: Inventory) -> Judgement:
     plain = _plain(observation)
     return vsphere.vcenter(observation) if plain.health is Health.OK else plain
@@ -116,6 +123,7 @@ def _dns(observation: Observation, _name: str, _inventory: Inventory) -> Judgeme
 _JUDGES: dict[str, Callable[[Observation, str, Inventory], Judgement]] = {
     "link": _link,
     "database": _database,
+    "vip": _vip,
     "sensor": sensor,
     "vcenter": _vcenter,
     "esx": _vcenter,

@@ -12,6 +12,7 @@ import pytest
 from engine_kit import FAILOVER, accepted
 from hypothesis import given
 from hypothesis import strategies as st
+from sim_kit import with_vip
 
 from console.drifting import Drifting
 from dr.engine.drift import Agreement, Compared, declared
@@ -229,6 +230,38 @@ def test_a_fence_is_what_its_outlets_read_and_never_while_what_they_feed_answers
     (found,) = compared(made, INVENTORY, looks.get)
     assert (found.observed, found.agreement.value) == (observed, agreement), found
     assert found.why
+
+
+@pytest.mark.parametrize(
+    ("main", "dr", "observed", "agreement"),
+    [
+        ("no", "yes", "dr", "agrees"),
+        (None, "yes", "dr", "agrees"),
+        ("yes", "no", "main", "drift"),
+        ("yes", None, "main", "drift"),
+        ("yes", "yes", "main and dr", "drift"),
+        ("no", "no", "nowhere", "drift"),
+        (None, "no", "elsewhere", "drift"),
+        ("no", None, "", "unknown"),
+        (None, None, "", "unknown"),
+    ],
+)
+def test_an_address_is_where_a_run_has_put_it_and_nowhere_else(
+    main: str | None, dr: str | None, observed: str, agreement: str
+) -> None:
+    run = stepped("one", DONE_AT, ("traffic", "dr"))
+    record = run.steps["only"]
+    moved = replace(run, steps={"only": replace(record, plan=replace(record.plan, action="vip"))})
+    silent = {"main": Look("down", "", {}, LATER), "dr": Look("ok", "", {"holds": "yes"}, DONE_AT)}  # an old answer
+    said = {site: Look("ok", "", {"holds": holds}, LATER) for site, holds in (("main", main), ("dr", dr)) if holds}
+    looks = {f"vip/ncts/{site}": look for site, look in (silent | said).items()}
+    made = declared("ncts", [moved])
+    (found,) = compared(made, with_vip(INVENTORY, "ncts"), looks.get)
+    assert (found.field, found.observed, found.agreement.value) == ("vip", observed, agreement), found
+    assert found.why
+    assert "192.0.2.9" in found.why or agreement == "unknown"
+    (gone,) = compared(made, INVENTORY, looks.get)
+    assert (gone.agreement, gone.why) == (Agreement.UNKNOWN, "the inventory has no vip of ncts at dr")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from monitor.errors import CredentialError, GarbledReply, KaraulaError, Unreacha
 from monitor.inventory.equipment import SshHost
 from monitor.inventory.estate import Trust
 from monitor.probe import Answer, Observation, Target
-from monitor.probes.ssh import DatabaseParams, HostParams, SshProbe, read_status
+from monitor.probes.ssh import DatabaseParams, HostParams, SshProbe, VipParams, read_status
 
 HOST = SshHost(site="main", address="127.94.8.21", port=2222, user="karaula", credential="ssh-karaula")
 STATUS = {"role": "primary", "position": 812, "received_at": 1_790_000_000.5, "epoch": 3, "discarded": 0}
@@ -80,6 +80,29 @@ async def test_a_stopped_database_has_failed_but_its_position_is_known(probe: Ss
     seen = await observed(probe, printed(json.dumps(STATUS | {"role": "stopped"})))
     assert (seen.answer, seen.reason) == (Answer.FAILED, "the database is stopped")
     assert seen.values["position"] == 812
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("text", "answer", "facts", "reason"),
+    [
+        ('{"holds": true}', Answer.OK, {"holds": "yes"}, ""),
+        ('{"holds": false}', Answer.OK, {"holds": "no"}, ""),
+        ('{"holds": "true"}', Answer.FAILED, {}, "karaula-vip does not say whether the host holds the address"),
+        ("{}", Answer.FAILED, {}, "karaula-vip does not say whether the host holds the address"),
+        ("yes", Answer.FAILED, {}, "what karaula-vip says is not JSON"),
+        ("[]", Answer.FAILED, {}, "what karaula-vip says is not a JSON object"),
+    ],
+)
+async def test_a_host_says_whether_it_holds_an_address(
+    probe: SshProbe, text: str, answer: Answer, facts: dict, reason: str
+) -> None:
+    target = Target("vip/ncts/main", "ssh", VipParams(HOST, "192.0.2.9/24", "eth0"), 10, 3)
+    seen = await observed(probe, printed(text), target)
+    assert (seen.answer, seen.facts, seen.reason) == (answer, facts, reason)
+    assert probe._pool.ran == [("karaula-vip", "status", "192.0.2.9/24", "eth0")]
+    lacking = await observed(probe, SshResult(64, "", "karaula-gate: not listed", 0.1), target)
+    assert (lacking.answer, "ended with 64: karaula-gate: not listed" in lacking.reason) == (Answer.FAILED, True)
 
 
 @pytest.mark.anyio

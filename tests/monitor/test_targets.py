@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
+from sim_kit import with_vip
 from tls_kit import ThrowawayCa
 
 from monitor.clock import RealClock
@@ -14,10 +15,13 @@ from monitor.credential import Credentials
 from monitor.errors import CredentialError
 from monitor.inventory.checks import IcmpCheck, TcpCheck
 from monitor.inventory.checks_http import HttpCheck
+from monitor.inventory.dependencies import depends_on
 from monitor.inventory.equipment import PowerController, SshHost
 from monitor.inventory.model import Inventory
 from monitor.inventory.profiles import Point
 from monitor.inventory.read import read
+from monitor.inventory.shard import lots
+from monitor.inventory.systems import VipPlace
 from monitor.probes import PROBES
 from monitor.probes.dns import ZonesParams
 from monitor.probes.http import FormLogin, HttpParams
@@ -30,7 +34,7 @@ from monitor.probes.outlets import OutletsParams
 from monitor.probes.redfish import RedfishParams
 from monitor.probes.router import RouterParams
 from monitor.probes.snmp import SnmpParams
-from monitor.probes.ssh import DatabaseParams
+from monitor.probes.ssh import DatabaseParams, VipParams
 from monitor.probes.stamp import StampParams
 from monitor.probes.tcp import TcpParams
 from monitor.probes.tls import TlsParams
@@ -113,6 +117,22 @@ def test_a_power_controller_is_asked_for_the_outlets_of_systems_or_knocked_at(in
     asked = {one.subject: one.params for one in targets(spare)}
     assert asked["power/pdu-dr"] == OutletsParams(controller, ("cdeps", "exim", "ite", "ncts"))
     assert asked["power/spare"] == TcpParams(controller.address, controller.port)
+
+
+def test_each_host_that_may_hold_an_address_is_asked_whether_it_does(inventory: Inventory) -> None:
+    wandering = with_vip(inventory, "ncts")
+    asked = {one.subject: one.params for one in targets(wandering)}
+    host = inventory.hosts["ncts-db-dr"]
+    assert asked.keys() - {one.subject for one in targets(inventory)} == {"vip/ncts/main", "vip/ncts/dr"}
+    assert asked["vip/ncts/dr"] == VipParams(host, "192.0.2.9/32", "eth0")
+    assert depends_on(wandering)["vip/ncts/dr"] == ("site/dr", "host/ncts-db-dr")
+    assert lots(wandering)["host/ncts-db-dr"] == lots(wandering)["vip/ncts/dr"] == lots(wandering)["system/ncts"]
+    elsewhere = wandering.systems["ncts"].vip.model_copy(
+        update={"sites": {"dr": VipPlace(host="vault-dr", interface="eth0")}}
+    )
+    system = wandering.systems["ncts"].model_copy(update={"vip": elsewhere})
+    moved = wandering.model_copy(update={"systems": {**wandering.systems, "ncts": system}})
+    assert lots(moved)["host/vault-dr"] == lots(moved)["system/ncts"], "whoever watches the one knows the other"
 
 
 def test_what_is_asked_of_a_system(inventory: Inventory) -> None:

@@ -281,6 +281,7 @@ async def test_every_metric_of_the_estate_shows_up_in_some_day(tmp_path: Path) -
         tls = Says(facts={"role": "standby"}, values={"tls_not_after_seconds": now, "duration_seconds": 0.1})
         it.world.set(tls, "front/ite/dr")
         it.world.set(Says(values={"vms": 20, "hosts": 2}), "vcenter/vc-main")
+        it.world.set(Says(facts={"outlets/ncts": "On"}, values={"outlets/ncts/watts": 410}), "power/pdu-main")
         it.world.set(REFUSES, "link/blace/primary")
         echoes = {"probes_sent": 5, "replies": 4, "reply_ttl": 61, "judged_each_way": 5, "forward_seconds": 0.01}
         times = {"rtt_seconds": 0.01, "jitter_seconds": 0, "loss_ratio": 0}

@@ -147,6 +147,23 @@ def told_lost(estate: TwoSites, run: dict[str, Any]) -> float:
     return float(next(one["value"] for one in report["measures"] if one["name"] == "rpa_count"))
 
 
+def stands_as_declared(estate: TwoSites, site: str) -> None:
+    """The address is seen where the newest run has put it, and nothing is otherwise than runs have set it."""
+    found: list[dict[str, Any]] = []
+
+    def seen() -> bool:
+        found[:] = estate.daemon.api("/api/drift")
+        agreements = {one["field"]: one["agreement"] for one in found if one["field"] in {"vip", "active", "fence"}}
+        return set(agreements.values()) == {"agrees"} and "drift" not in {one["agreement"] for one in found}
+
+    try:
+        estate.daemon.wait("the address to be seen where it stands", seen, LONG_S * 2)
+    except AssertionError as error:
+        raise AssertionError("\n".join(map(str, found))) from error
+    (vip,) = [one for one in found if one["field"] == "vip"]
+    assert (vip["declared"], vip["observed"], vip["step"]) == (site, site, "address")
+
+
 def planned(estate: TwoSites, playbook: str, site: str) -> None:
     """Move the system with both sites well: nothing is lost, whatever clients send meanwhile."""
     estate.clients.wait(5)
@@ -159,6 +176,7 @@ def planned(estate: TwoSites, playbook: str, site: str) -> None:
     log.info("%s: 0 lost, clients interrupted for %.1f s", playbook, first.moment - last.moment)
     assert told_lost(estate, run) == 0
     assert missing(estate, site, acks) == KNOWN_LOST
+    stands_as_declared(estate, site)
 
 
 def test_a_switchover_loses_nothing(estate: TwoSites) -> None:
@@ -208,6 +226,7 @@ def test_an_asynchronous_failover_says_exactly_what_is_lost(estate: TwoSites) ->
     assert outputs(run, "loss")["lost_known"] == "exact"
     assert outputs(run, "names")["missed"] == "dns-main"
     estate.daemon.wait("what the disaster took to be seen", lambda: lost_parts(estate) == set(PARTS_OF_MAIN), LONG_S)
+    stands_as_declared(estate, "dr")
     KNOWN_LOST[:] = lost
 
 
@@ -224,6 +243,15 @@ def test_the_old_side_may_not_write_and_comes_back_as_a_standby(estate: TwoSites
     assert len(KNOWN_LOST) <= outputs(run, "follow")["discarded"] <= len(KNOWN_LOST) + estate.clients.count
     assert estate.main.pg.pg("status")["role"] == "standby"
     planned(estate, "failback", "main")
+    assert estate.daemon.status("vip/ncts/main") == estate.daemon.status("vip/ncts/dr") == "ok"
+    estate.net.run(estate.dr.host, "ip", "address", "add", f"{VIP}/16", "dev", "eth0")  # by somebody who asks nobody
+
+    def told() -> list[str]:
+        return [one["why"] for one in estate.daemon.api("/api/drift") if one["agreement"] == "drift"]
+
+    estate.daemon.wait("it to be seen twice", lambda: told() == [f"{VIP} stands at main and dr"], LONG_S)
+    estate.net.run(estate.dr.host, "ip", "address", "flush", "to", f"{VIP}/32", "dev", "eth0")
+    estate.daemon.wait("it to be seen once", lambda: told() == [], LONG_S)
 
 
 def test_a_synchronous_failover_loses_nothing(estate: TwoSites) -> None:
