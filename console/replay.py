@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dr.checker.deeds import Deed, Kind
 from dr.checker.explore import REQUESTER, Counterexample
-from dr.checker.laws import Broken, effect, moment
+from dr.checker.laws import Broken, beneath, effect, moment
 from dr.checker.moves import PERSON
 from dr.checker.world import World as Truth
 from dr.engine import commands
@@ -129,6 +129,7 @@ class _Played:
         return Outcome(StepProbed(now, step_id, attempt, "cannot-tell", "the story lets nobody see", {}), None)
 
     async def undo(self, run: Run, step_id: str) -> Outcome:
+        self.stage.broken += beneath(run, step_id)
         deed = await self.stage.turn(step_id, OF_UNDOING)
         if deed.kind is Kind.UNDOES:
             return await self.real.undo(run, step_id)
