@@ -18,12 +18,13 @@ from dr.action import Action
 from dr.engine import damaged, whereabouts
 from dr.engine.facts import facts_of
 from dr.engine.listeners import LineListener, Listener, Listeners
-from dr.engine.names import complete, new_id, unknown
+from dr.engine.names import complete, new_id
 from dr.engine.perform import Performer
+from dr.engine.planning import plan_of
 from dr.engine.runner import Command, Performing, Runner
 from dr.engine.standing import Standing
 from dr.engine.tokens import Tokens
-from dr.errors import IllegalEvent, PlaybookError, RunRefused
+from dr.errors import IllegalEvent, RunRefused
 from dr.guard import ALONE, Guard, Promise, Verdict
 from dr.journal.ballot import heard
 from dr.journal.event import Event, Interrupted, RunAccepted, VotesHeard
@@ -33,13 +34,11 @@ from dr.journal.pause import Pause
 from dr.journal.run import ACTIVE, Run
 from dr.journal.sqlite import SqliteJournal, StepOutput, Story
 from dr.lease import Tenancy
-from dr.playbook.model import ANY_RUN, DIRECTION, Plan
-from dr.playbook.parameters import AS_WRITTEN, Wish, wrong
-from dr.playbook.plan import Subject, make_plan
+from dr.playbook.model import ANY_RUN, Plan
+from dr.playbook.parameters import AS_WRITTEN, Wish
 from dr.playbook.read import PlaybookFile
 from dr.world import World
 from monitor.errors import StateError
-from monitor.problem import Problem
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -235,25 +234,7 @@ class Orchestrator:
 
     def plan(self, playbook: str, system: str, run_id: str = ANY_RUN, wish: Wish = AS_WRITTEN) -> Plan:
         """Return what a run would do. Raises RunRefused for unknown names and PlaybookError for mistakes."""
-        systems = self.world.inventory.systems
-        if playbook not in self.rules.playbooks:
-            raise RunRefused("playbook", unknown("playbook", playbook, self.rules.playbooks))
-        if system not in systems:
-            raise RunRefused("system", unknown("system", system, systems))
-        file = self.rules.playbooks[playbook]
-        if mistaken := "; ".join(wrong(file.playbook.parameters, wish.settings)):
-            raise RunRefused("parameter", mistaken)
-        if wish.forced and file.playbook.kind != "failover":
-            raise RunRefused("forced", f"only a failover can be forced; '{playbook}' is a {file.playbook.kind}")
-        sites = {"protected": systems[system].protected_site, "recovery": systems[system].recovery_site}
-        from_site, to_site = (sites[word] for word in DIRECTION[file.playbook.kind])
-        if file.playbook.kind in {"backup", "verify", "drill"} and self.promoted(system) == to_site:
-            from_site, to_site = to_site, from_site
-        subject = Subject(self.world.inventory, self.rules.inventory_hash, system, from_site, to_site, run_id, wish)
-        plan, mistakes = make_plan(playbook, file.playbook, subject, self.rules.actions)
-        if plan is None:
-            raise PlaybookError([file.problem(mistake) for mistake in mistakes] or [Problem(file.name, 1, 1, "", "")])
-        return plan
+        return plan_of(self, playbook, system, run_id, wish)
 
     def verdicts(
         self, plan: Plan, requester: str, origin: str = "person", beside: frozenset[str] = frozenset()

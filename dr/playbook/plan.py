@@ -7,63 +7,22 @@ order exist is checked here. Mistakes carry the path into the file, so that the 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from dr.playbook.filling import Filling
+from dr.playbook.forced import forced_mistakes, without_lost_site
 from dr.playbook.foreign import Foreign, provider_of, undeclared
 from dr.playbook.model import Mistake, Plan, PlannedStep, Playbook, Step, ancestors
-from dr.playbook.parameters import AS_WRITTEN, Wish, values
-from dr.playbook.reference import PATH, REFERENCE, ROOTS, can_be_undone, members, unknown_keys, waits
+from dr.playbook.parameters import values
+from dr.playbook.reference import can_be_undone, unknown_keys, waits
 from dr.playbook.safety import unsafe
+from dr.playbook.subject import ActionShape, Subject
 from monitor.inventory.explain import worded
-from monitor.inventory.model import Inventory
 from monitor.problem import did_you_mean
-
-
-class ActionShape(Protocol):
-    """What planning needs to know of an action (``dr.action.Action`` has it)."""
-
-    @property
-    def Args(self) -> type[BaseModel]:  # noqa: N802 - the name that actions give it
-        """The model of the arguments."""
-        ...
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of what the action yields."""
-        ...
-
-    @property
-    def reads_only(self) -> bool:
-        """Whether the action has no effect."""
-        ...
-
-    @property
-    def undoable(self) -> bool:
-        """Whether the effect can be taken back."""
-        ...
-
-    def effects(self, args: Any) -> Iterable[Any]:
-        """Return effects with ``subject``, ``field`` and ``value``."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a plan is made for."""
-
-    inventory: Inventory
-    inventory_hash: str
-    system: str
-    from_site: str
-    to_site: str
-    run_id: str
-    wish: Wish = AS_WRITTEN
 
 
 def make_plan(
@@ -75,8 +34,8 @@ def make_plan(
     mistakes = planner.mistakes
     left_out: tuple[PlannedStep, ...] = ()
     if subject.wish.forced and not mistakes:
-        steps, left_out = _without_lost_site(steps, subject.from_site)
-        mistakes.extend(_forced_mistakes(playbook, steps, left_out))
+        steps, left_out = without_lost_site(steps, subject.from_site)
+        mistakes.extend(forced_mistakes(playbook, steps, left_out))
     if not mistakes:
         mistakes.extend(unsafe(playbook, steps, subject.system, subject.from_site, subject.to_site))
     if mistakes:
@@ -100,37 +59,6 @@ def make_plan(
     return plan, []
 
 
-def _without_lost_site(
-    steps: tuple[PlannedStep, ...], lost: str
-) -> tuple[tuple[PlannedStep, ...], tuple[PlannedStep, ...]]:
-    """Return the steps that need nothing of the lost site, and those that do. A fence is at the site and not of it."""
-    gone = {step.id: step for step in steps if step.site == lost and not step.touches_fence}
-
-    def needs(step: PlannedStep) -> Iterator[str]:
-        for need in step.needs:
-            if need in gone:
-                yield from needs(gone[need])
-            else:
-                yield need
-
-    kept = (replace(step, needs=tuple(dict.fromkeys(needs(step)))) for step in steps if step.id not in gone)
-    return tuple(kept), tuple(gone.values())
-
-
-def _forced_mistakes(
-    playbook: Playbook, steps: tuple[PlannedStep, ...], left_out: tuple[PlannedStep, ...]
-) -> Iterator[Mistake]:
-    places = {step.id: ("steps", index) for index, step in enumerate(playbook.steps)}
-    places |= {step.id: ("finally", index) for index, step in enumerate(playbook.finally_steps)}
-    gone = {step.id for step in left_out}
-    for step in steps:
-        named = [match[1].split(".") for match in REFERENCE.finditer(str(dict(step.args)))]
-        used = sorted(gone & {parts[1] for parts in named if parts[0] == "steps"})
-        if used:
-            text = f"step '{step.id}' works with what '{used[0]}' yields, which a forced run leaves out"
-            yield Mistake(places[step.id], text, "a forced failover needs steps that do without the lost site")
-
-
 class _Planner:
     """Walks a playbook's steps once and gathers mistakes."""
 
@@ -143,6 +71,7 @@ class _Planner:
         self.order = [*playbook.steps, *playbook.finally_steps]
         self.by_id = {step.id: step for step in self.order}
         self.final = {step.id for step in playbook.finally_steps}
+        self.filling = Filling(subject, actions, self.by_id, self.final, self.parameters, self._mistake)
 
     def steps(self) -> Iterator[PlannedStep]:
         """Yield every step that could be planned."""
@@ -195,7 +124,7 @@ class _Planner:
         spoilt: set[str] = set()
         for key, value in step.args.items():
             said = len(self.mistakes)
-            args[key] = self._fill((*path, "args", key), value, step)
+            args[key] = self.filling.fill((*path, "args", key), value, step)
             if len(self.mistakes) > said:
                 spoilt.add(key)
         for key in ("system", "site"):
@@ -302,99 +231,3 @@ class _Planner:
         for name, message, hint in unknown_keys(action.Args, args, self.subject.inventory):
             self._mistake((*path, name), message, hint)
         return {**plain, **{key: args[key] for key in later}}
-
-    def _fill(self, path: tuple[str | int, ...], value: Any, step: Step) -> Any:
-        if isinstance(value, str):
-            whole = REFERENCE.fullmatch(value)
-            if whole:
-                return self._look_up(path, whole[1], step, value)
-            if "${" in REFERENCE.sub("", value):
-                self._mistake(path, "a '${' without its '}'", "write for example ${system.service.fqdn}")
-                return value
-            return REFERENCE.sub(lambda match: self._text(path, match, step), value)
-        if isinstance(value, Mapping):
-            return {key: self._fill((*path, key), item, step) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._fill((*path, index), item, step) for index, item in enumerate(value)]
-        return value
-
-    def _text(self, path: tuple[str | int, ...], match: re.Match[str], step: Step) -> str:
-        found = self._look_up(path, match[1], step, match[0])
-        if isinstance(found, list):
-            self._mistake(path, f"'{match[1]}' is a list; it cannot stand inside a text")
-        return str(found)
-
-    def _look_up(  # noqa: PLR0911 - a table: one return for each root
-        self, path: tuple[str | int, ...], reference: str, step: Step, text: str
-    ) -> Any:
-        if not PATH.fullmatch(reference):
-            self._mistake(path, f"'${{{reference}}}' is not a path", "write for example ${system.service.fqdn}")
-            return text
-        root, *rest = reference.split(".")
-        if root == "steps":
-            self._check_output(path, rest, step)
-            return text
-        if root == "run":
-            if rest == ["id"]:
-                return self.subject.run_id
-            self._mistake(path, f"unknown reference '{reference}'", "did you mean 'run.id'?")
-            return text
-        if root == "parameters":
-            return self._parameter(path, ".".join(rest), text)
-        system = self.subject.inventory.systems[self.subject.system]
-        roots: dict[str, tuple[Any, str, str]] = {
-            "system": (system, "key", self.subject.system),
-            "from": (system.sites.get(self.subject.from_site), "site", self.subject.from_site),
-            "to": (system.sites.get(self.subject.to_site), "site", self.subject.to_site),
-        }
-        if root not in roots:
-            self._mistake(path, f"unknown reference '{reference}'", did_you_mean(root, ROOTS))
-            return text
-        value, own_name, own_value = roots[root]
-        return own_value if rest == [own_name] else self._walk(path, reference, value, rest)
-
-    def _parameter(self, path: tuple[str | int, ...], name: str, text: str) -> Any:
-        if name not in self.parameters:
-            self._mistake(path, f"unknown parameter '{name}'", did_you_mean(name, self.parameters))
-        return self.parameters.get(name, text)
-
-    def _walk(self, path: tuple[str | int, ...], reference: str, value: Any, rest: list[str]) -> Any:
-        walked: list[str] = []
-        for name in rest:
-            known = members(value)
-            if name not in known:
-                where = ".".join([reference.split(".", maxsplit=1)[0], *walked])
-                self._mistake(path, f"'{where}' has no '{name}'", did_you_mean(name, known))
-                return None
-            value = known[name]
-            walked.append(name)
-        if isinstance(value, (BaseModel, Mapping)):
-            self._mistake(path, f"'{reference}' is a section, not a value", did_you_mean("", members(value)))
-        elif value is None:
-            self._mistake(path, f"the inventory does not say '{reference}' for {self.subject.system}")
-        return list(value) if isinstance(value, tuple) else value
-
-    def _check_output(self, path: tuple[str | int, ...], rest: list[str], step: Step) -> None:
-        if len(rest) != 2:  # noqa: PLR2004 - steps.ID.OUTPUT
-            self._mistake(path, "a step's output is written ${steps.ID.OUTPUT}")
-            return
-        other_id, output = rest
-        other = self.by_id.get(other_id)
-        if other is None:
-            self._mistake(path, f"unknown step '{other_id}'", did_you_mean(other_id, self.by_id))
-            return
-        if step.id not in self.final and other_id not in ancestors(self.by_id, step.id):
-            self._mistake(
-                path,
-                f"step '{step.id}' uses an output of '{other_id}' but does not need it",
-                f"add '{other_id}' to needs",
-            )
-        if other.on_failure == "continue" and step.id not in self.final:
-            self._mistake(
-                path,
-                f"step '{other_id}' may be passed over (on_failure: continue) and then yields nothing",
-                f"use 'stop' there, or do without its output in '{step.id}'",
-            )
-        action = self.actions.get(other.action)
-        if action is not None and output not in action.outputs:
-            self._mistake(path, f"'{other.action}' has no output '{output}'", did_you_mean(output, action.outputs))

@@ -21,7 +21,8 @@ from dr.errors import PlaybookError
 from dr.playbook.foreign import Foreign
 from dr.playbook.model import ANY_RUN, ATTENDED, DIRECTION, Mistake, Plan, Playbook
 from dr.playbook.parameters import Wish
-from dr.playbook.plan import ActionShape, Subject, make_plan
+from dr.playbook.plan import make_plan
+from dr.playbook.subject import ActionShape, Subject
 from monitor.errors import InventoryError
 from monitor.inventory.behaviour import Schedule
 from monitor.inventory.explain import explain

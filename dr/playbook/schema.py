@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dr.playbook.model import Playbook
-from dr.playbook.plan import ActionShape
+from dr.playbook.subject import ActionShape
 from monitor.inventory.schema import DRAFT, tidied
 
 GIVEN = ("system", "site")  # come from the run and the step

@@ -8,8 +8,9 @@ from orchestrator_kit import INVENTORY, ROOT
 
 from dr.actions import ACTIONS
 from dr.playbook.model import Plan
-from dr.playbook.plan import Subject, make_plan
+from dr.playbook.plan import make_plan
 from dr.playbook.read import read_playbooks
+from dr.playbook.subject import Subject
 from monitor.inventory.ansible import AnsibleProject
 
 PROJECT = AnsibleProject(folder="/srv/ansible")

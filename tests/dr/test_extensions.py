@@ -26,9 +26,10 @@ from dr.extensions import Installed, gather
 from dr.forecast import Past
 from dr.journal.run import RunState, StepState
 from dr.playbook.model import Plan, plan_from_json
-from dr.playbook.plan import Subject, make_plan
+from dr.playbook.plan import make_plan
 from dr.playbook.read import check, plans_of, read_playbooks, withheld
 from dr.playbook.schema import schema
+from dr.playbook.subject import Subject
 from dr.proof import fingerprint
 from monitor.inventory.read import read
 

@@ -24,8 +24,9 @@ from dr.journal.event import ApprovalAsked, Approved, RunAccepted
 from dr.journal.fold import begin, fold
 from dr.journal.run import Run, RunState
 from dr.playbook.model import Plan, PlannedStep
-from dr.playbook.plan import Subject, make_plan
+from dr.playbook.plan import make_plan
 from dr.playbook.read import plans_of, read_playbooks
+from dr.playbook.subject import Subject
 from dr.proof import Proof, fingerprint, missing
 from monitor.errors import StateError
 from monitor.inventory.read import read

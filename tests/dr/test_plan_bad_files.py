@@ -10,8 +10,9 @@ import pytest
 from dr.actions import ACTIONS
 from dr.errors import PlaybookError
 from dr.playbook.model import DIRECTION
-from dr.playbook.plan import Subject, make_plan
+from dr.playbook.plan import make_plan
 from dr.playbook.read import check, read_playbooks
+from dr.playbook.subject import Subject
 from monitor.inventory.read import read
 
 BAD_FILES = Path(__file__).parents[1] / "bad_files" / "playbooks"

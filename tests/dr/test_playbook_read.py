@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from dr.actions import ACTIONS
 from dr.errors import PlaybookError
-from dr.playbook.plan import Subject, make_plan
+from dr.playbook.plan import make_plan
 from dr.playbook.read import check, read_playbooks
 from dr.playbook.schema import schema
+from dr.playbook.subject import Subject
 from monitor.errors import InventoryError
 from monitor.inventory.behaviour import Schedule
 from monitor.inventory.model import Inventory

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from dr.actions import ACTIONS
-from dr.playbook.model import DIRECTION, Plan
-from dr.playbook.plan import Subject, ancestors, make_plan
+from dr.playbook.model import DIRECTION, Plan, ancestors
+from dr.playbook.plan import make_plan
 from dr.playbook.read import check, read_playbooks
+from dr.playbook.subject import Subject
 from monitor.inventory.read import read
 
 ROOT = Path(__file__).parents[2]
