@@ -87,7 +87,7 @@ def _said(what: str, comment: str) -> str:
 
 
 def _step(step: dict[str, Any]) -> tuple[Cell, ...]:
-    attempts = [one for one in step["attempts"] if one["kind"] == "attempt"]
+    attempts = [one for one in step["attempts"] if one.get("kind", "attempt") == "attempt"]
     took = ""
     if attempts and attempts[-1]["ended_at"] is not None:
         took = span(attempts[-1]["ended_at"] - attempts[0]["started_at"])

@@ -151,7 +151,10 @@ def _read(path: Path) -> _Record:
     try:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in schema.CHAINED:
-            raise StateError(f"{path} is not a journal with a chain (schema version {schema.SCHEMA_VERSION})")
+            raise StateError(
+                f"{path} is not a journal with a chain (schema version {schema.SCHEMA_VERSION}); "
+                "the copy of one that is in use needs its file …-wal beside it"
+            )
         db.execute("BEGIN")  # one moment of a journal that may be written to meanwhile
         rows = [chain.Row(*row) for row in db.execute(schema.ROWS)]
         links = [bytes(row[0]) for row in db.execute("SELECT link FROM events ORDER BY id")]

@@ -1,15 +1,15 @@
 """The recovery point: more than the objective is lost only when a named person has accepted it, stated in minutes.
 
 Asked of the run by what the monitor has seen, and again of each promotion by what the run has measured after its fence:
-only then can nothing more be accepted on the old side. Without a measurement what was seen counts on. A loss that is
-not known at all is left to the person who approves.
+only then can nothing more be accepted on the old side. Of what it could not measure, what was seen counts on: its count
+stands also where it knows no time. A loss that is not known at all is left to the person who approves.
 """
 
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
 from dr.journal.run import Run
-from dr.loss import MAY_LOSE, Loss, measured, span
+from dr.loss import MAY_LOSE, Loss, counted, measured, span
 
 NAME = "rpo"
 
@@ -22,7 +22,7 @@ def rpo(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     if run.plan.kind not in MAY_LOSE:
         return Verdict(NAME, Ruling.ALLOW, "loses-nothing", _harmless(run))
     own = None if step is None else measured(run)
-    loss = facts.loss if own is None or own.seconds is None else own
+    loss = _together(own, facts.loss)
     if loss is None or loss.seconds is None:
         return _not_known(run, loss)
     said = f"{loss.words()} would be lost: {loss.known}"
@@ -39,6 +39,17 @@ def rpo(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     return Verdict(NAME, Ruling.WAIT, "loss-not-accepted", sentence)
 
 
+def _together(own: Loss | None, before: Loss | None) -> Loss | None:
+    """Return what the run has measured, its time by what was seen before where it knows none."""
+    if own is None or (own.seconds is None and own.declarations is None):
+        return own if before is None else before
+    if own.seconds is not None:
+        return own
+    if before is None or before.seconds is None:
+        return own
+    return Loss(before.seconds, own.declarations, f"{own.known}; the time is what was seen before ({before.known})")
+
+
 def _harmless(run: Run) -> str:
     waits = "waits until everything has arrived" if run.plan.attended else "promotes nothing"
     return f"a {run.plan.kind} {waits}"
@@ -46,7 +57,9 @@ def _harmless(run: Run) -> str:
 
 def _not_known(run: Run, loss: Loss | None) -> Verdict:
     why = "no step has measured it" if loss is None else loss.known
-    said = f"what would be lost is not known: {why}"
+    count = None if loss is None else loss.declarations
+    what = "what would be lost" if count is None else f"how much time would be lost ({counted(count)})"
+    said = f"{what} is not known: {why}"
     if run.origin == "person" or run.approved_by or run.loss_accepted_by:
         by = run.loss_accepted_by or run.approved_by or run.requester
         return Verdict(NAME, Ruling.ALLOW, "loss-not-known", f"{said}; {by} goes on all the same")

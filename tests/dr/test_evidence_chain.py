@@ -235,6 +235,19 @@ def test_an_output_that_no_event_vouches_for_is_found_and_not_shown_as_intact(tm
     assert fault == "no event vouches for the output of step 'fence', attempt 1, of run ncts-failover-0"
 
 
+def test_a_copy_without_what_is_not_in_the_file_yet_says_what_it_lacks(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    _, (first,) = accepted(FAILOVER)
+    journal.append("r", 0, [first])
+    (tmp_path / "copies").mkdir()
+    shutil.copy(tmp_path / "journal.sqlite", tmp_path / "copies")
+    with pytest.raises(StateError, match="needs its file …-wal beside it"):
+        verify(tmp_path / "copies" / "journal.sqlite", (), None)
+    shutil.copy(tmp_path / "journal.sqlite-wal", tmp_path / "copies")
+    assert verify(tmp_path / "copies" / "journal.sqlite", (), None).journal.entries == 1
+    journal.close()
+
+
 def test_a_key_without_a_single_anchor_that_counts_is_a_fault() -> None:
     """Whoever cuts the journal empties the file of anchors, too."""
     with spoiled(lambda db: db.execute("DELETE FROM events WHERE id > 11")) as path:

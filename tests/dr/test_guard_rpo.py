@@ -105,6 +105,26 @@ def test_a_promotion_loses_no_more_than_the_objective_or_what_was_accepted(
     assert rpo(run, NOTHING, "fence", 0.0).reason == "no-promotion"
 
 
+def test_what_was_counted_after_the_fence_stands_where_no_time_is_known() -> None:
+    """What was accepted after the old side was last seen is lost, too, and must not be told as nothing."""
+    run = measured({"lost": 1, "lost_known": "exact", "rpa_s": 0.0})
+    before = Loss(0.0, 0, "when main was last seen it held 552, the standby holds 552")
+    verdict = rpo(run, replace(NOTHING, loss=before), "promote", 0.0)
+    assert ruled(verdict) == ("allow", "within-objective")
+    assert verdict.sentence.startswith(
+        "0 s (1 declaration) would be lost: step 'loss' measured it (exact); the time is"
+    )
+    late = rpo(run, replace(NOTHING, loss=Loss(RPO_S + 1, 9, "x")), "promote", 0.0)
+    assert ruled(late) == ("wait", "loss-not-accepted")
+    for nothing in (NOTHING, replace(NOTHING, loss=NOT_SEEN)):
+        verdict = rpo(run, nothing, "promote", 0.0)
+        assert ruled(verdict) == ("allow", "loss-not-known")
+        assert verdict.sentence.startswith("how much time would be lost (1 declaration) is not known: step")
+    blind = measured({"lost": -1, "lost_known": "unknown", "rpa_s": -1.0})
+    assert "could not read" in rpo(blind, NOTHING, "promote", 0.0).sentence
+    assert "552" in rpo(blind, replace(NOTHING, loss=before), "promote", 0.0).sentence
+
+
 def test_what_the_monitor_saw() -> None:
     primary = Sighting("main", 100.0, 90.0, 99.0, 1.0)
     standby = Observation("database/ncts/dr", "ssh", 101.0, Answer.OK, values={"position": 56.0, "received_at": 39.0})
