@@ -72,7 +72,12 @@ def step_text(step: Step) -> str:
     again = f"attempt {step['attempt']}: " if step["attempt"] > 1 else ""
     if step["state"] in {"QUEUED", "IN_PROGRESS"}:
         return again + (step["description"] or step["action"])
-    return again + (step["reason"] or step["evidence"] or results(step) or step["description"])
+    return again + (step["reason"] or seen(step["state"], step["evidence"]) or results(step) or step["description"])
+
+
+def seen(state: str, evidence: str) -> str:
+    """Return the evidence of an effect; of one that was taken back since it is evidence of what was."""
+    return f"taken back; before that: {evidence}" if evidence and state == "UNDONE" else evidence
 
 
 def results(step: Step) -> str:

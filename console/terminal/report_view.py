@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from console.terminal.changes import seen
 from console.terminal.drift_view import drift_view
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.words import BAD, GOOD, QUIET, STRONG, STYLES, span
@@ -92,5 +93,5 @@ def _step(step: dict[str, Any]) -> tuple[Cell, ...]:
     if attempts and attempts[-1]["ended_at"] is not None:
         took = span(attempts[-1]["ended_at"] - attempts[0]["started_at"])
     again = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
-    proof = step["evidence"] or (attempts[-1]["reason"] if attempts else "")
+    proof = seen(step["state"], step["evidence"]) or (attempts[-1]["reason"] if attempts else "")
     return step["id"], state(step["state"]), took, f"{proof}{again}"

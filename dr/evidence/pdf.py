@@ -172,7 +172,7 @@ def _step(step: StepReport, times: Times) -> Iterator[Flowable]:
     for subject, field, value in step.effects:
         yield paragraph(f"declared effect: {field} of {subject} becomes {value}", "soft")
     if step.evidence:
-        yield paragraph(f"observed: {step.evidence}")
+        yield paragraph(f"observed{' before it was undone' if step.state == 'UNDONE' else ''}: {step.evidence}")
     if step.outputs:
         yield paragraph("; ".join(f"{name}: {value}" for name, value in step.outputs.items()), "soft")
     for attempt in step.attempts:

@@ -114,6 +114,9 @@ def test_the_packages_action_is_carried_out_seen_and_taken_back(daemon: RunningD
     assert Portal.changes == ["Moving", "Welcome"]
     report = daemon.api(f"/api/runs/{ended['id']}/report.json")
     assert [step["provider"] for step in report["steps"]] == ["karaula-action-notice 1.0.0", ""]
+    told = unwrapped(daemon.karaula("run", "report", ended["id"]))
+    assert f"taken back; before that: {announce['evidence']}" in told, "evidence of what was is none of what is"
+    assert "observed before it was undone" in daemon.api(f"/api/runs/{ended['id']}/report.html")
     journal = daemon.api(f"/api/runs/{ended['id']}/journal")
     assert "karaula-action-notice 1.0.0" in json.dumps(journal[0]), "whose action it was, and of which version, is kept"
 
