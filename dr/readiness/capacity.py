@@ -1,16 +1,19 @@
 """Is there room where a system stands by: memory on its ESXi hosts, and space on the datastores of its machines. Pure.
 
-Memory is counted over all hosts of the vCenter that work and are not in maintenance, as they measured it themselves;
-the largest machine must fit on one of them. What machines that run already take is in what the hosts measure.
+A machine is started where it is placed: on some host of its cluster, or on its own host where there is no cluster, or
+one without DRS. So memory is counted for each such place by itself, over the hosts of it that work and are not in
+maintenance, as they measured it themselves, and machines must find room host by host. What machines that run already
+take is in what the hosts measure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dr.readiness.known import LIGHTS, Known, Sight
 from dr.readiness.lights import CAPACITY, Check, Light, worst
+from monitor.inventory.recovery import ReadinessLimits
 from monitor.status.limits import size
 from monitor.status.state import Health
 
@@ -18,11 +21,23 @@ UP = frozenset({Health.OK, Health.DEGRADED})
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """Memory in bytes: of the machines that a recovery has to start, of the largest of them, and of all of them."""
+class Place:
+    """Hosts among which machines are started: what is ``free`` of each, and the ``whole`` memory of each, in bytes.
 
-    started: float
-    largest: float
+    ``blind`` are hosts that might have room and do not say.
+    """
+
+    name: str
+    free: tuple[float, ...]
+    whole: tuple[float, ...]
+    blind: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Memory in bytes of each machine that a recovery has to start in a place, and of all of them."""
+
+    started: tuple[float, ...]
     every: float
 
 
@@ -35,44 +50,95 @@ def capacity(known: Known) -> Check:
 
 
 def _memory(known: Known) -> tuple[Light, str]:
-    need = _need([known.see(subject) for subject in known.machines])
-    if need is None:
+    """Judge each place in which machines are; the worst of them, with its sentence."""
+    machines = {subject: known.see(subject) for subject in known.machines}
+    if any(_memory_of(machine) is None for machine in machines.values()):
         where = f"the machines of {known.key} at {known.standby}"
         return Light.UNKNOWN, f"how much memory {where} need is not known: {known.place.vcenter} was not heard of them"
     hosts = known.inside("esx")
-    rooms = [room for host in hosts.values() if (room := _room(host)) is not None]
-    free, most = sum(rooms), max(rooms, default=0.0)
-    usable = free * (1 - known.inventory.readiness.memory_spare_percent / 100)
-    there = f"{size(free)} of memory are free at {known.place.vcenter}"
-    if need.every <= usable and need.largest <= most:
-        return Light.GREEN, f"{there}, and the machines of {known.key} take {size(need.every)}"
-    blind = [subject for subject, host in hosts.items() if _unread(host)]
-    if blind or not hosts:
-        why = f"{', '.join(blind)} did not say" if blind else "no ESXi host was seen there"
+    placed: dict[str, list[Sight]] = {}
+    for subject, machine in machines.items():
+        host = f"esx/{known.place.vcenter}/{machine.facts.get('host', '')}"
+        place = hosts[host].facts.get("placement", "") if host in hosts else ""
+        if not place:
+            why = f"in which cluster {host} is" if host in hosts else f"on which host {subject} is"
+            return Light.UNKNOWN, f"whether the machines of {known.key} have room is not known: {why} was not told"
+        placed.setdefault(place, []).append(machine)
+    vcenter = known.place.vcenter
+    found = [_judged(known, _place(key, vcenter, hosts), _need(here)) for key, here in sorted(placed.items())]
+    light = worst(each for each, _ in found)
+    return light, "; ".join(words for each, words in found if each is light)
+
+
+def _judged(known: Known, place: Place, need: Need) -> tuple[Light, str]:
+    """Judge one place; what would have to be known of hosts that do not say is unknown, unless there is room anyway."""
+    light, said = _short(place, need, known.inventory.readiness)
+    if light is not Light.GREEN and place.blind:
+        why = f"{', '.join(place.blind)} did not say"
         return Light.UNKNOWN, f"whether the machines of {known.key} have room is not known: {why}"
-    if need.started > free:
-        said = f"the machines to be started take {size(need.started)}"
-        return Light.RED, f"{there}, and {said}: free some, or add a host"
-    if need.largest > most:
-        said = f"the largest machine takes {size(need.largest)}, and no host has more than {size(most)} free"
-        return Light.RED, f"{said}: move machines between the hosts of {known.place.vcenter}"
-    started = need.started > usable
-    what = "the machines to be started" if started else "a drill's clones"
-    takes = f"{what} take {size(need.started if started else need.every)}"
-    return Light.AMBER, f"{there}, and {takes}: less than {size(free - usable)} would be left"
+    there = f"{size(sum(place.free))} of memory are free in {place.name}"
+    if light is Light.GREEN:
+        return light, f"{there}, and the machines of {known.key} take {size(need.every)}"
+    return light, f"{there}, and {said}"
 
 
-def _need(machines: Iterable[Sight]) -> Need | None:
-    """Return what the machines need; None while it is not known of all of them."""
-    off, every = [0.0], 0.0
-    for machine in machines:
-        memory, on = machine.values.get("memory_bytes"), machine.values.get("powered_on")
-        if machine.health not in UP or memory is None or on is None:
-            return None
-        every += memory
-        if not on:
-            off.append(memory)
-    return Need(sum(off), max(off), every)
+def _short(place: Place, need: Need, limits: ReadinessLimits) -> tuple[Light, str]:
+    """Say what there is no room for, the worst first."""
+    free, most, started = sum(place.free), max(place.free, default=0.0), sum(need.started)
+    takes = f"the machines to be started take {size(started)}"
+    if started > free:
+        return Light.RED, f"{takes}: free some, or add a host"
+    if (largest := max(need.started, default=0.0)) > most:
+        said = f"the largest machine takes {size(largest)}, while no host has more than {size(most)} free"
+        return Light.RED, f"{said}: move machines between the hosts"
+    if not _fits(need.started, place.free):
+        return Light.AMBER, f"{takes}, and do not all find room host by host: move machines between the hosts"
+    left = free - sum(sorted(place.whole, reverse=True)[: limits.spare_hosts])
+    if limits.spare_hosts and started > left:
+        lost = "1 host" if limits.spare_hosts == 1 else f"{limits.spare_hosts} hosts"
+        return Light.AMBER, f"{takes}: without {lost} there would be {size(max(0.0, left))}"
+    usable = free * (1 - limits.memory_spare_percent / 100)
+    if need.every > usable:
+        if started <= usable:
+            takes = f"a drill's clones take {size(need.every)}"
+        return Light.AMBER, f"{takes}: less than {size(free - usable)} would be left"
+    return Light.GREEN, ""
+
+
+def _fits(machines: Sequence[float], rooms: Sequence[float]) -> bool:
+    """Tell whether each machine finds room on one host: the largest first, each where the most is free."""
+    left = sorted(rooms)
+    for memory in sorted(machines, reverse=True):
+        if not left or left[-1] < memory:
+            return False
+        left[-1] -= memory
+        left.sort()
+    return True
+
+
+def _memory_of(machine: Sight) -> float | None:
+    """Return what a machine takes; None while that, or whether it runs, is not known."""
+    known = machine.health in UP and "powered_on" in machine.values
+    return machine.values.get("memory_bytes") if known else None
+
+
+def _need(machines: Sequence[Sight]) -> Need:
+    started = tuple(one.values["memory_bytes"] for one in machines if not one.values["powered_on"])
+    return Need(started, sum(one.values["memory_bytes"] for one in machines))
+
+
+def _place(key: str, vcenter: str, hosts: Mapping[str, Sight]) -> Place:
+    """Return the place of that MoRef. A host of which nobody knows where it belongs might be in it."""
+    inside = {subject: host for subject, host in hosts.items() if host.facts.get("placement") == key}
+    alone = next((subject for subject, host in inside.items() if host.facts.get("moref") == key), "")
+    cluster = next((name for host in inside.values() if (name := host.facts.get("cluster", ""))), key)
+    rooms = {subject: room for subject, host in inside.items() if (room := _room(host)) is not None}
+    return Place(
+        alone or f"cluster {cluster} of {vcenter}",
+        tuple(rooms.values()),
+        tuple(inside[subject].values["memory_bytes"] for subject in rooms),
+        tuple(subject for subject, host in hosts.items() if _hides_room(host, key)),
+    )
 
 
 def _room(host: Sight) -> float | None:
@@ -80,6 +146,13 @@ def _room(host: Sight) -> float | None:
     if host.health not in UP or host.values.get("maintenance") or _unread(host):
         return None
     return max(0.0, host.values["memory_bytes"] - host.values["memory_used_bytes"])
+
+
+def _hides_room(host: Sight, key: str) -> bool:
+    """Tell whether a host might have room in a place, and does not say how much, or that it belongs there."""
+    if "placement" in host.facts:
+        return host.facts["placement"] == key and _unread(host)
+    return host.health is Health.UNKNOWN or (host.health in UP and not host.values.get("maintenance"))
 
 
 def _unread(host: Sight) -> bool:

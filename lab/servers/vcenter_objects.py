@@ -37,6 +37,7 @@ DATASTORE_FOLDER = Ref("Folder", "group-s7")
 HOST_MEMORY_BYTES = 128 * 2**30
 HYPERVISOR_MB = 4096  # what an ESXi host takes for itself
 SYSTEM_FIELD = 101  # the key of the custom attribute "system"
+DRS_OFF = Struct("ClusterDrsConfigInfo", {"enabled": False})  # each system stays on the host that its outlets feed
 API_VERSION = "8.0.1.0"
 ENTITIES = frozenset(
     {"VirtualMachine", "HostSystem", "Folder", "Datacenter", "ClusterComputeResource", "ResourcePool", "Network"}
@@ -217,7 +218,13 @@ class Objects:
                 entity(NETWORK_FOLDER, "network", childEntity=networks),
                 entity(VM_FOLDER, "vm", childEntity=machines),
                 entity(HOST_FOLDER, "host", childEntity=children(CLUSTER)),
-                entity(CLUSTER, f"cluster-{self.site}", host=children(*hosts), resourcePool=POOL),
+                entity(
+                    CLUSTER,
+                    f"cluster-{self.site}",
+                    host=children(*hosts),
+                    resourcePool=POOL,
+                    configuration=Struct("ClusterConfigInfo", {"drsConfig": DRS_OFF}),
+                ),
                 entity(POOL, "Resources", owner=CLUSTER, vm=machines),
             )
         )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from monitor.clients.vsphere_collector import Collector, StillReading
 from monitor.clients.vsphere_errand import Desk, Errand
-from monitor.clients.vsphere_inventory import Datastore, Triggered, VcenterSnapshot, Vm, VmHost
+from monitor.clients.vsphere_inventory import Cluster, Datastore, Triggered, VcenterSnapshot, Vm, VmHost
 from monitor.clients.vsphere_network import Nic, Wiring
 from monitor.clients.vsphere_soap import Peer
 from monitor.clients.vsphere_survey import Survey, Surveyor
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from monitor.credential import Secret
 
 __all__ = [
+    "Cluster",
     "Datastore",
     "Nic",
     "StillReading",

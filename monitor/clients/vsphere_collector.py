@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
 
-from monitor.clients.vsphere_inventory import ALARMS, KINDS, RULE_PATHS, Tables, VcenterSnapshot, unescape
+from monitor.clients.vsphere_inventory import ALARMS, KINDS, RULE_PATHS, VcenterSnapshot, unescape
 from monitor.clients.vsphere_reply import read_updates
 from monitor.clients.vsphere_session import Keeper
 from monitor.clients.vsphere_soap import SESSION_FAULTS, Line, Peer, filter_spec, meaning
+from monitor.clients.vsphere_tables import Tables
 from monitor.errors import DeadlineExceeded, GarbledReply, NotFound, SessionLost, TargetError
 from monitor.printable import printable
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 MOST_PAGES = 10_000  # a vCenter that goes on saying "truncated" for ever is broken
 PAGE_OBJECTS = 1000  # bounds what one reply takes in memory; the vCenter may send fewer
 FEWEST_OBJECTS = 50  # in a page, of a vCenter that is too slow for more
+HAVE_A_TABLE = frozenset({"VirtualMachine", "HostSystem", "Datastore"})  # whatever rules there are
 MOST_NAMES = 500  # names of alarms and their places that are asked for in one poll
 
 
@@ -104,10 +106,15 @@ class Collector:
         """Make the two filters: everything in the inventory, and the alarms of its root."""
         root = line.root()
         kinds = {vim.VirtualMachine: "VirtualMachine", vim.HostSystem: "HostSystem", vim.Datastore: "Datastore"}
+        kinds[vim.ClusterComputeResource] = "ClusterComputeResource"
         if self._by_rule:
             kinds |= {vim.Folder: "Folder", vim.Datacenter: "Folder"}
         paths = {
-            kind: [path for path in KINDS[name].paths if self._by_rule or path not in RULE_PATHS]
+            kind: [
+                path
+                for path in KINDS[name].paths
+                if self._by_rule or name != "VirtualMachine" or path not in RULE_PATHS
+            ]
             for kind, name in kinds.items()
         }
         view = line.content.viewManager.CreateContainerView(
@@ -176,7 +183,7 @@ class Collector:
             if one.alarm not in self._names:
                 wanted[one.alarm] = (vim.alarm.Alarm(one.alarm, line), "info.name")
             kind = getattr(vim, one.entity.kind, None)
-            if one.entity.kind not in KINDS and one.entity.moref not in self._names and kind is not None:
+            if one.entity.kind not in HAVE_A_TABLE and one.entity.moref not in self._names and kind is not None:
                 wanted[one.entity.moref] = (kind(one.entity.moref, line), "name")
         for moref, (thing, path) in list(wanted.items())[:MOST_NAMES]:
             self._names[moref] = self._read(line, thing, path) or moref

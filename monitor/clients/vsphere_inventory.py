@@ -1,21 +1,19 @@
-"""What a vCenter holds, as plain values: VMs, hosts, datastores, folders, alarms, and the tables of them.
+"""What a vCenter holds, as plain values: VMs, hosts, clusters, datastores, folders, alarms, and how they are read.
 
-No calls are made here, so that the arithmetic of updates can be tried without a vCenter. Source: vSphere Web
-Services API 8.0, PropertyCollector (ObjectUpdate), VirtualMachine, HostSystem, Datastore, Folder, AlarmState.
+Source: vSphere Web Services API 8.0, VirtualMachine, HostSystem, ClusterComputeResource, Datastore, Folder, AlarmState.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from monitor.errors import GarbledReply
 from monitor.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 Power = Literal["on", "off", "suspended"]
 POWERS: Mapping[str, Power] = {"poweredOn": "on", "poweredOff": "off", "suspended": "suspended"}
@@ -104,7 +102,8 @@ class Vm:
 class VmHost:
     """An ESXi host; ``connection`` connected, disconnected or notResponding, ``status`` green, yellow, red or gray.
 
-    ``memory`` is what it has and ``memory_used`` what is in use, in bytes; None where the vCenter does not say.
+    ``memory`` is what it has and ``memory_used`` what is in use, in bytes; ``compute`` is what it is part of: a
+    cluster, or a compute resource of its own. None where the vCenter does not say.
     """
 
     moref: str
@@ -115,6 +114,16 @@ class VmHost:
     status: str = ""
     memory: int | None = None
     memory_used: int | None = None
+    compute: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Hosts that vCenter treats as one; ``drs``: whether it chooses among them for a VM, None where it does not say."""
+
+    moref: str
+    name: str
+    drs: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,7 @@ class VcenterSnapshot:
     hosts: Mapping[str, VmHost]
     datastores: Mapping[str, Datastore]
     folders: Mapping[str, Folder]
+    clusters: Mapping[str, Cluster]
     alarms: tuple[Triggered, ...] | None
     names: Mapping[str, str]
     attributes: Mapping[int, str]
@@ -191,6 +201,10 @@ def _text(value: Any) -> str:
 
 def _moref(value: Any) -> str:
     return value.moref if isinstance(value, Ref) else ""
+
+
+def _ref(value: Any) -> Ref | None:
+    return value if isinstance(value, Ref) else None
 
 
 def _name(value: Any) -> str:
@@ -266,6 +280,7 @@ KINDS: Mapping[str, Kind] = {
             "overallStatus": ("status", _text),
             "summary.hardware.memorySize": ("memory", _number),
             "summary.quickStats.overallMemoryUsage": ("memory_used", _mebibytes),
+            "parent": ("compute", _ref),
         },
     ),
     "Datastore": Kind(
@@ -281,13 +296,16 @@ KINDS: Mapping[str, Kind] = {
         },
     ),
     "Folder": Kind(Folder, {"name": ("name", _name), "parent": ("parent", _moref)}),
+    "ClusterComputeResource": Kind(
+        Cluster, {"name": ("name", _name), "configuration.drsConfig.enabled": ("drs", _flag)}
+    ),
 }
 CORE_PATHS = tuple(  # what tells one machine from another, and how it is
     path
     for path in _VM
     if path not in ("snapshot", "parent", "customValue", "config.managedBy", "summary.config.memorySizeMB", "datastore")
 )
-RULE_PATHS = {"parent", "customValue"}  # read only where a rule asks for them
+RULE_PATHS = {"parent", "customValue"}  # of a VM: read only where a rule asks for them
 ALARMS = "triggeredAlarmState"
 _EMPTY: Mapping[str, Mapping[str, Any]] = {
     name: {field: read(None) for field, read in kind.paths.values()} for name, kind in KINDS.items()
@@ -296,97 +314,23 @@ _EMPTY: Mapping[str, Mapping[str, Any]] = {
 
 def vm_from(moref: str, values: Mapping[str, Any]) -> Vm:
     """Read a VM from property paths and values. Raises GarbledReply when it has no name or no known power state."""
-    vm: Vm = _made("VirtualMachine", moref, values)
+    vm: Vm = made_of("VirtualMachine", moref, values)
     return vm
 
 
-def _made(kind: str, moref: str, values: Mapping[str, Any]) -> Any:
+def made_of(kind: str, moref: str, values: Mapping[str, Any]) -> Any:
+    """Read an object of the managed type ``kind`` from property paths and values. Raises GarbledReply."""
     fields = dict(_EMPTY[kind])
     for path, value in values.items():
         name, read = KINDS[kind].paths[path]
         fields[name] = read(value)
-    return _sound(KINDS[kind].make(moref=moref, **fields))
+    return sound(KINDS[kind].make(moref=moref, **fields))
 
 
-def _sound(thing: Any) -> Any:
+def sound(thing: Any) -> Any:
     """Return ``thing``; a host or datastore without a name is shown by its MoRef, a VM must have one. GarbledReply."""
     if isinstance(thing, Vm):
         if not thing.name or thing.power is None:
             raise GarbledReply(f"the vCenter describes {thing.moref} without its name or power state")
         return thing
     return thing if thing.name else replace(thing, name=thing.moref)
-
-
-class Tables:
-    """All objects of a vCenter, kept current by updates; only what changed is read anew."""
-
-    def __init__(self) -> None:
-        """Start empty, as before a full read."""
-        self._tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
-        self.alarms: tuple[Triggered, ...] | None = ()
-        self._copies: tuple[MappingProxyType[str, Any], ...] | None = None
-
-    def apply(self, updates: Iterable[Update]) -> int:
-        """Take in updates (kinds enter, modify, leave) and return how many there were.
-
-        Raises GarbledReply; the tables are then not to be used any more.
-        """
-        count = 0
-        for update in updates:
-            count += 1
-            self._copies = None
-            self._take(update)
-        return count
-
-    def _take(self, update: Update) -> None:
-        kind = update.ref.kind if update.ref.kind in KINDS else "Folder"  # a datacenter, a pod of datastores
-        if ALARMS in update.values or ALARMS in update.unreadable:
-            self.alarms = None if ALARMS in update.unreadable else _tuple(update.values[ALARMS])
-            return
-        table, moref = self._tables[kind], update.ref.moref
-        if update.kind == "leave":
-            table.pop(moref, None)
-            return
-        paths = KINDS[kind].paths
-        if any(path not in paths for path in update.values):
-            raise GarbledReply(f"the vCenter tells of {moref} what it was not asked")
-        known = table.get(moref)
-        if update.kind == "enter" or known is None:
-            made = _made(kind, moref, update.values)
-        else:
-            changed = {paths[path][0]: paths[path][1](value) for path, value in update.values.items()}
-            made = _sound(replace(known, **changed))
-        if "snapshot" in update.unreadable and kind == "VirtualMachine":
-            made = replace(made, snapshots=None)
-        table[moref] = made
-
-    def snapshot(
-        self,
-        at: float,
-        api_version: str,
-        *,
-        full: bool,
-        changed: int,
-        names: Mapping[str, str] | None = None,
-        attributes: Mapping[int, str] | None = None,
-    ) -> VcenterSnapshot:
-        """Return an immutable copy, with the ``names`` and ``attributes`` that go with it.
-
-        While nothing changes its tables are the very same objects.
-        """
-        if self._copies is None:
-            self._copies = tuple(MappingProxyType(dict(table)) for table in self._tables.values())
-        vms, hosts, datastores, folders = self._copies
-        return VcenterSnapshot(
-            at,
-            full,
-            changed,
-            api_version,
-            vms,
-            hosts,
-            datastores,
-            folders,
-            self.alarms,
-            MappingProxyType(dict(names or {})),
-            MappingProxyType(dict(attributes or {})),
-        )

@@ -44,6 +44,10 @@ class ReadinessLimits(Model):
         10,
         description="how much of the free memory at the standby its machines must leave once started",
     )
+    spare_hosts: Annotated[Whole, Field(ge=0, le=3)] = Field(
+        0,
+        description="how many ESXi hosts of a cluster at the standby may be lost before its machines lack room",
+    )
 
 
 class Window(Model):

@@ -16,7 +16,7 @@ from monitor.probes.vsphere_rules import NO_TAGS, Rule, clock_time, found_by, sh
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from monitor.clients.vsphere import Datastore, Survey, Triggered, VcenterSnapshot, Vm, VmHost
+    from monitor.clients.vsphere import Cluster, Datastore, Survey, Triggered, VcenterSnapshot, Vm, VmHost
     from monitor.clients.vsphere_tags import Tag, Tagged
 
 VANISHED = "vanished from the vCenter"
@@ -253,7 +253,10 @@ def _esx(host: VmHost, snapshot: VcenterSnapshot, alarms: Mapping[str, list[Trig
     silenced = any(one.status == RED and one.acknowledged for one in own) and not findings
     if host.status == RED and not findings and not silenced:
         findings = ["the vCenter gives it the status red"]
+    cluster = None if host.compute is None else snapshot.clusters.get(host.compute.moref)
     facts = {
+        "cluster": "" if cluster is None else cluster.name,
+        "placement": _placement(host, cluster),
         "connection": host.connection,
         "power": host.power,
         "status": host.status,
@@ -266,6 +269,17 @@ def _esx(host: VmHost, snapshot: VcenterSnapshot, alarms: Mapping[str, list[Trig
     memory = (("memory_bytes", host.memory), ("memory_used_bytes", host.memory_used))
     values |= {name: float(value) for name, value in memory if value is not None}
     return Said(answer, reason, {**values, **_red(own)}, {name: fact for name, fact in facts.items() if fact})
+
+
+def _placement(host: VmHost, cluster: Cluster | None) -> str:
+    """Return the MoRef of what a VM that is on this host is started in: its cluster, or the host alone without DRS.
+
+    Empty where the vCenter does not say what the host is part of.
+    """
+    if host.compute is None:
+        return ""
+    in_cluster = host.compute.kind == "ClusterComputeResource" and (cluster is None or cluster.drs is not False)
+    return host.compute.moref if in_cluster else host.moref
 
 
 def _datastore(store: Datastore, snapshot: VcenterSnapshot, alarms: Mapping[str, list[Triggered]]) -> Said:
@@ -299,6 +313,7 @@ def _same(before: VcenterSnapshot, now: VcenterSnapshot) -> bool:
         (before.hosts, now.hosts),
         (before.datastores, now.datastores),
         (before.folders, now.folders),
+        (before.clusters, now.clusters),
         (before.alarms, now.alarms),
     )
     return all(old is new for old, new in tables) and (before.names, before.attributes) == (now.names, now.attributes)

@@ -33,14 +33,17 @@ STORE = Sight(Health.OK, values={}, facts={"moref": "datastore-1", "free": "40 o
 LAGGING = INVENTORY.model_copy(update={"checks": {"lag": LagCheck(probe="lag", host="db-dr", command=("lag",))}})
 
 
-def vm(health: Health = Health.OK, *, on: bool = True, gib: float = 8.0) -> Sight:
+def vm(health: Health = Health.OK, *, on: bool = True, gib: float = 8.0, host: str = "esx-1") -> Sight:
     values = {"powered_on": float(on), "memory_bytes": gib * GIB}
-    return Sight(health, "as it is", NOW, values, {"datastores": "datastore-1"})
+    return Sight(health, "as it is", NOW, values, {"datastores": "datastore-1", "host": host})
 
 
-def esx(health: Health = Health.OK, *, gib: float = 64.0, used: float = 16.0, maintenance: bool = False) -> Sight:
+def esx(
+    health: Health = Health.OK, *, gib: float = 64.0, used: float = 16.0, maintenance: bool = False, place: str = "c-1"
+) -> Sight:
     values = {"memory_bytes": gib * GIB, "memory_used_bytes": used * GIB, "maintenance": float(maintenance)}
-    return Sight(health, "as it is", NOW, values)
+    facts = {"moref": "h-1", "placement": place, "cluster": "one" if place == "c-1" else ""}
+    return Sight(health, "as it is", NOW, values, {name: fact for name, fact in facts.items() if fact})
 
 
 OUTLETS, WATTS = {"outlets/ncts": "On"}, {"outlets/ncts/watts": 410.0}
@@ -171,6 +174,7 @@ def test_a_fence_is_well_when_its_outlets_are_read_and_measured(
 
 FULL = {"esx/vc-dr/esx-1": esx(used=64), "esx/vc-dr/esx-2": esx(used=64)}
 OFF = dict.fromkeys(MACHINES, vm(on=False))
+THREE = {one: vm(on=False) for one in MACHINES[:3]}
 ESX_1, ESX_2, SAN = "esx/vc-dr/esx-1", "esx/vc-dr/esx-2", "datastore/vc-dr/san"
 
 
@@ -185,10 +189,23 @@ ESX_1, ESX_2, SAN = "esx/vc-dr/esx-1", "esx/vc-dr/esx-2", "datastore/vc-dr/san"
         ({**OFF, ESX_1: esx(Health.DOWN)}, "green", "take 34.4 GB"),
         ({**OFF, ESX_1: esx(Health.DOWN), ESX_2: esx(maintenance=True)}, "red", "0 kB of memory are free"),
         ({**OFF, ESX_1: esx(used=64), ESX_2: BLIND}, "unknown", "esx/vc-dr/esx-2 did not say"),
-        ({**OFF, ESX_1: Sight(Health.OK), ESX_2: esx(used=64)}, "unknown", "esx/vc-dr/esx-1 did not say"),
-        ({MACHINES[0]: vm(on=False, gib=49)}, "red", "no host has more than 51.5 GB free"),
+        ({**OFF, ESX_1: replace(esx(), values={}), ESX_2: esx(used=64)}, "unknown", "esx/vc-dr/esx-1 did not say"),
+        ({MACHINES[0]: vm(on=False, gib=49)}, "red", "in cluster one of vc-dr, and the largest machine takes"),
+        # 3 times 8 GiB in 2 times 12: enough in sum, and one finds no host
+        ({**THREE, ESX_1: esx(used=52), ESX_2: esx(used=52)}, "amber", "do not all find room host by host"),
+        ({**THREE, ESX_1: esx(used=48), ESX_2: esx(used=52)}, "amber", "a drill's clones take 34.4 GB"),
+        ({**THREE, ESX_1: esx(used=40), ESX_2: esx(used=40)}, "green", "of memory are free in cluster one of vc-dr"),
+        # another cluster's room is not theirs
+        ({**OFF, ESX_1: esx(used=64), ESX_2: esx(place="c-2")}, "red", "0 kB of memory are free in cluster one"),
+        ({**OFF, ESX_2: esx(place="c-2", used=64)}, "green", "51.5 GB of memory are free in cluster one"),
+        ({**OFF, ESX_1: esx(used=64), ESX_2: esx(Health.UNKNOWN, place="c-2")}, "red", "0 kB"),
+        ({MACHINES[3]: vm(on=False, host="esx-2"), ESX_2: esx(place="h-1", used=60)}, "red", "free in esx/vc-dr/esx-2"),
+        ({MACHINES[3]: vm(host="esx-2"), ESX_2: esx(place="h-1")}, "green", "free in esx/vc-dr/esx-2"),
+        ({**OFF, ESX_1: esx(used=64), ESX_2: esx(place="")}, "unknown", "esx/vc-dr/esx-2 did not say"),
+        ({ESX_1: esx(place="")}, "unknown", "in which cluster esx/vc-dr/esx-1 is was not told"),
+        ({MACHINES[1]: vm(host="gone")}, "unknown", f"on which host {MACHINES[1]} is was not told"),
         ({MACHINES[0]: BLIND}, "unknown", "vc-dr was not heard of them"),
-        ({MACHINES[0]: replace(vm(), facts={})}, "unknown", "on which datastores vm/vc-dr/db-1 is, is not known"),
+        ({MACHINES[0]: replace(vm(), facts={"host": "esx-1"})}, "unknown", "on which datastores vm/vc-dr/db-1 is, is"),
         ({SAN: replace(STORE, health=Health.DEGRADED, reason="14 % free")}, "amber", "san: 14 % free"),
         ({SAN: replace(STORE, health=Health.DOWN, reason="4 % free")}, "red", "san: 4 % free"),
         ({SAN: replace(STORE, health=Health.DOWN, reason="4 % free"), MACHINES[0]: BLIND}, "red", "san: 4 % free"),
@@ -198,6 +215,26 @@ ESX_1, ESX_2, SAN = "esx/vc-dr/esx-1", "esx/vc-dr/esx-2", "datastore/vc-dr/san"
 )  # fmt: skip
 def test_there_is_room(changed: Mapping[str, Sight], light: str, says: str) -> None:
     check = judged("capacity", known({**WELL, **changed}))
+    assert (check.light, says in check.sentence) == (light, True), check
+
+
+@pytest.mark.parametrize(
+    ("spare", "used", "on", "light", "says"),
+    [
+        (0, 40, False, "green", "take 34.4 GB"),
+        (1, 10, False, "green", "take 34.4 GB"),
+        (1, 24, False, "amber", "started take 34.4 GB: without 1 host there would be 17.2 GB"),
+        (1, 33, True, "amber", "started take 0 kB: without 1 host there would be 0 kB"),
+        (2, 10, False, "amber", "without 2 hosts there would be 0 kB"),
+    ],
+)
+def test_where_it_is_wanted_a_host_of_the_cluster_may_be_lost(
+    spare: int, used: float, on: bool, light: str, says: str
+) -> None:
+    """Two hosts of 64 GiB; what runs on the lost one must find room on the other, and what is started as well."""
+    limits = INVENTORY.readiness.model_copy(update={"spare_hosts": spare})
+    sights = {**WELL, **dict.fromkeys(MACHINES, vm(on=on)), ESX_1: esx(used=used), ESX_2: esx(used=used)}
+    check = judged("capacity", known(sights, inventory=INVENTORY.model_copy(update={"readiness": limits})))
     assert (check.light, says in check.sentence) == (light, True), check
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clients.vsphere import Survey
-from monitor.clients.vsphere_inventory import ManagedBy, Ref, Tables, Triggered, Update
+from monitor.clients.vsphere_inventory import ManagedBy, Ref, Triggered, Update
+from monitor.clients.vsphere_tables import Tables
 from monitor.probe import Answer
 from monitor.probes.vsphere_things import Rule, Teller, VsphereParams
 

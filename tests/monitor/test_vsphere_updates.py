@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watch_kit import estate
 
-from monitor.clients.vsphere_inventory import ALARMS, KINDS, ManagedBy, Ref, Tables, Triggered, Update
+from monitor.clients.vsphere_inventory import ALARMS, KINDS, ManagedBy, Ref, Triggered, Update
+from monitor.clients.vsphere_tables import Tables
 from monitor.clients.vsphere_tags import Tag
 from monitor.errors import GarbledReply
 from monitor.inventory.vcenters import VmRule

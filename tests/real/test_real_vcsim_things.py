@@ -10,16 +10,24 @@ import time
 from dataclasses import replace
 
 import pytest
+from estate_kit import REPOSITORY
 from pyVim.task import WaitForTask
 from pyVmomi import vim
 from vcsim.beside import VM, behind_its_back
 
+from dr.backups.proof import proof_of
+from dr.loss import NOT_SEEN
+from dr.readiness.capacity import capacity
+from dr.readiness.known import Known, Sight
+from dr.readiness.lights import Light
 from monitor.clients.vsphere_survey import COUNTERS
 from monitor.clock import RealClock
 from monitor.credential import Credentials
 from monitor.inventory.estate import Trust
+from monitor.inventory.read import read
 from monitor.probe import Answer, Target
 from monitor.probes.vsphere import Rule, VsphereParams, VsphereProbe
+from monitor.status.state import Health
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
@@ -103,6 +111,59 @@ async def test_hosts_and_datastores_are_told(start, asked):
         it.forget()
         host = (await it.poll())["esx/vc/DC0_H0"]
         assert (host.answer, host.values["maintenance"]) == (Answer.OK, 1.0)
+
+
+async def test_there_is_room_where_a_machine_is_placed_and_on_one_host_of_it(start, asked):
+    """A cluster of three hosts, and a host beside it whose memory is no help."""
+    names = (CLUSTERED, "DC0_C0_RP0_VM1")
+    shipped = read(REPOSITORY / "inventory.yaml")
+    system = shipped.systems["ncts"]
+    vms = system.sites["dr"].vms.model_copy(update={"database": names[:1], "application": names[1:], "web": ()})
+    place = system.sites["dr"].model_copy(update={"vcenter": "vc", "vms": vms})
+    system = system.model_copy(update={"sites": {**system.sites, "dr": place}})
+    inventory = shipped.model_copy(update={"systems": {"ncts": system}})
+    health = {Answer.OK: Health.OK, Answer.FAILED: Health.DOWN, Answer.UNKNOWN: Health.UNKNOWN}
+
+    def room(seen):
+        sights = {key: Sight(health[one.answer], "", one.at, one.values, one.facts) for key, one in seen.items()}
+        found = Known(inventory, "ncts", "main", "dr", 0.0, sights, NOT_SEEN, (), proof_of([], "ncts", system, 0.0))
+        check = capacity(found)
+        return check.light, check.sentence
+
+    with start() as simulator:
+        it = asked(simulator, replicas=names)
+        seen = await it.poll()
+        hosts = {name: seen[f"esx/vc/{name}"] for name in ("DC0_C0_H0", "DC0_C0_H1", "DC0_C0_H2", "DC0_H0")}
+        assert [hosts[name].facts.get("cluster") for name in sorted(hosts)] == ["DC0_C0"] * 3 + [None]
+        (cluster,) = {hosts[name].facts["placement"] for name in hosts if name != "DC0_H0"}
+        assert cluster not in {one.facts["moref"] for one in hosts.values()}
+        assert hosts["DC0_H0"].facts["placement"] == hosts["DC0_H0"].facts["moref"]
+        free = min(one.values["memory_bytes"] - one.values["memory_used_bytes"] for one in hosts.values())
+
+        async def sized(line, share):
+            spec = vim.vm.ConfigSpec(memoryMB=int(free * share / 2**20))
+            for name in names:
+                await done(line, find(line, vim.VirtualMachine, name).ReconfigVM_Task(spec))
+
+        with it.beside() as line:
+            for name in names:
+                await done(line, find(line, vim.VirtualMachine, name).PowerOffVM_Task())
+            await sized(line, 0.75)
+        it.forget()
+        light, said = room(await it.poll())
+        assert (light, "are free in cluster DC0_C0 of vc" in said) == (Light.GREEN, True), said
+        with it.beside() as line:
+            await sized(line, 1.25)
+        it.forget()
+        light, said = room(await it.poll())
+        assert (light, "free in cluster DC0_C0 of vc, and the largest machine takes" in said) == (Light.RED, True), said
+        with it.beside() as line:
+            await sized(line, 0.75)
+            for name in ("DC0_C0_H1", "DC0_C0_H2"):
+                await done(line, find(line, vim.HostSystem, name).EnterMaintenanceMode_Task(timeout=10))
+        it.forget()
+        light, said = room(await it.poll())
+        assert (light, "free some, or add a host" in said) == (Light.RED, True), said
 
 
 async def test_a_vm_that_moves_to_another_host_stays_ok(start, asked):
