@@ -45,6 +45,19 @@ NOTHING: Mapping[str, Callable[[], object]] = {}
 _names = itertools.count(1)
 
 
+def let_add(far: Sshd, repository: Path, key: Path) -> None:
+    """Let ``key`` add to the repository at ``far`` and take nothing from it, as docs/backups.md says."""
+    served = f"{need('rclone', 'rclone')} serve restic --stdio --append-only {repository}"
+    with (far.folder / "authorized").open("a") as file:
+        file.write(f'command="{served}",restrict {key.with_suffix(".pub").read_text()}')
+
+
+def second_place(far: Sshd, key: Path, user: str) -> dict[str, Any]:
+    """Return how ``key`` reaches the repository at ``far``, for the inventory."""
+    ssh = f"ssh -F none -i {key} -p {far.port} -o UserKnownHostsFile={far.known_hosts}"
+    return {"repository": "rclone:second", "options": [f"rclone.program={ssh} {user}@{far.address}"]}
+
+
 class Archiving(Cluster):
     """A cluster whose WAL goes to pgBackRest's archive."""
 
@@ -66,7 +79,7 @@ class Vault:
     def __init__(self) -> None:
         need("restic", "restic")
         need("pgbackrest", "pgbackrest")
-        self.rclone = need("rclone", "rclone")
+        need("rclone", "rclone")
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.folder = Path(tempfile.mkdtemp(prefix="kv-", dir="/tmp"))  # short: sockets' paths are
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
@@ -75,6 +88,7 @@ class Vault:
             (self.folder / name).write_text(secret + "\n")
         (self.folder / "status.json").write_text(PRIMARY)
         self.sshd = Sshd(self.folder, self.user)
+        self.sshd.begin_at_home()
         self.cluster = Archiving(ThrowawayCa(self.folder))
         self.cluster.config = str(self.folder / "pgbackrest.conf")
         for name in ("home", "store", "restic", "second", "repo", "scratch", "lock", "logs"):
@@ -149,11 +163,8 @@ class Vault:
         if not key.exists():
             self.sshd.new_key("second-key")
             self.give(key)
-            served = f"{self.rclone} serve restic --stdio --append-only {self.folder / 'second'}"
-            with (self.folder / "authorized").open("a") as file:
-                file.write(f'command="{served}",restrict {(self.folder / "second-key.pub").read_text()}')
-        ssh = f"ssh -F none -i {key} -p {self.sshd.port} -o UserKnownHostsFile={self.sshd.known_hosts}"
-        return place | {"repository": "rclone:second", "options": [f"rclone.program={ssh} {self.user}@{ADDRESS}"]}
+            let_add(self.sshd, self.folder / "second", key)
+        return place | second_place(self.sshd, key, self.user)
 
     def postgresql(self) -> dict[str, Any]:
         line = f"host={self.cluster.folder} port={self.cluster.port} dbname=postgres user=postgres"

@@ -38,6 +38,11 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
 
+    def begin_at_home(self) -> None:
+        """Have log-ins begin in this sshd's own home: an account's is everybody's who tests as that account."""
+        command = r'command="cd \"$HOME\" && eval \"$SSH_ORIGINAL_COMMAND\""'
+        (self.folder / "authorized").write_text(f"{command} {(self.folder / 'ssh-karaula.pub').read_text()}")
+
     def new_key(self, name: str, kind: str = "ed25519") -> None:
         (self.folder / name).unlink(missing_ok=True)
         subprocess.run([self.keygen, "-q", "-t", kind, "-N", "", "-f", self.folder / name], check=True)

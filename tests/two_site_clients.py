@@ -43,6 +43,7 @@ class Clients:
         self.fqdn, self.port, self.servers, self.count = fqdn, port, servers, count
         self.context = ssl.create_default_context(cafile=str(bundle))
         self.acks: list[Ack] = []
+        self.refusals: list[tuple[float, int, str]] = []  # Unix time, status and what was said
         self._newest = Ack("", 0, "", 0.0, 0.0)
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -102,6 +103,7 @@ class Clients:
         finally:
             line.close()
         if answer.status != http.client.OK:
+            self.refusals.append((time.time(), answer.status, str(body)))
             return False
         with self._lock:
             ack = Ack(body["id"], body["n"], body["site"], time.time(), time.monotonic())

@@ -3,6 +3,7 @@
     core   witness (the daemon), border (clients, receipts), pdus (both power controllers, on a network of their own)
     main   db-main (sshd, PostgreSQL, front), vc-main (vcsim), dns-main (named), ldap-main (slapd)    behind an uplink
     dr     the same, its directory a replica of main's, and the vault of backups          behind one of its own
+    far    a host in core: the second place of backups
     wan    db-main, db-dr and the vault: what PostgreSQL replicates over; its wires are r-main, r-dr and r-vault
 
 Its hosts are prepared as docs/targets.md says.
@@ -19,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -37,7 +39,7 @@ from tls_kit import ThrowawayCa
 from two_site_clients import Clients
 from two_site_directory import PEOPLE, READER, TLS_PORT, directory, log_in_by, wait_replicated
 from two_site_power import Outlets, power_controller
-from two_site_vault import ROLE, Vault
+from two_site_vault import PASSWORD, Vault
 from vcsim.build import CACHE, GOVMOMI, PACKAGE, Simulator, build, running
 
 SITES = ("main", "dr")
@@ -242,19 +244,8 @@ class TwoSites:
         net.bridge("wan")
         self.witness, self.border = net.host("witness"), net.host("border")
         self.pdus = {site: net.host(f"pdu-{site}") for site in SITES}
-        subprocess.run(
-            [
-                need("ssh-keygen", "openssh-client"),
-                "-q",
-                "-t",
-                "ed25519",
-                "-N",
-                "",
-                "-f",
-                self.credentials / "ssh-karaula",
-            ],
-            check=True,
-        )
+        keygen = need("ssh-keygen", "openssh-client")
+        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", self.credentials / "ssh-karaula"], check=True)
         self.sites = {site: SiteServers(self, site) for site in SITES}
         self.wans = {site: servers.wan for site, servers in self.sites.items()}
         self.vault = Vault(net, "dr", SSH_PORT)
@@ -278,7 +269,7 @@ class TwoSites:
         for name, text in (("vcenter", "secret"), ("pdu", "secret"), ("directory", "person")):
             (self.credentials / name).write_text(text)
         (self.credentials / "tsig").write_text(KEY)
-        self.vault.start((self.credentials / "ssh-karaula.pub").read_text(), self.credentials)
+        self.vault.start(self.credentials)
         known = "".join(one.sshd.known_hosts.read_text() for one in (*self.sites.values(), self.vault))
         (self.credentials / "known_hosts").write_text(known)
         for one in self.sites.values():
@@ -291,7 +282,8 @@ class TwoSites:
                 stack.enter_context(power_controller(self.outlets[site], certificate, host.address, PDU_PORT, "secret"))
         with self.net.inside(self.main.host):
             self.main.pg.create()
-            self.main.pg.sql(ROLE)
+            password = f"ALTER ROLE karaula_backup PASSWORD '{PASSWORD['vault-database']}'"
+            self.main.pg.sql(documented("backup-role") + password)
         with self.net.inside(self.dr.host):
             self.dr.pg.pg("follow", "--peer", "main", "--epoch", "1")
         for one in self.sites.values():
@@ -304,13 +296,12 @@ class TwoSites:
             stack.enter_context(serving(self.receipts_certificate, self._receipts, self.border.address, FRONT_PORT))
         self.clients.start(lambda: self.net.inside(self.border))
         stack.callback(self.clients.close)
-        inventory = self.folder / "inventory.yaml"
-        inventory.write_text(json.dumps(self.inventory(), indent=1))  # which is YAML too
-        lab = RunningLab(0, 0, inventory, self.folder / "state")
+        lab = RunningLab(0, 0, self.write_inventory(), self.folder / "state")
         self.clients.wait(3)
         with self.net.inside(self.witness):
             made = running_daemon(lab, self.folder / "daemon", playbooks=self._playbooks())
             self.daemon = stack.enter_context(made)
+        self.began = time.time()
 
     def _playbooks(self) -> Path:
         """Return the shipped playbooks, which move the system's address as well, as docs/targets.md says."""
@@ -326,6 +317,11 @@ class TwoSites:
     def _receipts(self, request: Request, connection: socket.socket) -> bytes:
         del request, connection
         return reply(200, json.dumps(self.clients.receipts()).encode())
+
+    def write_inventory(self) -> Path:
+        path = self.folder / "inventory.yaml"
+        path.write_text(json.dumps(self.inventory(), indent=1))  # which is YAML too
+        return path
 
     def inventory(self) -> dict[str, object]:
         """Return the estate as ``inventory.yaml`` says it."""
@@ -346,12 +342,13 @@ class TwoSites:
             "sites": {site: {"name": site, "role": site} for site in SITES},
             "vcenters": {f"vc-{site}": self._vcenter(site) for site in SITES},
             "hosts": {f"db-{site}": {"site": site, "address": self.sites[site].host.address, **ssh} for site in SITES}
-            | {"vault-dr": {"site": "dr", "address": self.vault.host.address, **ssh, "user": self.vault.user}},
+            | {"vault-dr": self.vault.inventory_host()},
             "power_controllers": {f"pdu-{site}": self._pdu(site) for site in SITES},
             "dns_servers": {f"dns-{site}": self._dns(site) for site in SITES},
             "database_kinds": kinds,
             "checks": {f"directory-{site}": self._directory(site) for site in SITES},
             "systems": {SYSTEM: self._system()},
+            "schedules": self.vault.schedules(SYSTEM),
             **{name: {} for name in ("operators", "crossings", "links", "sensors")},
         }
 

@@ -78,10 +78,11 @@ class Second:
         Only a snapshot of nothing is put at stake, made for this.
         """
         repository = self.repository
-        if not await repository.snapshots(CANARY, deadline):
+        found = await repository.snapshots(CANARY, deadline)
+        if not found:
             await repository.back_up(["/dev/null"], [CANARY], deadline, say)
-        (canary, *_) = await repository.snapshots(CANARY, deadline)
-        if await repository.lets_remove(canary.id, deadline, say):
+            found = await repository.snapshots(CANARY, deadline)
+        if await repository.lets_remove(found[0].id, deadline, say):
             raise StepFailed(
                 f"the second place {self.place.repository} let the vault remove a snapshot: it is not append-only"
             )

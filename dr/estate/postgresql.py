@@ -51,9 +51,10 @@ class Mark(BaseModel):
     wal_bytes: Count = 0
 
 
+NOW = "SELECT json_build_object('taken_at', extract(epoch FROM clock_timestamp())::float8);"
+BEGUN = "SELECT json_build_object('taken_at', extract(epoch FROM transaction_timestamp())::float8);"
 FACTS = (
-    "SELECT json_build_object('taken_at', extract(epoch FROM clock_timestamp())::float8,"
-    " 'size', pg_database_size(current_database()),"
+    "SELECT json_build_object('size', pg_database_size(current_database()),"
     " 'wal_bytes', (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'));"
 )
 
@@ -81,6 +82,7 @@ class Source:
             f"SET LOCAL lock_timeout = '{LOCK_WAIT}';",
             *lock,
             _question(self.entry),
+            NOW,
             FACTS,
             f"SELECT json_build_object('point', pg_create_restore_point('{point}')::text);",
             "COMMIT;",
@@ -89,7 +91,10 @@ class Source:
         return self._read(await self._script(script, deadline, say))
 
     async def dump(self, path: str, deadline: Deadline, say: Say) -> Mark:
-        """Dump the database into ``path``; say what it held, by the same snapshot. Raises TargetError, StepFailed."""
+        """Dump the database into ``path``; say what it held, by the same snapshot. Raises TargetError, StepFailed.
+
+        It is as old as its snapshot: what is written while the question takes its time is not in it.
+        """
         program = below(self.entry.programs, "pg_dump")
         words = [program, "--format=custom", "--no-password", f"--dbname={self._connection()}", f"--file={path}"]
         script = [
@@ -97,6 +102,7 @@ class Source:
             "SELECT pg_export_snapshot() AS snapshot \\gset",
             "\\setenv KARAULA_SNAPSHOT :snapshot",
             _question(self.entry),
+            BEGUN,
             FACTS,
             f'\\! {shlex.join(words)} --snapshot="$KARAULA_SNAPSHOT" && echo {DUMPED}',
             "COMMIT;",

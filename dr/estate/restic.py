@@ -25,8 +25,19 @@ from monitor.errors import GarbledReply
 from monitor.inventory.backups import ResticStore
 
 TAG, RECORD = "karaula=", "record="
-REFUSED_WITHIN_S = 10
+REFUSED_WITHIN_S = 30
 REFUSAL = re.compile(r"403 Forbidden|[Pp]ermission denied|[Oo]peration not permitted|Access ?Denied")
+REFUSED = rf"Remove\(<snapshot/.*({REFUSAL.pattern})"  # restic's line of one try; not of its cache, or of a lock
+# Runs a command and interrupts it as soon as it says something that matches the pattern, its first argument.
+UNTIL_SAID = """\
+pattern=$1; shift
+sh -c 'echo "$$" >&2; exec "$@"' sh "$@" 2>&1 >/dev/null | {
+  read -r pid
+  while IFS= read -r line; do
+    printf '%s\\n' "$line" >&2
+    if printf '%s\\n' "$line" | grep -Eq -- "$pattern"; then kill -INT "$pid"; fi
+  done
+}"""
 WRONG = re.compile(r"error|fatal|does not match|missing|unable", re.IGNORECASE)
 
 
@@ -103,9 +114,12 @@ class Repository:
     async def lets_remove(self, snapshot: str, deadline: Deadline, say: Say) -> bool:
         """Ask to remove a snapshot; tell whether that worked. Raises TargetError, StepFailed.
 
-        restic tries for a minute what is refused it; where it is not refused, it is done at once.
+        restic tries for a minute what is refused it: the first refusal is enough. Where it is not refused, it is done
+        at once.
         """
-        argv = ["timeout", "-s", "INT", "-k", "5", str(REFUSED_WITHIN_S), *self.argv("forget", snapshot)]
+        # In the foreground restic alone is interrupted, not the ssh by which it then takes its lock back.
+        limited = ["timeout", "--foreground", "-s", "INT", "-k", "5", str(REFUSED_WITHIN_S)]
+        argv = ["sh", "-c", UNTIL_SAID, "sh", REFUSED, *limited, *self.argv("forget", snapshot)]
         tried = await self.shell.run(argv, deadline)
         if snapshot not in {one.id for one in await self.snapshots("", deadline)}:
             return True

@@ -208,7 +208,7 @@ async def test_a_second_copy_is_added_once_and_cannot_be_taken_back(vault: Vault
         done = await proof.desk.run("backup_copy", "main", timeout_s=60)
         assert done.outputs == {"copied": TAKEN[method].id}
         assert (await proof.desk.probe("backup_copy", "main")).holds is Holds.YES
-        if method == "restic":  # asking in vain takes ten seconds
+        if method == "restic":  # asking takes some seconds
             checked = await proof.desk.run("copy_check", "main", timeout_s=60)
             assert checked.outputs == {"copies": 2, "append_only": True}
             assert "refused to remove a snapshot" in "\n".join(proof.desk.said)

@@ -9,14 +9,15 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from actions_kit import Desk, world_of
 from two_site_clients import Ack
-from two_site_kit import SYSTEM, VIP, TwoSites, inside, two_sites
+from two_site_kit import SYSTEM, VIP, TwoSites, two_sites
 
 from dr.action import Holds
 from dr.errors import StepFailed
@@ -119,28 +120,6 @@ def test_a_drill_leaves_no_trace(estate: TwoSites) -> None:
     estate.clients.wait(3, "main")
 
 
-def night(estate: TwoSites, site: str) -> None:
-    """Take a backup of the active side and prove it, while clients write on: what was in it then is in the copy."""
-    before = len(estate.clients.seen()) - len(KNOWN_LOST)
-    taken = outputs(estate.play("backup"), "backup")
-    after = len(estate.clients.seen()) + estate.clients.count  # each may have one that is not acknowledged yet
-    verified = estate.play("verify")
-    assert verified["state"] == "SUCCEEDED"
-    assert outputs(verified, "select")["backup"] == taken["backup"]
-    assert before <= taken["records"] == outputs(verified, "content")["records"] <= after
-    assert outputs(verified, "boots")["took_s"] >= 0
-    assert not list(estate.vault.scratch.iterdir()), "the restored copy and its server are gone"
-    assert inside(estate.vault.host) <= {*estate.vault.sshd.family()}
-    (proof,) = estate.daemon.api("/api/backups")["proofs"]
-    assert (proof["newest"], proof["proven"], proof["required"]) == (taken["backup"], taken["backup"], "L4")
-    assert proof["met"]
-    estate.clients.wait(3, site)
-
-
-def test_the_night_proves_a_backup_while_clients_write(estate: TwoSites) -> None:
-    night(estate, "main")
-
-
 def told_lost(estate: TwoSites, run: dict[str, Any]) -> float:
     """Return how much the run's report says is lost."""
     report = estate.daemon.api(f"/api/runs/{run['id']}/report.json")
@@ -188,6 +167,133 @@ def test_nor_does_the_way_back(estate: TwoSites) -> None:
     planned(estate, "failback", "main")
 
 
+# -- backups, and what of them is proven ------------------------------------------------------------------------------
+
+
+@contextmanager
+def unnoticed(estate: TwoSites, site: str) -> Iterator[None]:
+    """Clients go on at ``site`` meanwhile, and nobody is refused."""
+    before, refused = len(estate.clients.seen()), len(estate.clients.refusals)
+    yield
+    assert estate.clients.refusals[refused:] == []
+    assert {ack.site for ack in estate.clients.seen()[before:]} == {site}
+
+
+@contextmanager
+def dump_held_up(estate: TwoSites, site: str) -> Iterator[Callable[[], bool]]:
+    """Let a dump wait for a table that clients have no part in; yields what tells whether it waits."""
+    pg = estate.sites[site].pg
+    pg.sql("CREATE TABLE IF NOT EXISTS tariff (code text)")
+    holders = "FROM pg_locks WHERE relation = 'tariff'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+    holder = pg.start_sql("BEGIN; LOCK TABLE tariff IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)")
+    estate.daemon.wait("the table to be held", lambda: pg.sql(f"SELECT count(*) {holders}") == "1")
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'"
+    try:
+        yield lambda: pg.sql(waits) == "1"
+    finally:
+        pg.sql(f"SELECT pg_terminate_backend(pid) {holders}")
+        holder.wait()
+
+
+def by_calendar(estate: TwoSites, playbook: str) -> str:
+    """Let the nightly hour of ``playbook`` be now; return the run that the calendar asks for."""
+    job = f"nightly-{playbook}"
+    due = max(time.time() // 60, estate.began // 60 + 1) * 60  # a job has no past before the daemon first knew it
+    estate.vault.crons[playbook] = f"{int(due // 60) % 60} * * * *"
+    estate.write_inventory()
+    estate.daemon.karaula("reload")
+
+    def asked() -> str:
+        slots = estate.daemon.api("/api/calendar")["slots"]
+        return next((str(one["run_id"]) for one in slots if (one["job"], one["due"]) == (job, due)), "")
+
+    return str(estate.daemon.wait(f"the calendar to ask for {playbook}", asked, LONG_S * 2))
+
+
+def step_done(estate: TwoSites, run_id: str, step: str) -> bool:
+    run = estate.daemon.run(run_id)
+    assert not run["final"], estate.daemon.karaula("run", "show", run_id, code=None)
+    return bool(next(one["state"] for one in run["steps"] if one["id"] == step) == "SUCCEEDED")
+
+
+def proven(estate: TwoSites) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is proven of the system now, and its newest backup."""
+    answer = estate.daemon.api("/api/backups")
+    (proof,) = answer["proofs"]
+    by_id = {one["id"]: one for one in answer["backups"]}
+    if proof["proven"]:
+        assert answer["at"] - proof["proven_age_s"] == pytest.approx(by_id[proof["proven"]]["taken_at"], abs=0.01)
+    return proof, by_id[proof["newest"]]
+
+
+def told_truly(estate: TwoSites, newest: dict[str, Any], held: set[str], before: list[Ack]) -> None:
+    """What the backup would lose begins with the oldest declaration that it has not: its age is the proven RPO."""
+    assert {ack.id for ack in before} <= held
+    assert len(held) == newest["records"]
+    acks = estate.clients.seen()
+    lost = [ack for ack in acks if ack.id not in held and ack not in KNOWN_LOST]
+    oldest = min(ack.at for ack in lost)
+    assert max(ack.at for ack in before) <= newest["taken_at"] <= oldest
+    log.info(
+        "%d declarations held, %d since; the proven RPO counts from %.3f s before the oldest of these",
+        len(held),
+        len(lost),
+        oldest - newest["taken_at"],
+    )
+
+
+def test_a_night_proves_the_backup_at_dr_and_nobody_at_work_notices(estate: TwoSites) -> None:
+    vault, clients = estate.vault, estate.clients
+    with unnoticed(estate, "main"):
+        before = clients.seen()
+        with dump_held_up(estate, "main") as waits:
+            run_id = by_calendar(estate, "backup")
+            estate.daemon.wait("the dump to wait", waits, LONG_S)
+            begun = len(clients.seen())
+            clients.wait(5, "main")
+            meanwhile = clients.seen()[begun:]
+        run = estate.daemon.wait_run(run_id, within_s=LONG_S)
+        assert run["state"] == "SUCCEEDED", estate.daemon.karaula("run", "show", run_id, code=None)
+        with vault.far_hangs():  # so that there is time to look
+            run_id = by_calendar(estate, "verify")
+            estate.daemon.wait("the copy to answer", lambda: step_done(estate, run_id, "content"), LONG_S * 2)
+            assert vault.where(vault.server()) == "vault"
+            assert vault.listens() == {f"{vault.host.address}:2222"}, "nobody reaches the copy but by its socket"
+            clients.wait(5, "main")
+            held = vault.restored()
+        run = estate.daemon.wait_run(run_id, within_s=LONG_S * 2)
+        assert run["state"] == "SUCCEEDED", estate.daemon.karaula("run", "show", run_id, code=None)
+    proof, newest = proven(estate)
+    assert (proof["met"], proof["copies"], proof["append_only"], proof["findings"]) == (True, 2, True, [])
+    assert (newest["level"], newest["id"]) == ("L4", proof["proven"])
+    told_truly(estate, newest, held, before)
+    assert not {ack.id for ack in meanwhile} & held, "what was written while the dump was read is not in it"
+    assert not vault.places(), "the copy is gone"
+    assert {"sshd"} == vault.programs() & {"sshd", "postgres"}, "and so is its server"
+    assert not vault.locks(), "and nothing is left locked at the far place"
+
+
+def test_a_flipped_byte_advances_nothing(estate: TwoSites) -> None:
+    before, _ = proven(estate)
+    with unnoticed(estate, "main"):
+        estate.daemon.karaula("backup", SYSTEM, user="ana")
+        mend = estate.vault.flip_a_byte()
+        try:
+            said = estate.daemon.karaula("verify", SYSTEM, user="ana", code=1)
+        finally:
+            mend()
+        estate.clients.wait(3, "main")
+    assert "damaged" in said
+    proof, newest = proven(estate)
+    assert (newest["level"], newest["fell_at"]) == ("L0", "L1")
+    assert proof["proven"] == before["proven"] != proof["newest"]
+    assert proof["proven_age_s"] > max(before["proven_age_s"], proof["nominal_age_s"])
+    assert not estate.vault.places()
+
+
+# -- disasters --------------------------------------------------------------------------------------------------------
+
+
 def lost_parts(estate: TwoSites) -> set[str]:
     """Return which of the parts that a recovery must not need are held to be down."""
     statuses = {one["subject"]: one["health"] for one in estate.daemon.api("/api/status")["subjects"]}
@@ -230,8 +336,20 @@ def test_an_asynchronous_failover_says_exactly_what_is_lost(estate: TwoSites) ->
     KNOWN_LOST[:] = lost
 
 
-def test_the_night_needs_nothing_of_the_lost_site(estate: TwoSites) -> None:
-    night(estate, "dr")
+def test_with_main_gone_backups_are_of_dr_and_are_proven(estate: TwoSites) -> None:
+    """The vault asks the active side; neither it nor the far place needs anything of main."""
+    was, _ = proven(estate)
+    with unnoticed(estate, "dr"):
+        before = [ack for ack in estate.clients.seen() if ack not in KNOWN_LOST]
+        estate.daemon.karaula("backup", SYSTEM, user="ana")
+        estate.daemon.karaula("verify", SYSTEM, user="bojan")
+        estate.clients.wait(1, "dr")
+    proof, newest = proven(estate)
+    assert proof["findings"] == []
+    assert proof["proven"] == newest["id"] != was["proven"]
+    held = set(estate.dr.pg.sql("SELECT id FROM declaration ORDER BY n").split()[: newest["records"]])
+    told_truly(estate, newest, held, before)
+    assert not {ack.id for ack in KNOWN_LOST} & held
 
 
 def test_the_old_side_may_not_write_and_comes_back_as_a_standby(estate: TwoSites) -> None:

@@ -61,6 +61,7 @@ def main() -> None:
         say(f"in another terminal:\n  export KARAULA_SOCKET={estate.daemon.socket_path}")
         say(f"  karaula status; karaula failover {SYSTEM} --reason rehearsal --as ana --no-wait")
         say("  karaula run approve RUN --as bojan")
+        say(f"  karaula backup {SYSTEM}; karaula verify {SYSTEM}; karaula backups")
         say(f"orders:\n{ORDERS}")
         for line in sys.stdin:
             if line.split() == ["end"]:
