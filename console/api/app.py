@@ -19,6 +19,7 @@ from console.api import (
     readiness,
     runs,
     sla,
+    tokens,
     year,
 )
 from console.api.desk import Desk
@@ -53,6 +54,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         readiness.router,
         overrides.router,
         drift.router,
+        tokens.router,
         findings.router,
         year.router,
         runs.router,

@@ -166,7 +166,8 @@ def kept(path: Path) -> int:
         raise Refusal(
             UNREADABLE,
             f"the kept fencing token in {path} is damaged, so an old one could not be told from a new one. Look up the "
-            f"highest token that was ever handed out ('karaula history'), then: karaula-gate keep {path} TOKEN",
+            f"highest token that was ever handed out (where the daemon runs: 'karaula tokens'), then here: "
+            f"karaula-gate keep {path} TOKEN",
         )
     return int(found[1])
 

@@ -38,6 +38,15 @@ class Tokens:
         epoch = self._orchestrator.tenancy().epoch
         return max(self._of(system), epoch - 1, self._handed_out()) + 1
 
+    def handed_out(self, system: str) -> int:
+        """Return the highest token that a run of the system was given, so far as the journal can be read; 0: none."""
+        of_runs = (run.token for run in self._orchestrator.runs() if run.system == system)
+        return max((self._orchestrator.unread_token(), *of_runs))
+
+    def seen(self, system: str) -> int:
+        """Return the highest token that was found at the system's databases; 0: none."""
+        return self._of(system)
+
     def known(self, run: Run) -> bool:
         """Tell whether it is known what the databases have seen, as far as the run gives them orders."""
         return not run.plan.attended or self._known(run.system)

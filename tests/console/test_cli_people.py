@@ -91,3 +91,15 @@ def test_what_a_person_wishes_is_in_the_plan_and_what_cannot_be_is_said(daemon: 
     ):
         wrong = daemon.karaula(*words)
         assert (wrong.exit_code, wrong.stderr) == (2, says)
+
+
+def test_tokens_are_shown_and_none_is_drawn(daemon: DeskDaemon) -> None:
+    daemon.karaula("drill", "ncts")
+    daemon.karaula("drill", "ncts")
+    before = daemon.json("tokens")["tokens"]
+    (mine,) = [one for one in before if one["system"] == "ncts"]
+    assert mine == {"system": "ncts", "handed_out": 2, "seen": 0, "next": 3}
+    assert daemon.json("tokens")["tokens"] == before
+    told = daemon.karaula("tokens").stdout.splitlines()
+    assert ["ncts", "2", "none", "3"] in [line.split() for line in told]
+    assert ["ite", "none", "none", "3"] in [line.split() for line in told]
