@@ -26,6 +26,7 @@ from console.api.desk import Desk
 from console.api.gate import Gate
 from console.api.replies import add_error_replies
 from console.api.streams import Streams
+from console.web import ahead as ahead_page
 from console.web import backups as backups_page
 from console.web import joint as joint_page
 from console.web import overrides as overrides_page
@@ -61,6 +62,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         joint.router,
         sla.router,
         pages.router,
+        ahead_page.router,
         sla_page.router,
         backups_page.router,
         readiness_page.router,
