@@ -4,9 +4,8 @@ The journal holds 5,000 events of earlier runs, then 100,000. A run of three ste
 dies; the next daemon is started at once. Timed is from the start of its process, interpreter and imports included,
 until it has asked the host what became of the step under way and has written down the next step's intent: its own time
 stamps in the journal. The peer is the least that any Python program of this size needs: a process that imports what the
-daemon imports and ends.
-Exits with 1 when the run goes on later than two seconds after the start, or on the long journal later than two seconds
-after the imports.
+daemon imports before a run goes on, and ends.
+Exits with 1 when the run goes on later than two seconds after the start, on either journal.
 """
 
 from __future__ import annotations
@@ -164,10 +163,10 @@ def main() -> int:
     bare = median([imports() for _ in range(ROUNDS)]).wall_s
     print(f"\n{'a process that imports the same and ends, for comparison':62} {bare:8.2f}")
     print(
-        f"\nthe run goes on after {short:.2f} s, {short / bare:.1f} times what the imports take, of {MOST_S:g} s"
-        f" that it may; on the long journal {long - bare:.2f} s after the imports, of {MOST_S:g} s"
+        f"\nthe run goes on {short:.2f} s after the start of the process, on the long journal {long:.2f} s,"
+        f" {short / bare:.1f} and {long / bare:.1f} times what the imports take, of {MOST_S:g} s that it may"
     )
-    return 0 if short <= MOST_S and long - bare <= MOST_S else 1
+    return 0 if max(short, long) <= MOST_S else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from console import sight
-from console.api.app import change_desk, make_app
 from console.api.desk import Desk
 from console.clients import Clients, Made
 from console.drifting import Drifting
@@ -39,7 +38,7 @@ from console.reload import (
 from console.reporting import Reporting
 from console.responding import Responding
 from console.seen import epoch_known, epoch_seen, heads
-from console.serving import Doors, loopback_only
+from console.serving import Doors, load_front, loopback_only
 from console.supervisor import of_this_process
 from console.telling import RunTeller, health_of
 from console.ticks import Ticks
@@ -190,8 +189,8 @@ class Daemon:
         self._hold_alarms()
         await self.last_good.keep(self.files, self.loaded_at)
         self._start_press()
-        self.app = make_app(self._desk(), self.doors.host_headers)
-        await self.doors.open(self.app)
+        self.front = await load_front(self._desk(), self.doors.host_headers)
+        await self.doors.open(self.front)
         self._undo.push_async_callback(self.doors.close)  # first of all: nobody is to meet parts that have stopped
 
     # -- parts -------------------------------------------------------------------------------------------------------
@@ -316,7 +315,7 @@ class Daemon:
         responses, schedules = self._by_itself
         self.responding.reload(inventory, responses)
         self.scheduler.reload(schedules, inventory.estate.timezone)
-        change_desk(self.app, self._desk())
+        self.front.change(self._desk())
 
     # -- what the parts ask of one another ---------------------------------------------------------------------------
 

@@ -1,37 +1,28 @@
 """The daemon's two doors: a Unix socket (its permissions are the access control) and loopback TCP for the browser.
 
-uvicorn serves both; signals stay with the daemon, and an open event stream does not keep it from stopping.
+They are taken at the start, so that a second daemon is refused at once; what answers at them (``console.api.front``)
+comes when it is loaded, and whoever knocks before waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvicorn
-from fastapi import FastAPI
-
-from console.api.actor import PeerProtocol
 from monitor.errors import StateError
 
-STOP_S = 3
+if TYPE_CHECKING:  # see load_front
+    from console.api.desk import Desk
+    from console.api.front import Front
+
+CUT_OFF_S = 4.0  # longer than the front itself takes to cut off whom it serves
 HTTP_PORT = 80  # browsers leave it out of the Host header
 ANSWER_S = 1.0
-
-
-class QuietServer(uvicorn.Server):
-    """A server that leaves the process's signals alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture nothing."""
-        yield
 
 
 class Doors:
@@ -43,8 +34,7 @@ class Doors:
         self.port = port
         self._sockets: list[socket.socket] = []
         self._socket_file: tuple[int, int, int] | None = None
-        self._app: FastAPI | None = None
-        self._server: QuietServer | None = None
+        self._front: Front | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -65,33 +55,20 @@ class Doors:
             self._let_go()
             raise
 
-    async def open(self, app: FastAPI) -> None:
-        """Serve ``app`` on what ``bind`` took."""
-        self._app = app
-        config = uvicorn.Config(
-            app,
-            http=PeerProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # X-Forwarded-For would let anybody on loopback say that he came by the socket
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_S,
-        )
-        self._server = QuietServer(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http")
-        while not self._server.started and not self._task.done():  # noqa: ASYNC110 - uvicorn offers a flag, no event
+    async def open(self, front: Front) -> None:
+        """Serve ``front`` on what ``bind`` took."""
+        self._front = front
+        self._task = asyncio.create_task(front.server.serve(sockets=self._sockets), name="http")
+        while not front.server.started and not self._task.done():  # noqa: ASYNC110 - uvicorn offers a flag, no event
             await asyncio.sleep(0.01)
         if self._task.done():
             self._task.result()
 
     async def close(self) -> None:
-        """Stop listening and end the streams; whoever is still being served is cut off after ``STOP_S``."""
-        if self._app is not None and self._server is not None and self._task is not None:
-            self._server.should_exit = True
-            self._app.state.streams.close()
-            _, pending = await asyncio.wait({self._task}, timeout=STOP_S + 1)
+        """Stop listening and end the streams; whoever is still being served is cut off."""
+        if self._front is not None and self._task is not None:
+            self._front.end()
+            _, pending = await asyncio.wait({self._task}, timeout=CUT_OFF_S)
             for task in pending:
                 task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -103,6 +80,17 @@ class Doors:
         if self._socket_file is not None and _identity(self.socket_path) == self._socket_file:
             self.socket_path.unlink(missing_ok=True)
         self._sockets, self._socket_file = [], None
+
+
+async def load_front(desk: Desk, hosts: frozenset[str]) -> Front:
+    """Return what answers over HTTP; in a thread, beside a run that may be under way."""
+
+    def loaded() -> Front:
+        from console.api.front import Front  # noqa: PLC0415 - a quarter of a start, and a run does not wait for pages
+
+        return Front(desk, hosts)
+
+    return await asyncio.to_thread(loaded)
 
 
 def loopback_only(host: str) -> str:

@@ -21,7 +21,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api.bearer import CHALLENGE, SHORTEST, fits
-from console.serving import QuietServer, listening
+from console.api.front import QuietServer
+from console.serving import listening
 from console.supervisor import of_this_process
 from monitor.clock import Clock, RealClock
 from monitor.credential import Credentials

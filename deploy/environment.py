@@ -30,6 +30,7 @@ STAMP = VENV / "karaula.stamp"
 LOCK_FILE = ROOT / "requirements.lock"
 WORK = ROOT / ".karaula"
 ADDED = WORK / "added"  # what ./do add has put into .venv, one requirement a line
+PROGRAM = ("monitor", "dr", "console")
 OLDEST_PYTHON = (3, 11)
 FAILED, USAGE, NEEDS_ADMINISTRATOR = 1, 2, 3
 # pip's settings and what uv calls them, so that a machine's mirror counts for both.
@@ -146,8 +147,9 @@ def by_uv() -> bool:
     """Make .venv with uv."""
     env = uv_environment()
     made = succeeds("uv", "venv", "--quiet", "--python", sys.executable, "--no-project", VENV, env=env)
-    return made and succeeds(
-        *("uv", "pip", "sync", "--quiet", "--python", PYTHON, "--require-hashes", LOCK_FILE), env=env
+    return made and succeeds(  # pip compiles by itself
+        *("uv", "pip", "sync", "--quiet", "--compile-bytecode", "--python", PYTHON, "--require-hashes", LOCK_FILE),
+        env=env,
     )
 
 
@@ -251,13 +253,19 @@ def add_again() -> None:
             say(f"{one} could not be added again; when that is mended: ./do add {one}")
 
 
+def compile_program() -> None:
+    """Compile what has changed: a daemon's user may not write here, so each of its starts would do it again."""
+    succeeds(PYTHON, "-m", "compileall", "-q", *PROGRAM)
+
+
 def setup() -> None:
-    """Make .venv from requirements.lock unless it is there and right."""
+    """Make .venv from requirements.lock unless it is there and right, and compile what is new."""
     if sys.version_info < OLDEST_PYTHON:
         here = sys.version.split()[0]
         stop(f"Python 3.11 or newer is needed and this is {here}. Type: python3.11 ./do setup", NEEDS_ADMINISTRATOR)
     with one_at_a_time():
         if STAMP.is_file() and STAMP.read_text() == wanted_stamp():
+            compile_program()
             return
         if Path(sys.prefix) == VENV:
             stop(".venv must be made anew and this Python is in it. Type: ./do setup", USAGE)
@@ -271,6 +279,7 @@ def setup() -> None:
                 put_project_into_venv()
                 add_again()
                 STAMP.write_text(wanted_stamp())
+                compile_program()
                 say(f"set up in {time.monotonic() - begun:.0f} s")
                 return
             tried = True

@@ -55,7 +55,8 @@ class Promise:
 class Facts:
     """What guards may know beside the run: every other run, the pauses in force, where each system is active.
 
-    ``placement`` maps a system to the site that the journal says is active. ``isolated`` says why the monitor takes
+    ``runs`` and ``placement`` (of each system the site that the journal says is active) are empty where a step is asked
+    about: a run is resumed before all others are read. ``isolated`` says why the monitor takes
     itself for cut off from the estate; empty while it does not. ``promised`` are runs to come, by id.
     ``overrides`` are those that have not ended, ``windows`` the inventory's, in ``zone``; ``loss`` is what the monitor
     has seen that the run would lose. ``proof`` is what was proven of this very plan.

@@ -21,8 +21,8 @@ from typing import Any, ClassVar
 
 from click.testing import CliRunner, Result
 
-from console.api.app import make_app
 from console.api.desk import Desk
+from console.api.front import Front
 from console.drifting import Drifting
 from console.files import Changes
 from console.main import karaula
@@ -384,14 +384,14 @@ class DeskDaemon:
             tracker=self.tracker,
             refusals=lambda: self.refusals,
         )
-        self.app = make_app(desk, frozenset())
+        self.front = Front(desk, frozenset())
         await self.open_doors()
 
     async def open_doors(self) -> None:
         """Listen (again)."""
         self.doors = Doors(self.socket, "127.0.0.1", 0)
         self.doors.bind()
-        await self.doors.open(self.app)
+        await self.doors.open(self.front)
 
     async def _stop(self) -> None:
         await self.doors.close()

@@ -16,7 +16,7 @@ from typing import Any
 
 from cli_kit import PATIENCE_S, DeskDaemon, FakeWatch, estate
 
-from console.api.app import make_app
+from console.api.front import Front
 from console.serving import Doors
 from dr.engine.joint_course import stands_still
 from dr.engine.orchestrator import Request
@@ -69,8 +69,8 @@ class WebDaemon(DeskDaemon):
     async def open_doors(self) -> None:
         self.doors = Doors(self.socket, "127.0.0.1", 0)
         self.doors.bind()
-        self.app = make_app(self.app.state.desk, self.doors.host_headers)
-        await self.doors.open(self.app)
+        self.front = Front(self.front.app.state.desk, self.doors.host_headers)
+        await self.doors.open(self.front)
 
     @property
     def host(self) -> str:

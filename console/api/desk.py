@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-
-from fastapi import Request
+from typing import TYPE_CHECKING
 
 from console.drifting import Drifting
 from console.readiness import Readying
@@ -23,6 +22,9 @@ from monitor.inventory.model import Inventory
 from monitor.inventory.shard import Shard
 from monitor.metrics.press import Page
 from monitor.watch import Watch
+
+if TYPE_CHECKING:  # the daemon makes the desk before it loads what serves it
+    from fastapi import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from dr.guard import Ruling, Verdict
 from dr.journal.run import Run
-from dr.journal.sqlite import Story
+from dr.journal.story import Story
 
 NAME = "journal"
 

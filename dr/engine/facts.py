@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 
 
 def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: frozenset[str]) -> Facts:
-    """Return the facts for ``run`` (and ``step``), as if the runs of ``beside`` were not there, nor to come."""
+    """Return the facts for ``run`` (and ``step``), as if the runs of ``beside`` were not there, nor to come.
+
+    What a step is judged by is known before all runs are read (``Runs.open``): a run under way need not wait for that.
+    """
     world, inventory = orchestrator.world, orchestrator.world.inventory
     not_asked = {run.id, *beside}
-    others = tuple(other for other in orchestrator.runs() if other.id not in not_asked)
+    others = () if step else tuple(other for other in orchestrator.runs() if other.id not in not_asked)
+    at_fences = [other for other in orchestrator.held.at_fences() if other.id not in not_asked]
     proof = None if step else world.proof(fingerprint(run.plan, run.id))
     lack = missing(proof, run.plan, inventory.proofs, world.clock.now())
     return Facts(
         runs=others,
         pauses=tuple(orchestrator.pauses()),
-        placement=orchestrator.placement(),
+        placement={} if step else orchestrator.placement(),
         isolated=world.isolated(),
         promised={run_id: promise for run_id, promise in orchestrator.promised.items() if run_id not in beside},
         overrides=tuple(orchestrator.standing.overrides()),
@@ -37,5 +41,5 @@ def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: fro
         tenancy=orchestrator.tenancy(),
         overtaken=orchestrator.tokens.overtaken(run) if step else 0,
         rules=inventory.safety,
-        observed=observed(inventory.safety, run, others, world.observed),
+        observed=observed(inventory.safety, run, at_fences, world.observed),
     )

@@ -54,7 +54,7 @@ class JointRuns:
 
     async def start(self) -> None:
         """Take up every joint run that the orchestrator has found in the journal."""
-        for joint_id, story in self.orchestrator.joint_stories.items():
+        for joint_id, story in self.orchestrator.held.joints.items():
             self._joints[joint_id] = fold_all_joint(joint_id, story.events)
             self._events[joint_id] = [event for event in story.events if isinstance(event, JointEvent)]
         self._promise()

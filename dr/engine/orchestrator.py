@@ -22,17 +22,18 @@ from dr.engine.names import complete, new_id
 from dr.engine.perform import Performer
 from dr.engine.planning import plan_of
 from dr.engine.runner import Command, Performing, Runner
+from dr.engine.runs import Runs
 from dr.engine.standing import Standing
 from dr.engine.tokens import Tokens
-from dr.errors import IllegalEvent, RunRefused
+from dr.errors import RunRefused
 from dr.guard import ALONE, Guard, Promise, Verdict
 from dr.journal.ballot import heard
 from dr.journal.event import Event, Interrupted, RunAccepted, VotesHeard
-from dr.journal.fold import begin, fold, fold_all
-from dr.journal.joint import Joint, JointAccepted, fold_all_joint
+from dr.journal.fold import begin, fold
+from dr.journal.joint import Joint
 from dr.journal.pause import Pause
-from dr.journal.run import ACTIVE, Run
-from dr.journal.sqlite import SqliteJournal, StepOutput, Story
+from dr.journal.run import ACTIVE, Run, RunState
+from dr.journal.sqlite import SqliteJournal, StepOutput
 from dr.lease import Tenancy
 from dr.playbook.model import ANY_RUN, Plan
 from dr.playbook.parameters import AS_WRITTEN, Wish
@@ -105,18 +106,16 @@ class Orchestrator:
         self.performer = Performer(rules.actions, world, self._listeners.heard)
         self._acting = acting(self.performer)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._runs, self._order = dict[str, Run](), list[str]()
-        self._events: dict[str, list[Event]] = {}
+        self.held = Runs(journal, self._thread)
         self._runners: dict[str, Runner] = {}
         self._drives: dict[str, asyncio.Task[None]] = {}
         self.standing = Standing(journal, self.in_thread, lambda: self.world)
         self.admission = asyncio.Lock()
+        self._taking_up = asyncio.Lock()
         self._submitting = asyncio.Lock()
         self._failing = asyncio.Event()
-        self._damaged: dict[str, Story] = {}
         self._undriven: dict[str, str] = {}
         self._asking: set[asyncio.Task[Run]] = set()
-        self.joint_stories: dict[str, Story] = {}
         self.joint_ids: set[str] = set()
         self.promised: Mapping[str, Promise] = {}
         self.tenancy: Callable[[], Tenancy] = lambda: ALONE
@@ -125,10 +124,14 @@ class Orchestrator:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Load every run that can be read and go on with the unfinished ones. Raises StateError."""
-        for run_id, story in (await self.in_thread(self.journal.stories)).items():
-            self._load(run_id, story)
+        """Load every run that can be read, and go on with those that are not over. Raises StateError.
+
+        Those under way go on before all others are read (docs/decisions/0040).
+        """
+        await self.held.open()
         await self.standing.load()
+        await self.take_up()
+        await self.held.fill()
         await self.take_up()
 
     def let_go(self) -> None:
@@ -138,34 +141,26 @@ class Orchestrator:
             task.cancel()
 
     async def take_up(self) -> None:
-        """Go on with every run that is not over, as after a restart: what was under way is asked of the world."""
-        await asyncio.gather(*self._drives.values(), return_exceptions=True)
-        for run in list(self._runs.values()):
-            if run.state.final:
-                continue
-            if run.state in ACTIVE:
-                interrupted = (Interrupted(self.world.clock.now()),)
-                await self.append(run, interrupted)
-                run = fold_all(run.id, [*self._events[run.id], *interrupted])  # noqa: PLW2901 - the run goes on
-                self.changed(run, interrupted)
-            self._drive(run)
+        """Go on with every run that nobody drives, as after a restart: what was under way is asked of the world.
 
-    def _load(self, run_id: str, story: Story) -> None:
-        if not story.damage:
-            try:
-                if isinstance(story.events[0], JointAccepted):
-                    fold_all_joint(run_id, story.events)
-                    self.joint_stories[run_id] = story
-                    self.joint_ids.add(run_id)
-                    return
-                self._runs[run_id] = fold_all(run_id, story.events)
-            except IllegalEvent as error:
-                story.damage = str(error)
-            else:
-                self._events[run_id] = story.events
-                return
-        self._damaged[run_id] = story
-        log.error("run %s cannot be read from the journal: %s", run_id, story.damage)
+        While not all is read, only with those under way: who may be let in, all others have a say in.
+        """
+        async with self._taking_up:
+            let_go = [task for task in self._drives.values() if task.cancelling()]
+            await asyncio.gather(*let_go, return_exceptions=True)
+            for run in self.held.unfinished():
+                under_way = run.state in ACTIVE or run.state is RunState.INTERRUPTED
+                if run.id not in self._drives and (under_way or self.held.whole):
+                    await self._go_on(run)
+
+    async def _go_on(self, run: Run) -> None:
+        if run.state in ACTIVE:
+            interrupted = Interrupted(self.world.clock.now())
+            await self.append(run, (interrupted,))
+            run = fold(run, interrupted)
+            self.changed(run, (interrupted,))
+        self._undriven.pop(run.id, None)
+        self._drive(run)
 
     async def stop(self) -> None:
         """Let go of every run as it stands; the next start probes what was under way."""
@@ -193,21 +188,20 @@ class Orchestrator:
 
     def runs(self) -> list[Run]:
         """Return every run, newest first."""
-        if len(self._order) != len(self._runs):  # none goes, and none changes its place
-            self._order = sorted(self._runs, key=lambda key: (self._runs[key].accepted_at, key), reverse=True)
-        return [self._runs[key] for key in self._order]
+        return self.held.newest_first()
 
     def run(self, run_id: str) -> Run:
         """Return the run of that id, or of a beginning that only it has. Raises RunRefused."""
-        if run_id in self._runs:
-            return self._runs[run_id]
-        if run_id in self._damaged:
-            raise RunRefused("journal", damaged.sentence(run_id, self._damaged[run_id]))
-        return self._runs[complete(run_id, self._runs)]
+        known, unread = self.held.by_id, self.held.damaged
+        if run_id in known:
+            return known[run_id]
+        if run_id in unread:
+            raise RunRefused("journal", damaged.sentence(run_id, unread[run_id]))
+        return known[complete(run_id, known)]
 
     def events(self, run_id: str) -> list[Event]:
         """Return the run's journal so far."""
-        return list(self._events[self.run(run_id).id])
+        return list(self.held.events_of(self.run(run_id).id))
 
     async def outputs(self, run_id: str) -> list[StepOutput]:
         """Return the kept output of the run's steps. Raises StateError."""
@@ -221,16 +215,18 @@ class Orchestrator:
     def placement(self) -> dict[str, str]:
         """Return where each system belongs by the journal: the goal of its last hand-over that succeeded."""
         protected = {key: system.protected_site for key, system in self.world.inventory.systems.items()}
-        return whereabouts.placement(self._runs.values(), protected)
+        return whereabouts.placement(self.held.by_id.values(), protected)
 
     def promoted(self, system: str) -> str:
         """Return the site of the system's newest promotion that is known to hold, else its protected site."""
-        return whereabouts.promoted(self._runs.values(), system, self.world.inventory.systems[system].protected_site)
+        protected = self.world.inventory.systems[system].protected_site
+        return whereabouts.promoted(self.held.by_id.values(), system, protected)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the journal or with runs beneath it, one sentence each."""
         own = [self.journal_error] if self.journal_error else []
-        return [*own, *self._undriven.values(), *(damaged.sentence(key, story) for key, story in self._damaged.items())]
+        unread = [damaged.sentence(key, story) for key, story in self.held.damaged.items()]
+        return [*own, *self._undriven.values(), *unread]
 
     def plan(self, playbook: str, system: str, run_id: str = ANY_RUN, wish: Wish = AS_WRITTEN) -> Plan:
         """Return what a run would do. Raises RunRefused for unknown names and PlaybookError for mistakes."""
@@ -269,7 +265,7 @@ class Orchestrator:
             await self._noting(lambda: self.journal.append(run_id, 0, (accepted,)))
             self.changed(run, (accepted,))
             await self._admitted(self._drive(run))
-        run = self._runs[run_id]
+        run = self.held.by_id[run_id]
         for note in run.guards:
             if run.state.final and note.ruling == "refuse":
                 raise RunRefused(note.guard, note.sentence)
@@ -277,7 +273,7 @@ class Orchestrator:
 
     def free_id(self, system: str, playbook: str, now: float) -> str:
         """Return an id that no run has, of one system or joint, and that is promised to none."""
-        taken = {*self._runs, *self._damaged, *self.joint_ids, *self.promised}
+        taken = {*self.held.by_id, *self.held.damaged, *self.held.joints, *self.joint_ids, *self.promised}
         return new_id(system, playbook, now, taken)
 
     async def command(self, run_id: str, command: Command) -> Run:
@@ -307,8 +303,7 @@ class Orchestrator:
 
     def changed(self, run: Run, events: Sequence[Event]) -> None:
         """Hold the run's new state and tell who listens."""
-        self._runs[run.id] = run
-        self._events.setdefault(run.id, []).extend(events)
+        self.held.note(run, events)
         self._listeners.changed(run, events)
 
     def judge(self, run: Run, step: str | None, now: float, beside: frozenset[str] = frozenset()) -> Sequence[Verdict]:
@@ -318,7 +313,7 @@ class Orchestrator:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]
         systems = self.world.inventory.systems
         return [
-            *damaged.verdicts(run, self._damaged, systems),
+            *damaged.verdicts(run, self.held.damaged, systems),
             *(guard(run, facts, None, now) for guard in self.rules.run_guards),
         ]
 
@@ -326,10 +321,6 @@ class Orchestrator:
         """Return what the vantage points say now of the side that a failover takes for lost."""
         poll = self.world.poll(run.system, run.plan.from_site) if run.plan.kind == "failover" else None
         return None if poll is None else heard(poll, self.world.clock.now())
-
-    def unread_token(self) -> int:
-        """Return the highest fencing token of the runs that cannot be read."""
-        return max((story.token for story in self._damaged.values()), default=0)
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call on the journal in its own thread, after those before it."""

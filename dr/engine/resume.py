@@ -5,7 +5,8 @@ from __future__ import annotations
 from dr.errors import IllegalEvent
 from dr.journal.fold import fold_all
 from dr.journal.joint import JointAccepted, fold_all_joint
-from dr.journal.sqlite import SqliteJournal, Story
+from dr.journal.sqlite import SqliteJournal
+from dr.journal.story import Story
 
 
 def unfinished(journal: SqliteJournal) -> list[str]:

@@ -41,7 +41,7 @@ class Tokens:
     def handed_out(self, system: str) -> int:
         """Return the highest token that a run of the system was given, so far as the journal can be read; 0: none."""
         of_runs = (run.token for run in self._orchestrator.runs() if run.system == system)
-        return max((self._orchestrator.unread_token(), *of_runs))
+        return max((0, *of_runs, *(story.token for story in self._orchestrator.held.damaged.values())))
 
     def seen(self, system: str) -> int:
         """Return the highest token that was found at the system's databases; 0: none."""
@@ -60,5 +60,4 @@ class Tokens:
         return self._seen(system) if system in self._orchestrator.world.inventory.systems else 0
 
     def _handed_out(self) -> int:
-        of_runs = (run.token for run in self._orchestrator.runs())
-        return max((self._last, self._orchestrator.unread_token(), *of_runs))
+        return max(self._last, self._orchestrator.held.token)

@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dr.errors import IllegalEvent
 from dr.journal import schema
 from dr.journal.calendar import PREFIX as CALENDAR
-from dr.journal.event import Event, RunAccepted, decode, encode
+from dr.journal.event import Event, encode
 from dr.journal.finding import PREFIX as FINDING
 from dr.journal.finding import TrackedFinding, fold_finding
+from dr.journal.glance import Glance, Remainder, glance, stories_of
 from dr.journal.ledger import CalendarLedger
 from dr.journal.override import PREFIX as OVERRIDE
 from dr.journal.override import Override, fold_override
 from dr.journal.pause import PREFIX as PAUSE
 from dr.journal.pause import Pause, fold_pause
 from dr.journal.pausing import PauseBegun, PauseLifted
+from dr.journal.story import Story
 from monitor.chain import Head
 from monitor.errors import StateError
 
@@ -52,52 +53,6 @@ class StepOutput:
     def sha256(self) -> str:
         """Return the hash that the step's outcome event carries."""
         return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-class Story:
-    """What the journal holds of one run: its events, up to the first that cannot be read; ``damage`` then says why.
-
-    ``system`` and ``token`` (the highest fencing token) are gleaned from rows that cannot be read as well, as far as
-    they tell.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.events: list[Event] = []
-        self.damage = ""
-        self._gleaned: list[Mapping[str, Any]] = []
-
-    def add(self, seq: int, word: str, body: bytes) -> None:
-        """Take the next row."""
-        if not self.damage and seq != len(self.events):
-            self.damage = f"event number {len(self.events)} is missing"
-        if not self.damage:
-            try:
-                self.events.append(decode(word, body.decode()))
-            except (IllegalEvent, UnicodeDecodeError) as error:
-                self.damage = f"event number {seq} cannot be read: {error}"
-        if self.damage:
-            self._glean(body)
-
-    @property
-    def token(self) -> int:
-        """Return the highest fencing token; 0 where there is none."""
-        told = (getattr(event, "token", 0) for event in self.events)
-        return max([0, *told, *(token for data in self._gleaned if type(token := data.get("token")) is int)])
-
-    @property
-    def system(self) -> str:
-        """Return the key of the run's system; empty where it cannot be told."""
-        plans = [event.plan for event in self.events if isinstance(event, RunAccepted)]
-        plans += [plan for data in self._gleaned if isinstance(plan := data.get("plan"), dict)]
-        told = [plan["system"] for plan in plans if isinstance(plan.get("system"), str)]
-        return told[-1] if told else ""
-
-    def _glean(self, body: bytes) -> None:
-        with suppress(ValueError, RecursionError):
-            data = json.loads(body)
-            if isinstance(data, dict):
-                self._gleaned.append(data)
 
 
 class SqliteJournal:
@@ -176,6 +131,21 @@ class SqliteJournal:
     def stories(self) -> dict[str, Story]:
         """Return what is written of every run, also of those that cannot be read. Raises StateError."""
         return {key: story for key, story in self._stories().items() if not key.startswith(BESIDE)}
+
+    def glance(self) -> Glance:
+        """Return what is told before the runs are read. Raises StateError."""
+        with _translated(self.path):
+            return glance(self._db, BESIDE)
+
+    def stories_of(self, run_ids: Iterable[str]) -> dict[str, Story]:
+        """Return what is written of these runs, as ``stories`` does of all. Raises StateError."""
+        with _translated(self.path):
+            return stories_of(self._db, run_ids)
+
+    def read_on(self, left: Remainder, rows: int) -> dict[str, Story]:
+        """Read so many rows of what is left; return the stories that are complete by them. Raises StateError."""
+        with _translated(self.path):
+            return left.read(self._db, rows)
 
     def overrides(self) -> list[Override]:
         """Return every override, oldest first; one that cannot be read overrides nothing. Raises StateError."""

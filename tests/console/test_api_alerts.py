@@ -8,7 +8,6 @@ import httpx2
 import pytest
 from cli_kit import DeskDaemon, desk_daemon
 
-from console.api.app import change_desk
 from monitor.inventory.behaviour import Response
 
 TOKEN = "correct horse battery staple"
@@ -39,7 +38,7 @@ def got(daemon: DeskDaemon) -> list[dict[str, object]]:
 def test_alerts_come_in_with_the_token_alone_and_stand_until_resolved() -> None:
     with desk_daemon() as daemon:
         (daemon.folder / "alertmanager-token").write_text(TOKEN)
-        desk = daemon.app.state.desk
+        desk = daemon.front.app.state.desk
         desk.responding.reload(desk.inventory, {"ncts-alert": RESPONSE})
         webhook = {"version": "4", "alerts": [ALERT, {**ALERT, "labels": {"alertname": "Other"}}]}
         assert posted(daemon, webhook, "no").status_code == 401
@@ -57,7 +56,7 @@ def test_alerts_come_in_with_the_token_alone_and_stand_until_resolved() -> None:
         (daemon.folder / "alertmanager-token").unlink()
         assert posted(daemon, webhook).status_code == 503
         closed = desk.inventory.model_copy(update={"alertmanager": None})
-        change_desk(daemon.app, replace(desk, inventory=closed))
+        daemon.front.change(replace(desk, inventory=closed))
         assert posted(daemon, webhook).status_code == 404
 
 

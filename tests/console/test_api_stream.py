@@ -51,12 +51,12 @@ def test_the_stream_tells_lines_and_ends_with_the_run(daemon: WebDaemon) -> None
     before = daemon.onlookers()
     run_id = daemon.prepared("drill")
     with listen(daemon, run_id) as line:
-        assert daemon.app.state.streams.open == 1
+        assert daemon.front.app.state.streams.open == 1
         daemon.script.released.set()
         told = rest(line)
     assert '"line": "ask on its way"' in told
     assert '"state": "SUCCEEDED"' in told.rpartition("event: run")[2]
-    daemon.until("the stream to be let go", lambda: daemon.app.state.streams.open == 0)
+    daemon.until("the stream to be let go", lambda: daemon.front.app.state.streams.open == 0)
     assert daemon.onlookers() == before
 
 
@@ -73,10 +73,10 @@ def test_a_reader_that_leaves_is_forgotten(daemon: WebDaemon) -> None:
     before = daemon.onlookers()
     run_id = daemon.prepared()
     lines = [listen(daemon, run_id) for _ in range(5)]
-    assert daemon.app.state.streams.open == 5
+    assert daemon.front.app.state.streams.open == 5
     for line in lines:
         line.close()
-    daemon.until("five readers to be forgotten", lambda: daemon.app.state.streams.open == 0)
+    daemon.until("five readers to be forgotten", lambda: daemon.front.app.state.streams.open == 0)
     assert daemon.onlookers() == before
 
 

@@ -47,6 +47,12 @@ def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
     assert imported(*words) & set(HEAVY) == set()
 
 
+def test_a_run_that_goes_on_after_a_crash_waits_for_no_web_page() -> None:
+    code = "import sys, console.process\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & {"fastapi", "starlette", "uvicorn", "reportlab", "rich"} == set()
+
+
 def test_the_page_says_what_the_commands_say() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     assert page == reference(), "write it anew: python -m console.terminal.reference > docs/cli.md"

@@ -109,7 +109,7 @@ def test_a_drill_is_watched_live_and_stays_on_the_screen(daemon: DeskDaemon, ter
     terminal.until_step("ask", "in progress")
     terminal.until("Ctrl-C stops watching; the run goes on.")
     run = daemon.json("runs")["runs"][0]["id"]
-    daemon.until("the run to be watched", lambda: daemon.app.state.streams.open == 1)
+    daemon.until("the run to be watched", lambda: daemon.front.app.state.streams.open == 1)
     daemon.hear(run, "ask", "the copy thinks")
     terminal.until("the copy thinks")
     daemon.script.released.set()

@@ -90,7 +90,7 @@ def test_the_pages_show_what_is_amiss_first(daemon: WebDaemon) -> None:
 
 
 def test_a_daemon_that_only_watches_sends_elsewhere(daemon: WebDaemon) -> None:
-    state = daemon.app.state
+    state = daemon.front.app.state
     state.desk = replace(state.desk, shard=Shard(2, 5))
     for path in ("/api/readiness", "/readiness"):
         reply = daemon.ask("GET", path)

@@ -182,7 +182,7 @@ def test_a_run_is_watched_live_from_beginning_to_end(browser: Browser, daemon: W
     expect(seen.page.locator("#output-ask pre")).to_contain_text("ask on its way")
     assert seen.page.evaluate("window.notReloaded")
     expect(seen.page.locator("[data-stream]")).to_have_count(0)
-    assert daemon.app.state.streams.open == 0
+    assert daemon.front.app.state.streams.open == 0
     assert not seen.complaints
 
 

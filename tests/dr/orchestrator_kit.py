@@ -240,6 +240,7 @@ async def house(
     epochs_known: Callable[[str], bool] = lambda _system: True,
     inventory: Inventory = INVENTORY,
     credentials: Path | None = None,
+    started: bool = True,
 ) -> AsyncIterator[House]:
     """Open the house on what is in ``folder``; leaving it is the death of the daemon."""
     clock = clock or HeldClock()
@@ -250,7 +251,8 @@ async def house(
     world = world_of(clock, credentials, inventory)
     orchestrator = Orchestrator(journal, world, rules, epoch_seen=epochs, epoch_known=epochs_known)
     try:
-        await orchestrator.start()
+        if started:
+            await orchestrator.start()
         yield House(orchestrator, clock, journal, actions)
     finally:
         await orchestrator.stop()

@@ -57,6 +57,18 @@ def test_clean_refuses_while_something_runs_from_the_environment() -> None:
     assert environment.VENV.exists()
 
 
+def test_what_has_changed_is_compiled_for_a_daemon_that_may_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module, broken = tmp_path / "module.py", tmp_path / "broken.py"
+    module.write_text("")
+    broken.write_text("(")  # somebody's unfinished edit is no reason to set up nothing
+    monkeypatch.setattr(environment, "PYTHON", Path(sys.executable))
+    monkeypatch.setattr(environment, "PROGRAM", (str(tmp_path),))
+    environment.compile_program()
+    assert [path.name.partition(".")[0] for path in (tmp_path / "__pycache__").iterdir()] == ["module"]
+
+
 def test_pips_settings_hold_for_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
