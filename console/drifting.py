@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dr.engine.drift import AND, Agreement, Compared, declared
-from dr.engine.drift_seen import Look, compared
+from dr.engine.drift_seen import Look, compared, laid_down
 from dr.engine.orchestrator import Orchestrator
 from dr.journal.event import Event
 from dr.journal.run import Run
@@ -58,14 +58,16 @@ class Drifting:
     async def tick(self) -> None:
         """Compare, and let an alarm stand for each thing that has differed for so long, until both are seen to agree.
 
-        What is not seen says nothing, neither for nor against: it raises none and clears none.
+        What is not seen says nothing, neither for nor against: it raises none and clears none. What announced works lay
+        down is told when they are over.
         """
         moment, patience_s = self._clock.monotonic(), self._inventory().polling.stale_after_s
         found = {_subject(one): one for one in self.now()}
         drifts = {subject: one for subject, one in found.items() if one.agreement is Agreement.DRIFT}
         self._since = {_name(one): self._since.get(_name(one), moment) for one in drifts.values()}
         for subject, one in drifts.items():
-            if subject in self._held or moment - self._since[_name(one)] >= patience_s:
+            lasted = moment - self._since[_name(one)] >= patience_s
+            if subject in self._held or (lasted and not self._planned(one)):
                 self._held[subject] = one.run, one.step
                 self._watch.hold(DRIFT, subject, one.sentence())  # each stands by itself: a second one is told, too
         for subject, by in list(self._held.items()):
@@ -74,6 +76,11 @@ class Drifting:
             if subject not in drifts and not unseen:
                 self._watch.hold(DRIFT, subject, None)
                 del self._held[subject]
+
+    def _planned(self, one: Compared) -> bool:
+        """Tell whether announced works are why: all that was laid down is in a planned downtime."""
+        what, covered = laid_down(one, self._inventory(), self._look), self._watch.covered()
+        return bool(what) and all(subject in covered for subject in what)
 
     def _look(self, subject: str) -> Look | None:
         status = self._watch.status(subject)

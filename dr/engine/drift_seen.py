@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dr.engine.drift import ACTIVE, AND, POWER, Agreement, Compared
+from dr.engine.drift import ACTIVE, AND, FENCE, POWER, Agreement, Compared
 from dr.estate.fences import described, unproven
 from dr.playbook.foreign import TIERS
 from monitor.clients.redfish import OutletGroup, recalled
@@ -84,22 +84,50 @@ def _role(one: Compared, look: Sight) -> Compared:
     return _judged(one, seen.facts["role"], f"{subject} says that it is {seen.facts['role']}")
 
 
+def laid_down(one: Compared, inventory: Inventory, look: Sight) -> tuple[str, ...]:
+    """Return what somebody has laid down, where the drift is no more than that: works may be why.
+
+    These are machines that do not run although a step has started them, and a side whose outlets are off although no
+    run has fenced it. What runs that should not, another role, another place no works explain.
+    """
+    system = inventory.systems.get(one.system)
+    if system is None:
+        return ()
+    if (one.field, one.declared) == (POWER, "on"):
+        return tuple(_astray(_machines(one, system, look), one))
+    if (one.field, one.declared) == (FENCE, "off"):
+        return tuple(_fed(one))
+    return ()
+
+
 def _power(one: Compared, system: System, look: Sight) -> Compared:
     """Go by what the vCenter says of each machine."""
     place = system.sites.get(one.site)
     if place is None:
         return replace(one, why=f"the inventory has {one.system} no more at {one.site}")
-    tiers = one.part.split(AND) if one.part else TIERS
-    subjects = [f"vm/{place.vcenter}/{name}" for tier in tiers for name in getattr(place.vms, tier)]
-    states = {subject: _runs(look(subject), one) for subject in subjects}
-    wrong = {subject: state for subject, state in states.items() if state not in {"", one.declared}}
+    states = _machines(one, system, look)
+    wrong = _astray(states, one)
     if wrong:
         observed = AND.join(sorted(set(wrong.values())))
         return _judged(one, observed, _few([f"{subject} is {state}" for subject, state in wrong.items()]))
     unseen = [subject for subject, state in states.items() if not state]
     if unseen:
         return replace(one, why=f"the vCenter has not told of {_few(unseen)} since")
-    return _judged(one, one.declared, f"vCenter {place.vcenter} says so of each of {len(subjects)}")
+    return _judged(one, one.declared, f"vCenter {place.vcenter} says so of each of {len(states)}")
+
+
+def _machines(one: Compared, system: System, look: Sight) -> dict[str, str]:
+    """Return how each machine of the tiers is, as ``_runs`` says."""
+    place = system.sites.get(one.site)
+    if place is None:
+        return {}
+    tiers = one.part.split(AND) if one.part else TIERS
+    subjects = [f"vm/{place.vcenter}/{name}" for tier in tiers for name in getattr(place.vms, tier)]
+    return {subject: _runs(look(subject), one) for subject in subjects}
+
+
+def _astray(states: Mapping[str, str], one: Compared) -> dict[str, str]:
+    return {subject: state for subject, state in states.items() if state not in {"", one.declared}}
 
 
 def _runs(seen: Look | None, one: Compared) -> str:
@@ -120,7 +148,7 @@ def _few(words: Sequence[str]) -> str:
 def _fence(one: Compared, system: System, look: Sight) -> Compared:
     """Go by the outlets, as the action does that has switched them; what answers has power, whatever they say."""
     name, group = _outlets(one, system, look)
-    subjects = [f"{kind}/{one.system}/{one.site}" for kind in ("front", "database")]
+    subjects = _fed(one)
     seen = [(subject, found) for subject in subjects if (found := look(subject)) is not None and found.at > one.at]
     answers = [subject for subject, found in seen if found.health in HEARD]
     said = f"{' and '.join(answers)} answer{'s' if len(answers) == 1 else ''}"
@@ -134,6 +162,11 @@ def _fence(one: Compared, system: System, look: Sight) -> Compared:
     if one.declared == "on" and len(seen) == len(subjects) and all(found.health == "down" for _, found in seen):
         return _judged(one, "on", f"nothing there answers; {name} was not read since")
     return replace(one, why=f"neither {name} was read since, nor did what it feeds answer")
+
+
+def _fed(one: Compared) -> list[str]:
+    """Return what has power while the side is not fenced, and answers."""
+    return [f"{kind}/{one.system}/{one.site}" for kind in ("front", "database")]
 
 
 def _outlets(one: Compared, system: System, look: Sight) -> tuple[str, OutletGroup | None]:

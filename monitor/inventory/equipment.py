@@ -32,7 +32,7 @@ class PowerController(Endpoint):
 
     site: Key = Field(description="the site whose power it switches")
     pdu: Text = Field(description="Redfish id below /redfish/v1/PowerEquipment/RackPDUs/")
-    user: Text
+    user: Text = Field(description="may read and switch its outlet groups")
     credential: Reference
 
 

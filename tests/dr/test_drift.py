@@ -49,7 +49,8 @@ AS_DECLARED = {
     "check/ncts-name": Look("ok", "", {"records": DR_FRONT}, LATER),
     **{f"vm/vc-dr/{name}": Look("ok", "", {"power": "on", "connection": "connected"}, LATER) for name in DR_MACHINES},
 }
-WEB = "vm/vc-dr/ncts-web-2"
+WEB, WEB_AT_MAIN = "vm/vc-dr/ncts-web-2", "vm/vc-main/ncts-web-2"
+SIDE = {"front/ncts/main", "database/ncts/main"}
 
 
 def ran(run_id: str = "one", at: float = DONE_AT, **states: StepState) -> Run:
@@ -272,6 +273,7 @@ class Watching:
     seen: dict[str, Observation]
     held: dict[tuple[str, str], str | None] = field(default_factory=dict)
     isolated: str = ""
+    planned: dict[str, str] = field(default_factory=dict)
 
     def alarms(self, *, active_only: bool) -> list[Alarm]:
         assert active_only
@@ -284,6 +286,9 @@ class Watching:
         return self.seen.get(subject)
 
     last_good = observation
+
+    def covered(self) -> dict[str, str]:
+        return self.planned
 
     def hold(self, name: str, subject: str, reason: str | None) -> None:
         self.held[name, subject] = reason
@@ -341,3 +346,37 @@ def test_drift_that_persists_is_an_alarm_until_both_agree() -> None:
     runs.listener(runs.ran[0], ())
     assert tick(1) is None, "it was not looked at since"
     assert [one.agreement for one in drifting.of(runs.ran[0]) if one.field == "role"] == [Agreement.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("effect", "subject", "facts", "covering", "field_", "held_back"),
+    [
+        (("power", "on"), WEB_AT_MAIN, {"power": "off"}, {WEB_AT_MAIN}, "power", True),
+        (("power", "on"), WEB_AT_MAIN, {"power": "off"}, {"vm/vc-main/ncts-web-1"}, "power", False),
+        (("power", "off"), WEB_AT_MAIN, {"power": "on"}, {WEB_AT_MAIN}, "power", False),
+        (("fence", "off"), "power/pdu-main", {"outlets/ncts": "Off"}, SIDE, "fence", True),
+        (("fence", "off"), "power/pdu-main", {"outlets/ncts": "Off"}, {"front/ncts/main"}, "fence", False),
+        (("fence", "on"), "power/pdu-main", {"outlets/ncts": "On"}, SIDE, "fence", False),
+        (("role", "primary"), "database/ncts/main", {"role": "standby"}, SIDE, "role", False),
+    ],
+)
+def test_what_announced_works_lay_down_is_told_at_their_end(
+    effect: tuple[str, str], subject: str, facts: dict[str, str], covering: set[str], field_: str, held_back: bool
+) -> None:
+    status = Status(subject, Health.OK, "", LATER, LATER)
+    watch = Watching({subject: status}, {subject: Observation(subject, "x", LATER, Answer.OK, facts=facts)})
+    clock = ManualClock(DONE_AT)
+    runs = Runs([stepped("one", DONE_AT, effect)])
+    drifting = Drifting(watch, runs, clock, lambda: INVENTORY)  # type: ignore[arg-type]  # as much of each as is used
+    told = ("drift", f"karaula/ncts/{field_}/main")
+    watch.planned = dict.fromkeys(covering, "works")
+    for _ in range(2):
+        asyncio.run(drifting.tick())
+        clock.advance(INVENTORY.polling.stale_after_s)
+    assert (watch.held.get(told) is None) == held_back
+    watch.planned = {}
+    asyncio.run(drifting.tick())
+    assert watch.held[told] is not None
+    watch.planned = dict.fromkeys(covering, "works")
+    asyncio.run(drifting.tick())
+    assert watch.held[told] is not None, "what stands is not taken back by an announcement"
