@@ -30,7 +30,7 @@ from dr.playbook.model import Plan
 REQUESTER = "karaula"
 PROGRESS_EVERY = 2000
 KEPT_KEYS = 50_000
-STANDS = frozenset({RunState.PAUSED, RunState.FAILED})
+STANDS = frozenset({RunState.PAUSED, RunState.FAILED, RunState.SUCCEEDED_WITH_WARNINGS})
 STATES = {state: number for number, state in enumerate(StepState)}
 
 
