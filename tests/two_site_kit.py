@@ -327,13 +327,6 @@ class TwoSites:
         """Return the estate as ``inventory.yaml`` says it."""
         ssh = {"port": SSH_PORT, "user": "root", "credential": "ssh-karaula"}
         kinds = yaml.safe_load(documented("kind"))["database_kinds"]
-        kinds["postgresql"]["commands"] |= {
-            "backup": ["karaula-pg", "backup", "{backup}"],
-            "check": ["karaula-pg", "check", "{backup}"],
-            "restore": ["karaula-pg", "restore", "{backup}", "{scratch}"],
-            "query": ["karaula-pg", "query", "{scratch}"],
-            "discard": ["karaula-pg", "discard", "{scratch}"],
-        }
         return {
             "estate": {"name": "Two sites", "timezone": "Europe/Skopje", "domain": "customs.example"},
             "trust": {"tls_ca": "lab-ca.pem", "known_hosts": "known_hosts"},

@@ -110,6 +110,13 @@ def vault(world: World, system: str) -> SshHost:
     return world.inventory.hosts[world.system(system).backup.vault]
 
 
+def _needed(world: World, system: str, name: str) -> Sequence[str]:
+    argv: Sequence[str] | None = getattr(commands(world, system), name)
+    if argv is None:
+        raise StepFailed(f"the kind of {system}'s database has no command '{name}'")
+    return argv
+
+
 async def status(world: World, system: str, site: str, timeout_s: float) -> DatabaseStatus:
     """Ask the database at ``site``. Raises TargetError, and StepFailed when the command fails."""
     host, argv = world.database_host(system, site), list(commands(world, system).status)
@@ -148,10 +155,7 @@ async def attach(world: World, system: str, site: str, epoch: int, timeout_s: fl
 
 async def mark(world: World, system: str, site: str, timeout_s: float) -> Marker:
     """Commit a marker in the primary at ``site``. Raises as ``status``, and StepFailed where the kind has none."""
-    argv = list(commands(world, system).mark or ())
-    if not argv:
-        raise StepFailed(f"the kind of {system}'s database has no command 'mark'")
-    host = world.database_host(system, site)
+    host, argv = world.database_host(system, site), list(_needed(world, system, "mark"))
     found = read(Marked, checked(await run(world, host, argv, timeout_s), host, argv), host, argv)
     return Marker(found.marker, found.at)
 
@@ -165,30 +169,30 @@ async def attached(world: World, system: str, site: str, timeout_s: float) -> bo
 
 async def backup(world: World, system: str, site: str, name: str, timeout_s: float, say: Say) -> Manifest:
     """Write backup ``name`` of the database at ``site``; return its manifest. Raises as ``status``."""
-    host, argv = world.database_host(system, site), filled(commands(world, system).backup, backup=name)
+    host, argv = world.database_host(system, site), filled(_needed(world, system, "backup"), backup=name)
     return read(Manifest, checked(await run(world, host, argv, timeout_s, say), host, argv), host, argv)
 
 
 async def check(world: World, system: str, name: str, timeout_s: float, say: Say = silent) -> Manifest:
     """Let the vault read all of backup ``name``; return its manifest as found. Raises as ``status``."""
-    host, argv = vault(world, system), filled(commands(world, system).check, backup=name)
+    host, argv = vault(world, system), filled(_needed(world, system, "check"), backup=name)
     return read(Manifest, checked(await run(world, host, argv, timeout_s, say), host, argv), host, argv)
 
 
 async def restore(world: World, system: str, name: str, scratch: str, timeout_s: float, say: Say) -> None:
     """Restore backup ``name`` into ``scratch`` at the vault. Raises as ``status``."""
-    host, argv = vault(world, system), filled(commands(world, system).restore, backup=name, scratch=scratch)
+    host, argv = vault(world, system), filled(_needed(world, system, "restore"), backup=name, scratch=scratch)
     checked(await run(world, host, argv, timeout_s, say), host, argv)
 
 
 async def query(world: World, system: str, scratch: str, timeout_s: float, say: Say = silent) -> Restored | None:
     """Return what the restored copy holds; None when the vault says that there is none. Raises as ``status``."""
-    host, argv = vault(world, system), filled(commands(world, system).query, scratch=scratch)
+    host, argv = vault(world, system), filled(_needed(world, system, "query"), scratch=scratch)
     result = await run(world, host, argv, timeout_s, say)
     return None if result.exit_status else read(Restored, result, host, argv)
 
 
 async def discard(world: World, system: str, scratch: str, timeout_s: float, say: Say) -> None:
     """Remove ``scratch`` at the vault. Raises as ``status``."""
-    host, argv = vault(world, system), filled(commands(world, system).discard, scratch=scratch)
+    host, argv = vault(world, system), filled(_needed(world, system, "discard"), scratch=scratch)
     checked(await run(world, host, argv, timeout_s, say), host, argv)

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from monitor.inventory.model import Inventory
+    from monitor.inventory.systems import System
     from monitor.problem import Problem
-    from monitor.yamlfile import Document
+    from monitor.yamlfile import Document, Path
 
 _PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
+_COMMANDS = ("backup", "check", "restore", "query", "discard")
 
 
 def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
@@ -30,6 +32,7 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
                 name = "second_place" if policy.second_place is not None else "retention"
                 message = f"'{name}' needs a 'store': the database kind's commands neither copy nor remove backups"
                 yield document.problem((*path, name), message, at="key")
+            yield from _commands(inventory, system, path, document)
             continue
         where = (*path, "store", "postgresql", "connections")
         for site in sorted(system.sites.keys() - store.postgresql.connections.keys()):
@@ -44,3 +47,14 @@ def check(inventory: Inventory, document: Document) -> Iterator[Problem]:
         if isinstance(store, PgbackrestStore) and policy.second_place is not None and store.folder is None:
             message = "a second place needs the repository's 'folder'"
             yield document.problem((*path, "store"), message, "write its repo1-path", "key")
+
+
+def _commands(inventory: Inventory, system: System, path: Path, document: Document) -> Iterator[Problem]:
+    """Without a store the kind's own commands take and prove backups; all of them are needed."""
+    kind = system.database.kind
+    known = inventory.database_kinds.get(kind)
+    missing = [name for name in _COMMANDS if known is not None and getattr(known.commands, name) is None]
+    if missing:
+        message = f"without a 'store' the database kind '{kind}' takes the backups, and it has no {', '.join(missing)}"
+        hint = f"say under 'store' who takes them, or add to database_kinds.{kind}.commands"
+        yield document.problem(path, message, hint, "key")

@@ -18,6 +18,7 @@ class DatabaseCommands(Model):
     count. ``"seen"``: the highest fencing token that came to the host, where ``epoch`` is that of the newest promotion.
     ``"marker"``, ``"marker_at"``: the newest marker that is there, and when it was written. ``"pending"``: how much has
     been received and is not applied yet; ``"attached"``: the sites that follow.
+    The five of backups, from ``backup`` to ``discard``, are needed by systems whose ``backup`` has no ``store``.
     ``{epoch}``, ``{peer}``, ``{backup}`` and ``{scratch}`` are filled in. Every command may be repeated safely.
     """
 
@@ -33,11 +34,19 @@ class DatabaseCommands(Model):
     mark: tuple[Text, ...] | None = Field(
         None, min_length=1, description='commit a marker on the primary; prints {"marker": int, "at": Unix time}'
     )
-    backup: tuple[Text, ...] = Field(min_length=1, description="write backup {backup}; prints its manifest as JSON")
-    check: tuple[Text, ...] = Field(min_length=1, description="read all of {backup}, print its manifest as found")
-    restore: tuple[Text, ...] = Field(min_length=1, description="restore {backup} into scratch place {scratch}")
-    query: tuple[Text, ...] = Field(min_length=1, description="print counts and newest record of {scratch} as JSON")
-    discard: tuple[Text, ...] = Field(min_length=1, description="remove scratch place {scratch}")
+    backup: tuple[Text, ...] | None = Field(
+        None, min_length=1, description="write backup {backup}; prints its manifest as JSON"
+    )
+    check: tuple[Text, ...] | None = Field(
+        None, min_length=1, description="read all of {backup}, print its manifest as found"
+    )
+    restore: tuple[Text, ...] | None = Field(
+        None, min_length=1, description="restore {backup} into scratch place {scratch}"
+    )
+    query: tuple[Text, ...] | None = Field(
+        None, min_length=1, description="print counts and newest record of {scratch} as JSON"
+    )
+    discard: tuple[Text, ...] | None = Field(None, min_length=1, description="remove scratch place {scratch}")
 
 
 class DatabaseKind(Model):

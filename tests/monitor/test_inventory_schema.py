@@ -60,7 +60,7 @@ def faults(value: Any, rule: dict[str, Any], at: str = "") -> list[str]:
             rules += [one for pattern, one in rule.get("patternProperties", {}).items() if re.search(pattern, key)]
             found += [fault for one in rules for fault in faults(inner, one, f"{at}.{key}")]
             found += [] if rules or rule.get("additionalProperties", True) else [f"{at}: {key}"]
-    if isinstance(value, list):
+    if isinstance(value, list) and "items" in rule:
         found += [fault for index, one in enumerate(value) for fault in faults(one, rule["items"], f"{at}[{index}]")]
     return found
 

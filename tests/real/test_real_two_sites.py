@@ -327,7 +327,7 @@ def test_an_asynchronous_failover_says_exactly_what_is_lost(estate: TwoSites) ->
     run, before, _ = lose_main(estate)
     lost = missing(estate, "dr", before)
     log.info("asynchronous: %d accepted declarations lost", len(lost))
-    assert len(lost) >= 10
+    assert len(lost) >= 10 - estate.clients.count  # one of each may have reached dr and be acknowledged after the cut
     assert outputs(run, "loss")["lost"] == told_lost(estate, run) == len(lost)
     assert outputs(run, "loss")["lost_known"] == "exact"
     assert outputs(run, "names")["missed"] == "dns-main"
