@@ -38,7 +38,7 @@ from dr.journal.event import (
 )
 from dr.journal.fold import fold, fold_all
 from dr.journal.joint import JointAccepted, JointApproved, JointCancelAsked, fold_all_joint
-from dr.journal.run import Run, RunState, StepRecord, StepState
+from dr.journal.run import ACTIVE, Run, RunState, StepRecord, StepState
 from dr.playbook.joint import JointPlan, Member
 from dr.playbook.model import Plan, PlannedStep, ancestors
 
@@ -120,6 +120,7 @@ class Course:
             "resume": lambda: commands.resume(run, "ana", "", 0.0),
             "cancel": lambda: commands.cancel(run, "ana", "enough", 0.0),
             "undo": lambda: commands.undo(run, "ana", "back", 0.0),
+            "pause": lambda: commands.pause(run, "ana", "wait", 0.0),
         }
         self.write(*told[word]())  # type: ignore[misc]  # events
 
@@ -156,17 +157,18 @@ def courses(draw: st.DrawFn) -> Course:
     return begun(plan(*steps, kind=kind), outcomes=outcomes, undos=undos)
 
 
-WORDS = st.sampled_from(["retry", "ignore", "resume", "cancel", "undo", "wait"])
+WORDS = st.sampled_from(["retry", "ignore", "resume", "cancel", "undo", "die"])
+MIDDLE = st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["undo", "pause", "cancel", "die"])), max_size=2)
 
 
-@given(courses(), st.lists(st.tuples(WORDS, st.integers(0, 6)), max_size=8), st.none() | st.integers(1, 40))
+@given(courses(), MIDDLE, st.lists(st.tuples(WORDS, st.integers(0, 6)), max_size=8))
 @settings(deadline=None, max_examples=400)
 def test_every_course_ends_and_nothing_is_undone_beneath_what_stands(
-    course: Course, said: list[tuple[str, int]], asked_at: int | None
+    course: Course, unasked: list[tuple[int, str]], said: list[tuple[str, int]]
 ) -> None:
-    if asked_at is not None:  # somebody asks for the undo in the middle
-        course.goes_on(until=lambda run: run.seq >= asked_at)
-        try_to(course, "undo")
+    for at, word in sorted(unasked):
+        course.goes_on(until=lambda run, at=at: run.seq >= at)  # type: ignore[misc]  # a lambda with a default
+        try_to(course, word)
     for word, number in said:
         course.goes_on()
         if course.run.state is RunState.PAUSED:
@@ -181,9 +183,12 @@ def test_every_course_ends_and_nothing_is_undone_beneath_what_stands(
 
 
 def try_to(course: Course, word: str, name: str = "") -> None:
+    if word == "die":
+        if course.run.state in ACTIVE:
+            course.write(Interrupted(0.0))
+        return
     with contextlib.suppress(RunRefused):
-        if word != "wait":
-            course.says(word, name)
+        course.says(word, name)
 
 
 def ended(course: Course) -> None:
@@ -355,7 +360,15 @@ def test_after_the_final_steps_have_begun_nothing_is_undone_any_more() -> None:
     course = tower(walls=["fails"])
     course.says("cancel")
     course.goes_on(until=lambda run: run.finishing)
-    assert course.run.undo_refused == "what was done is being taken back already"
+    with pytest.raises(RunRefused, match="CANCELING; there is nothing to take back"):
+        course.says("undo")
+    drill = begun(
+        plan(built("one"), step("tidy", "one", effects=(("t", "bubble", "absent"),), final=True), kind="drill")
+    )
+    drill.goes_on(until=lambda run: run.finishing)
+    assert drill.run.state is RunState.IN_PROGRESS
+    with pytest.raises(RunRefused, match="its final steps have begun; cancelled, it ends as it stands"):
+        drill.says("undo")
     assert not commands.choices_at(course.run, course.run.steps["walls"])
 
 
