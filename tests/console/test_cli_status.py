@@ -176,7 +176,7 @@ def test_pauses(daemon: DeskDaemon) -> None:
         (("ncts", "--for", "soon", "--reason", "x"), "'soon' is not a length of time"),
         (("ncts",), "a pause needs --for TIME and --reason TEXT"),
         (("nctz", "--for", "2h", "--reason", "x"), "unknown system 'nctz'"),
-        (("ncts", "--for", "30d", "--reason", "x"), "for_s: "),
+        (("ncts", "--for", "30d", "--reason", "x"), "'30d' is longer than 7d"),
     ):
         result = daemon.karaula("pause", *words)
         assert result.exit_code == 2, words

@@ -181,6 +181,36 @@ def test_hosts(values: dict[str, Any], alarms: tuple[Triggered, ...], answer: An
     assert (seen.answer, seen.facts.get("findings", "")) == (answer, finding)
 
 
+CLUSTER = Ref("ClusterComputeResource", "domain-c1")
+DRS = "configuration.drsConfig.enabled"
+
+
+@pytest.mark.parametrize(
+    ("parent", "cluster", "facts"),
+    [
+        (None, {"name": "one", DRS: True}, {}),
+        (Ref("ComputeResource", "domain-s1"), {"name": "one", DRS: True}, {"placement": "host-1"}),
+        (CLUSTER, {"name": "one", DRS: True}, {"placement": "domain-c1", "cluster": "one"}),
+        (CLUSTER, {"name": "one"}, {"placement": "domain-c1", "cluster": "one"}),
+        (CLUSTER, {"name": "one", DRS: False}, {"placement": "host-1", "cluster": "one"}),
+        (CLUSTER, None, {"placement": "domain-c1"}),
+    ],
+)
+def test_a_machine_is_placed_in_a_cluster_or_on_a_host_alone(
+    parent: Ref | None, cluster: dict[str, Any] | None, facts: dict[str, str]
+) -> None:
+    tables = Tables()
+    values = {"name": "e", "runtime.connectionState": "connected", "parent": parent}
+    tables.apply([Update("enter", Ref("HostSystem", "host-1"), values)])
+    if cluster is not None:
+        tables.apply([Update("enter", CLUSTER, cluster)])
+    found = told(tables)["esx/vc/e"].facts
+    assert {name: fact for name, fact in found.items() if name in {"placement", "cluster"}} == facts
+    if DRS in (cluster or {}) and parent == CLUSTER:
+        tables.apply([Update("modify", CLUSTER, {DRS: not cluster[DRS]})])
+        assert told(tables)["esx/vc/e"].facts["placement"] != facts["placement"], "somebody has switched DRS"
+
+
 @pytest.mark.parametrize(
     ("values", "answer"),
     [
