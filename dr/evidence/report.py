@@ -21,6 +21,7 @@ from dr.journal.event import (
     CancelAsked,
     Denied,
     Event,
+    GuardRuled,
     LossAccepted,
     Paused,
     Resumed,
@@ -38,7 +39,7 @@ from dr.journal.event import (
 )
 from dr.journal.override import READINESS, Override
 from dr.journal.people import QuestionAnswered, UndoAsked
-from dr.journal.run import GuardNote, Run, StepRecord
+from dr.journal.run import Run, StepRecord
 from monitor.inventory.model import Inventory
 
 SCHEMA = 1
@@ -136,7 +137,7 @@ class Report:
     findings: tuple[Finding, ...]
     not_known: tuple[str, ...]
     people: tuple[PersonsAct, ...]
-    guards: tuple[GuardNote, ...]
+    guards: tuple[GuardRuled, ...]
     overrides: tuple[Override, ...]
     drift: tuple[Compared, ...]
     votes: tuple[VoteNote, ...]
@@ -228,7 +229,7 @@ def _damaged(steps: Sequence[StepReport]) -> tuple[str, ...]:
     )
 
 
-def _matters(note: GuardNote) -> bool:
+def _matters(note: GuardRuled) -> bool:
     """Tell whether a guard had something to judge at a step (a fence that was proven), not just nothing against it."""
     return note.reason not in NOTHING_TO_JUDGE
 

@@ -8,15 +8,15 @@ from dr.errors import IllegalEvent
 from dr.journal.ballot import poll_of
 from dr.journal.event import ApprovalAsked, Approved, Denied, GuardRuled, LossAccepted, RunStarted, VotesHeard
 from dr.journal.fold_parts import after, changed, require
-from dr.journal.run import GuardNote, Run, RunState
+from dr.journal.run import Run, RunState
 
 BY_ITSELF = "failover"
 
 
 def guards_ruled(run: Run, events: Iterable[GuardRuled]) -> Run:
     """Keep the answers of guards; each of them counts as one event."""
-    notes = [GuardNote(one.at, one.guard, one.ruling, one.reason, one.sentence, one.step) for one in events]
-    return changed(run, guards=(*run.guards, *notes), seq=run.seq + len(notes))
+    guards = (*run.guards, *events)
+    return changed(run, guards=guards, seq=run.seq + len(guards) - len(run.guards))
 
 
 def approval_asked(run: Run, event: ApprovalAsked) -> Run:

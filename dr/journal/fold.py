@@ -7,7 +7,6 @@ no clock. A journal that folds is a journal that this engine could have written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -49,7 +48,7 @@ from dr.journal.event import (
     UndoSucceeded,
     VotesHeard,
 )
-from dr.journal.fold_parts import after, changed, require, step_of, with_step
+from dr.journal.fold_parts import after, changed, require, step_of, steps_with, with_step
 from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import ACTIVE, MOVING, Run, RunState, StepRecord, StepState
 from dr.journal.undoing import (
@@ -115,14 +114,17 @@ def fold_all(run_id: str, events: Iterable[Event]) -> Run:
 
 def folded(run: Run, events: Iterable[Event]) -> Run:
     """Return ``run`` after ``events``. Raises IllegalEvent."""
-    for answers, group in groupby(events, lambda event: type(event) is GuardRuled):
-        if answers and not run.state.final:
-            # Most of a journal are guards' answers, several in a row.
-            run = guards_ruled(run, [event for event in group if isinstance(event, GuardRuled)])
+    answers: list[GuardRuled] = []  # most of a journal, several in a row: taken together
+    final = run.state.final
+    for event in events:
+        if isinstance(event, GuardRuled) and not final:
+            answers.append(event)
             continue
-        for event in group:
-            run = fold(run, event)
-    return run
+        if answers:
+            run, answers = guards_ruled(run, answers), []
+        run = fold(run, event)
+        final = run.state.final
+    return guards_ruled(run, answers) if answers else run
 
 
 def _step_started(run: Run, event: StepStarted) -> Run:
@@ -134,8 +136,7 @@ def _step_started(run: Run, event: StepStarted) -> Run:
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts while the run is being canceled")
     if any(not run.steps[need].over for need in record.plan.needs):
         raise IllegalEvent(f"run {run.id}: step '{event.step}' starts before what it needs")
-    return with_step(
-        changed(run, token=event.token),
+    started = changed(
         record,
         state=StepState.IN_PROGRESS,
         attempt=event.attempt,
@@ -149,6 +150,7 @@ def _step_started(run: Run, event: StepStarted) -> Run:
         answered_by="",
         crashed=False,
     )
+    return after(run, token=event.token, steps=steps_with(run, started))
 
 
 def _step_succeeded(run: Run, event: StepSucceeded) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from operator import attrgetter
 from types import MappingProxyType
@@ -55,7 +55,12 @@ def step_of(run: Run, event: Any, states: Iterable[StepState]) -> StepRecord:
     return record
 
 
+def steps_with(run: Run, record: StepRecord) -> Mapping[str, StepRecord]:
+    """Return the run's steps, one of them as ``record`` has it."""
+    steps = cast("MappingProxyType[str, StepRecord]", run.steps)  # whose | copies at once, not key by key
+    return MappingProxyType(steps | {record.plan.id: record})
+
+
 def with_step(run: Run, record: StepRecord, **changes: Any) -> Run:
     """Return the run one event later, with that step changed."""
-    steps = cast("MappingProxyType[str, StepRecord]", run.steps)  # whose | copies at once, not key by key
-    return after(run, steps=MappingProxyType(steps | {record.plan.id: changed(record, **changes)}))
+    return after(run, steps=steps_with(run, changed(record, **changes)))

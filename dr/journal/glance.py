@@ -79,16 +79,18 @@ class Remainder:
 
     def read(self, db: sqlite3.Connection, rows: int) -> dict[str, Story]:
         """Read so many rows on; return the stories that are complete by them. Raises sqlite3.Error."""
+        ends, begun = self._ends, self._begun
         done: dict[str, Story] = {}
         found = db.execute(_NEXT, (self._at, rows)).fetchall()
         for row_id, run_id, seq, word, body in found:
-            self._at = row_id
-            self.order[run_id] = None
-            end = self._ends.get(run_id)
-            if end is None:
-                continue
-            self._begun.setdefault(run_id, Story()).add(seq, word, body)
-            if row_id == end:
-                done[run_id] = self._begun.pop(run_id)
+            if (story := begun.get(run_id)) is None:
+                self.order[run_id] = None
+                if run_id not in ends:
+                    continue
+                story = begun[run_id] = Story()
+            story.add(seq, word, body)
+            if row_id == ends[run_id]:
+                done[run_id] = begun.pop(run_id)
         self.over = len(found) < rows
-        return done | self._begun if self.over else done
+        self._at = found[-1][0] if found else self._at
+        return done | begun if self.over else done

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dr.journal.event import Scalar
+from dr.journal.event import GuardRuled, Scalar
 from dr.playbook.model import Plan, PlannedStep
 from monitor.status.votes import Poll
 
@@ -126,18 +126,6 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class GuardNote:
-    """A guard's answer as journaled."""
-
-    at: float
-    guard: str
-    ruling: str
-    reason: str
-    sentence: str
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """Everything that is known of a run; the fold of its events.
 
@@ -162,7 +150,7 @@ class Run:
     started_at: float | None = None
     ended_at: float | None = None
     end_reason: str = ""
-    guards: tuple[GuardNote, ...] = ()
+    guards: tuple[GuardRuled, ...] = ()
     approval_expires_at: float | None = None
     approved_by: str = ""
     approved_at: float | None = None
