@@ -60,10 +60,13 @@ LOOKS: Mapping[str, Look] = {
     "promote": _database,
     "demote": _database,
     "follow": _database,
+    "recovery_point": _database,
+    "backup": _database,
     "wait_database": _database,
     "wait_replica": _replica,
     "check_role": _role,
     "http_check": _page,
+    "restore_start": _restored,
     "restore_check": _restored,
     "production_unchanged": _unchanged,
 }

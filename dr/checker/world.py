@@ -15,6 +15,7 @@ from dr.playbook.model import Plan, PlannedStep
 
 Effect = tuple[str, str, str]
 Place = tuple[str, str]  # subject and field
+DATABASE = "database"
 RETURNS = frozenset({"failback", "reprotect"})
 PRODUCTION = frozenset({"role", "fence", "traffic", *(f"power {tier}" for tier in TIERS)})
 
@@ -72,7 +73,8 @@ def first_world(plan: Plan) -> World:
     """Return the world in which a run of this kind begins, both sites as they stand on the day it is needed.
 
     Before a failback (or reprotect) the side to return to is fenced and still believes that it is primary: the worst
-    that a failover can leave behind. Before anything else the side to leave is active and the other stands by.
+    that a failover can leave behind. Before anything else the side to leave is active and the other stands by; before a
+    failover with nothing but its database on, as replicas are that wait for it.
     """
     back = plan.kind in RETURNS
     values: dict[Place, str] = {}
@@ -80,7 +82,8 @@ def first_world(plan: Plan) -> World:
         subject = f"system/{plan.system}/{site}"
         values[subject, "role"] = "primary" if active or back else "standby"
         values[subject, "fence"] = "on" if back and not active else "off"
-        values |= {(subject, f"power {tier}"): "on" for tier in TIERS}
+        waits = plan.kind == "failover" and not active
+        values |= {(subject, f"power {tier}"): "off" if waits and tier != DATABASE else "on" for tier in TIERS}
     values[f"system/{plan.system}", "traffic"] = plan.from_site
     return World(MappingProxyType(values), frozenset(), MappingProxyType({}))
 

@@ -238,6 +238,8 @@ SEEDS = (
         {3},
         (changed("machines", effects=(("system/ncts/dr", "power", "off"),)),),
     ),
+    Seed("machines forgotten, which a standby may have off", "failover", {3}, (without("machines"),)),
+    Seed("the loss is measured at the lost site", "failover", {3}, (at_other_site("loss"),)),
     # -- a failback's
     Seed("old side powered before its servers are held off", "failback", {1}, (without("no-web", "no-application"),)),
     Seed("power does not wait for the servers to be held off", "failback", {1}, (changed("power", needs=()),)),
@@ -321,6 +323,7 @@ SEEDS = (
         {5},
         (added("no-web", lambda: shipped("failback"), "off", ("before",), "answers"),),
     ),
+    Seed("a verification starts what it has not restored", "verify", {3}, (without("restore"),)),
     Seed(
         "what can never succeed is passed over",
         "backup",
