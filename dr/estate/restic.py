@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from dr.errors import StepFailed
-from dr.estate.commands import checked
+from dr.estate.commands import SHOWN_CHARS, checked
 from dr.estate.database import Manifest
 from dr.estate.method import Record, unpacked
 from dr.estate.postgresql import Source
@@ -38,6 +38,9 @@ sh -c 'echo "$$" >&2; exec "$@"' sh "$@" 2>&1 >/dev/null | {
     if printf '%s\\n' "$line" | grep -Eq -- "$pattern"; then kill -INT "$pid"; fi
   done
 }"""
+# That a repository cannot be opened, and why: as the program says it by which restic reaches it, else as restic does.
+UNOPENED = re.compile(r"^Fatal: unable to open (?:repository at \S+|config file): (.*)$", re.MULTILINE)
+ON_THE_WAY = re.compile(r"^(?:subprocess \w+|rclone): (?!.* NOTICE: )(.*)$", re.MULTILINE)
 WRONG = re.compile(r"error|fatal|does not match|missing|unable", re.IGNORECASE)
 
 
@@ -74,9 +77,9 @@ class Repository:
     async def snapshots(self, tag: str, deadline: Deadline) -> list[Snapshot]:
         """Return the snapshots with ``tag`` (all for an empty one), oldest first. Raises TargetError, StepFailed."""
         words = ["--no-lock", "--no-cache", "snapshots", "--json", *(["--tag", tag] if tag else [])]
-        printed = await self.shell.must(self.argv(*words), deadline)
+        result = self._checked(await self.shell.run(self.argv(*words), deadline), words)
         try:
-            return _SNAPSHOTS.validate_json(printed) or []
+            return _SNAPSHOTS.validate_json(result.stdout) or []
         except ValidationError as error:
             raise GarbledReply(f"restic at {self.shell.host.address} printed snapshots that are none") from error
 
@@ -92,6 +95,7 @@ class Repository:
         reading = [much] if read_percent else []
         result = await self.run(["check", *reading], deadline, say)
         if result.exit_status:
+            self._opened(result)
             lines = [*result.stderr.splitlines(), *result.stdout.splitlines()]
             wrong = [line.strip() for line in lines if WRONG.search(line)]
             why = "; ".join(dict.fromkeys(wrong))[:400] or "it says nothing"
@@ -139,7 +143,20 @@ class Repository:
         return result
 
     async def _must(self, words: Sequence[str], deadline: Deadline, say: Say) -> None:
-        checked(await self.run(words, deadline, say), self.shell.host, self.argv(*words))
+        self._checked(await self.run(words, deadline, say), words)
+
+    def _checked(self, result: SshResult, words: Sequence[str]) -> SshResult:
+        if result.exit_status:
+            self._opened(result)
+        return checked(result, self.shell.host, self.argv(*words))
+
+    def _opened(self, result: SshResult) -> None:
+        """Raise StepFailed when the command failed for want of the repository; what lies between may come back."""
+        unopened = UNOPENED.search(result.stderr)
+        if unopened is not None:
+            why = (ON_THE_WAY.search(result.stderr) or unopened)[1].strip()[:SHOWN_CHARS]
+            said = f"the restic repository {self.location} cannot be opened from {self.shell.host.address}: {why}"
+            raise StepFailed(said, retry_helps=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from once_kit import in_the_dark, losing
 from dr.action import Holds
 from dr.backups.catalog import Backup
 from dr.errors import StepFailed
+from dr.estate.copies import second_of
+from dr.estate.waiting import Deadline
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio]
 METHODS = ("pg_dump", "restic", "pgbackrest")
@@ -212,6 +214,21 @@ async def test_a_second_copy_is_added_once_and_cannot_be_taken_back(vault: Vault
             checked = await proof.desk.run("copy_check", "main", timeout_s=60)
             assert checked.outputs == {"copies": 2, "append_only": True}
             assert "refused to remove a snapshot" in "\n".join(proof.desk.said)
+
+
+async def test_a_second_place_that_cannot_be_reached_is_told_in_its_own_words_and_tried_again(vault: Vault) -> None:
+    place = vault.second(append_only=True)
+    (option,) = place["options"]
+    place["options"] = [option.replace(f"-p {vault.sshd.port}", "-p 1")]
+    async with proof_of(vault, "pg_dump", second_place=place) as proof:
+        for action in ("backup_copy", "copy_check"):
+            with pytest.raises(StepFailed, match=r"rclone:second cannot be opened from .*: ssh: .*refused$") as caught:
+                await proof.desk.run(action, "main", timeout_s=60)
+            assert caught.value.retry_helps
+        second = second_of(proof.desk.world, "cdeps")
+        assert second is not None
+        with pytest.raises(StepFailed, match="cannot be opened"):  # which is not "damaged"
+            await second.repository.check(0, Deadline(proof.desk.world.clock, 60), proof.desk.said.append)
 
 
 async def test_a_second_place_that_lets_itself_be_emptied_is_found(vault: Vault) -> None:
