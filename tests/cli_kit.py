@@ -429,7 +429,7 @@ def still() -> StillClock:
 def without_times(text: str) -> str:
     """Return ``text`` with ids, times of day, lengths and hashes replaced, so that the rest can be pinned."""
     text = re.sub(r"-\d{8}-\d{6}", "-ID", text)
-    text = re.sub(r"\b\d\d:\d\d:\d\d\b", "TIME", text)
+    text = re.sub(r"\b\d\d:\d\d:\d\d\b|\b\d{1,2} [A-Z][a-z]{2} \d\d:\d\d\b", "TIME", text)  # the latter: of another day
     text = re.sub(r"\b(\d+ h \d\d min|\d+ min \d\d s|\d+(\.\d)? s)\b", "SPAN", text)
     text = re.sub(r"\bplan [0-9a-f]{12}\b", "plan HASH", text)
     return re.sub(r"user \w+", "user USER", text)

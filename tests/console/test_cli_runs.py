@@ -197,7 +197,7 @@ def test_what_is_mistyped_is_a_matter_of_usage(daemon: DeskDaemon) -> None:
 
 def test_dry_run_is_the_plan_and_changes_nothing(daemon: DeskDaemon) -> None:
     dry = daemon.karaula("failover", "ncts", "--dry-run")
-    assert (dry.exit_code, dry.stdout) == (0, daemon.karaula("plan", "failover", "ncts").stdout)
+    assert (dry.exit_code, dry.stdout) == (0, daemon.karaula("plan", "failover", "ncts", "--look").stdout)
     assert daemon.json("runs") == {"schema_version": 1, "runs": [], "joint_runs": []}
     plan = daemon.json("plan", "failover", "ncts")
     assert set(plan) == {"schema_version", "plan"}
