@@ -107,7 +107,7 @@ class Daemon:
             proof=self.proofs.find,
             readiness=self.readying.of,
             expected_loss=lambda *place: sight.expected_loss(self.watch, *place),
-            observed=lambda subject: sight.observed(self.watch, subject),
+            observed=lambda subject: sight.observed(self.watch, self.inventory, subject),
         )
         self._reloading = asyncio.Lock()
         self.doors = Doors(options.socket or options.state / "karaula.sock", loopback_only(options.host), options.port)

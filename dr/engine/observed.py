@@ -17,7 +17,8 @@ def observed(
 ) -> dict[str, Mapping[str, str]]:
     """Return status, role, fence and writable of every subject that a rule of ``run`` names, as far as known.
 
-    ``seen(subject)`` is the monitor's word: ``status`` and, while it is heard, ``role``. ``runs`` are the others.
+    ``seen(subject)`` is the monitor's word: ``status`` and, while it is heard, ``role``; ``powered_at`` (Unix seconds)
+    where it has read outlets that are on. ``runs`` are the others.
     """
     plan = run.plan
     found: dict[str, Mapping[str, str]] = {}
@@ -32,11 +33,15 @@ def observed(
 
 def _of(subject: str, runs: Iterable[Run], seen: Seen) -> Mapping[str, str]:
     known = dict(seen(subject))
+    powered_at = float(known.pop("powered_at", "-inf"))
     kind, _, rest = subject.partition("/")
     system, _, site = rest.partition("/")
     if kind not in SIDES:
         return known
-    if fence := fenced(runs, system, site):
+    fence, proven_at = fenced(runs, system, site)
+    if fence == "on" and powered_at > proven_at:
+        fence = "off"  # somebody has given it power since, and asked no run
+    if fence:
         known["fence"] = fence
     if fence == "on":  # whatever it said last, it has no power
         known["writable"] = "no"
@@ -46,8 +51,11 @@ def _of(subject: str, runs: Iterable[Run], seen: Seen) -> Mapping[str, str]:
     return known
 
 
-def fenced(runs: Iterable[Run], system: str, site: str) -> str:
-    """Return ``on`` or ``off``: what the newest step that touched the fence has proven; empty: it is not known."""
+def fenced(runs: Iterable[Run], system: str, site: str) -> tuple[str, float]:
+    """Return ``on`` or ``off``, and since when: what the newest step that touched the fence has proven.
+
+    Empty: it is not known.
+    """
     newest, state = float("-inf"), ""
     for run in runs:
         for record in run.steps.values() if run.system == system else ():
@@ -58,4 +66,4 @@ def fenced(runs: Iterable[Run], system: str, site: str) -> str:
                 if at >= newest:
                     proven = record.state is StepState.SUCCEEDED
                     newest, state = at, value if proven else ""
-    return state
+    return state, newest

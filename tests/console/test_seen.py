@@ -1,4 +1,4 @@
-"""What the watch tells of fencing tokens: the highest, and whether enough was asked to be sure of it."""
+"""What the watch tells of fencing tokens (the highest, and whether enough was asked to be sure of it) and of power."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 from estate_kit import REPOSITORY
 
 from console.seen import epoch_known, epoch_seen
+from console.sight import observed
+from monitor.clients.redfish import OutletGroup, noted
 from monitor.inventory.read import read
 from monitor.probe import Answer, Observation
+from monitor.status.state import Health, Status
 
 ESTATE = read(REPOSITORY / "inventory.yaml")
 MAIN, DR = "database/ncts/main", "database/ncts/dr"
@@ -60,3 +63,24 @@ def test_silence_alone_tells_nothing_and_what_was_heard_before_still_counts() ->
 
 def test_what_another_daemon_watches_is_not_waited_for() -> None:
     assert both(Watched(subjects=frozenset())) == (True, 0)
+
+
+def test_a_side_has_power_since_its_own_outlets_were_last_read_to_be_on() -> None:
+    def told_of(subject: str, group: str, power: str) -> dict[str, str]:
+        facts, values = noted(group, OutletGroup(power, 0.0))
+        read = Observation("power/pdu-main", "outlets", 12.5, Answer.OK, "", values, facts)
+        watch: Any = Watched({"power/pdu-main": read})
+        watch.status = lambda subject: Status(subject, Health.DOWN, "", 0.0, 0.0)
+        return observed(watch, ESTATE, subject)
+
+    assert told_of(MAIN, "ncts", "On") == {"status": "down", "powered_at": "12.5"}
+    assert told_of("front/ncts/main", "ncts", "On") == {"status": "down", "powered_at": "12.5"}
+    for subject, group, power in (
+        (MAIN, "ncts", "Off"),
+        (MAIN, "cdeps", "On"),
+        (DR, "ncts", "On"),
+        ("system/ncts", "ncts", "On"),
+        ("front/ncts/moon", "ncts", "On"),
+    ):
+        assert told_of(subject, group, power) == {"status": "down"}
+    assert observed(Watched(), ESTATE, "front/ite/dr") == {}  # type: ignore[arg-type]  # as much of a watch as is asked

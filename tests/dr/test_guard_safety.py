@@ -126,14 +126,31 @@ def test_the_fence_is_what_the_newest_step_has_proven() -> None:
     steps = dict(on.steps)
     steps["fence"] = replace(steps["fence"], state=StepState.SUCCEEDED, attempt=1, started_at=1.0, ended_at=2.0)
     on = replace(on, steps=steps)
-    assert fenced((on,), "ncts", "main") == "on"
-    assert fenced((on,), "ncts", "dr") == fenced((on,), "ite", "main") == fenced((run_of(),), "ncts", "main") == ""
+    assert fenced((on,), "ncts", "main") == ("on", 2.0)
+    for runs, system, site in (((on,), "ncts", "dr"), ((on,), "ite", "main"), ((run_of(),), "ncts", "main")):
+        assert fenced(runs, system, site)[0] == ""
     lost = replace(on, steps={**steps, "fence": replace(steps["fence"], state=StepState.UNKNOWN)})
-    assert fenced((lost,), "ncts", "main") == ""
+    assert fenced((lost,), "ncts", "main") == ("", 2.0)
     opened = plan(step("open", effects=(UNFENCE,), site="main"))
     off = begin("two", RunAccepted(0.0, opened.to_json(), "ana", "", "person", "", 0.0, 0.0))
     done = replace(off.steps["open"], state=StepState.SUCCEEDED, attempt=1, started_at=3.0, ended_at=4.0)
-    assert fenced((replace(off, steps={"open": done}), on), "ncts", "main") == "off"
+    assert fenced((replace(off, steps={"open": done}), on), "ncts", "main") == ("off", 4.0)
+
+
+@pytest.mark.parametrize(("read_at", "fence"), [("", "on"), ("1.5", "on"), ("2.0", "on"), ("2.5", "off")])
+def test_a_fence_that_somebody_has_opened_since_is_open(read_at: str, fence: str) -> None:
+    """Outlets that were read to be on after the proof: what is heard of the side counts again, as before any fence."""
+    run = run_of()
+    record = replace(run.steps["fence"], state=StepState.SUCCEEDED, attempt=1, started_at=1.0, ended_at=2.0)
+    run = replace(run, steps={**run.steps, "fence": record})
+    main = {"status": "ok", "role": "active", **({"powered_at": read_at} if read_at else {})}
+    words = {"front/ncts/main": main, "front/ncts/dr": {"role": "active"}}
+    seen = observed(RULES, run, (), lambda subject: words.get(subject, {}))
+    writable = {"on": "no", "off": "yes"}[fence]
+    told = seen["front/ncts/main"]
+    assert (told["fence"], told["writable"], "powered_at" in told) == (fence, writable, False)
+    verdict = safety(run, Facts((), (), {}, rules={"one-writer": ONE_WRITER}, observed=seen), "promote", 0.0)
+    assert verdict.ruling.value == {"on": "allow", "off": "refuse"}[fence]
 
 
 # -- a whole run -------------------------------------------------------------------------------------------------------
