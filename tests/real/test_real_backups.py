@@ -147,11 +147,11 @@ def gone(vault: Vault, method: str) -> Callable[[], object]:
 
 PLANTED = [
     ("a flipped byte", flipped, METHODS, "L1"),
-    ("a truncated file", truncated, ("pg_dump", "pgbackrest"), "L1"),  # restic tries for 40 s first
+    ("a truncated file", truncated, METHODS, "L1"),
     ("a missing WAL segment", no_wal, ("pgbackrest",), "L1"),
     ("a wrong key", wrong_key, ("restic", "pgbackrest"), "L0"),
     ("a backup that was removed", gone, ("pg_dump",), "L0"),
-    ("a full scratch disk", full_disk, ("pg_dump", "pgbackrest"), "L2"),
+    ("a full scratch disk", full_disk, METHODS, "L2"),
 ]
 
 
