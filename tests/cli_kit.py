@@ -384,13 +384,14 @@ class DeskDaemon:
             tracker=self.tracker,
             refusals=lambda: self.refusals,
         )
-        self.front = Front(desk, frozenset())
+        self.desk = desk
         await self.open_doors()
 
     async def open_doors(self) -> None:
         """Listen (again)."""
         self.doors = Doors(self.socket, "127.0.0.1", 0)
         self.doors.bind()
+        self.front = Front(self.desk, frozenset())
         await self.doors.open(self.front)
 
     async def _stop(self) -> None:

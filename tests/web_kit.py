@@ -69,7 +69,7 @@ class WebDaemon(DeskDaemon):
     async def open_doors(self) -> None:
         self.doors = Doors(self.socket, "127.0.0.1", 0)
         self.doors.bind()
-        self.front = Front(self.front.app.state.desk, self.doors.host_headers)
+        self.front = Front(self.desk, self.doors.host_headers)
         await self.doors.open(self.front)
 
     @property
