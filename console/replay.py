@@ -36,7 +36,7 @@ SETTLE_S = 20.0
 LOOK_AGAIN_S = 0.2
 OF_ACTIONS = frozenset({Kind.ACTS, Kind.FAILS, Kind.SILENT, Kind.REPLY_LOST})
 OF_LOOKS = frozenset({Kind.LOOKS, Kind.BLIND})
-OF_UNDOING = frozenset({Kind.UNDOES, Kind.UNDO_FAILS})
+OF_UNDOING = frozenset({Kind.UNDOES, Kind.UNDO_FAILS, Kind.UNDO_LOST})
 STANDS = frozenset({RunState.PAUSED, RunState.WAITING})
 
 
@@ -133,6 +133,8 @@ class _Played:
         deed = await self.stage.turn(step_id, OF_UNDOING)
         if deed.kind is Kind.UNDOES:
             return await self.real.undo(run, step_id)
+        if deed.kind is Kind.UNDO_LOST:
+            await self.real.undo(run, step_id)
         return Outcome(UndoFailed(self.stage.world.clock.now(), step_id, "the story lets it fail"), None)
 
 

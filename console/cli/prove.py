@@ -225,7 +225,7 @@ def _recorded(state: Path, found: list[Found]) -> str:
 def _explored(plans: list[Plan], faults: int, most: int, screen: Screen) -> Iterator[Found]:
     """Yield what was found of each shape; plans that differ in names only are explored once."""
     from dr.checker.explore import explore, shape
-    from dr.checker.moves import Engine
+    from dr.checker.moment import Engine
     from dr.guards import RUN_GUARDS, STEP_GUARDS
 
     groups: dict[str, list[Plan]] = {}

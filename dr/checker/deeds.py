@@ -18,6 +18,7 @@ class Kind(StrEnum):
     BLIND = "a look cannot tell"
     UNDOES = "the step is undone"
     UNDO_FAILS = "the step cannot be undone"
+    UNDO_LOST = "the step is undone, and no answer comes"
     DIES = "the orchestrator dies and is started again"
     PERSON = "a person decides"
     TIME = "time passes"

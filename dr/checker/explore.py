@@ -18,7 +18,8 @@ from hashlib import blake2b
 from dr.checker.admission import admission
 from dr.checker.deeds import BY_ITSELF, Deed
 from dr.checker.laws import Broken, allowed, moment
-from dr.checker.moves import Engine, Move, Node, moves, outputs_of
+from dr.checker.moment import Engine, Move, Node, outputs_of
+from dr.checker.moves import moves
 from dr.checker.world import first_world
 from dr.errors import IllegalEvent
 from dr.guard import Facts, Ruling

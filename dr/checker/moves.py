@@ -8,28 +8,25 @@ What people do when they are asked (approve, deny, let the time run out, retry, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
-from dr.checker.deeds import BY_ITSELF, Deed, Kind
+from dr.checker.deeds import Deed, Kind
 from dr.checker.laws import Broken, beneath, effect
 from dr.checker.looks import possible
+from dr.checker.moment import Engine, Move, Node, after, by_network, then, unreachable
 from dr.checker.story import told
-from dr.checker.world import World
 from dr.engine import commands
 from dr.engine.transition import (
-    STEP_REFERENCE,
     Admit,
-    Intent,
     Perform,
     Probe,
     Record,
     Undo,
     WakeAt,
     admit,
-    decide,
     gate,
 )
 from dr.errors import RunRefused
@@ -48,60 +45,15 @@ from dr.journal.event import (
     UndoStarted,
     UndoSucceeded,
 )
-from dr.journal.fold import fold
-from dr.journal.override import FENCING, Override, passes
+from dr.journal.override import FENCING, passes
 from dr.journal.run import ACTIVE, Run, RunState, StepRecord, StepState
 from dr.loss import ACTION as MEASURES
 from dr.loss import Loss, measured
-from dr.playbook.model import Plan, PlannedStep
 
 TOKEN = 2
 APPROVAL_S = 3600.0
 PERSON = "ana"
 NO_LOSS = Loss(0.0, 0, "nothing is behind")
-NOTHING_LOST: Mapping[str, Scalar] = {"lost": 0, "lost_known": "exact", "rpa_s": 0.0}
-PROVEN: Mapping[str, Scalar] = {"proof": "PROVEN"}
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The parts under proof; the real ones, unless a test plants a mistake.
-
-    What is proven is proven without ``overrides``: what people override, they have taken upon themselves.
-    """
-
-    run_guards: Sequence[Guard]
-    step_guards: Sequence[Guard]
-    decide: Callable[[Run, float], tuple[Intent, ...]] = decide
-    fold: Callable[[Run, Event], Run] = fold
-    overrides: tuple[Override, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One moment: the run as journaled, the world as it truly is, who cannot be reached, and how many faults are left.
-
-    ``outputs`` are what each step of the plan yields; ``forced`` are steps that a person had run again without knowing
-    whether they had happened.
-    """
-
-    run: Run
-    world: World
-    now: float
-    left: int
-    outputs: Mapping[str, dict[str, Scalar]]
-    cut: frozenset[str] = frozenset()
-    forced: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A way from one moment to the next, in words, the laws it breaks, and the deed by which it can be played again."""
-
-    words: str
-    node: Node
-    broken: tuple[Broken, ...] = ()
-    deed: Deed = BY_ITSELF
 
 
 def moves(node: Node, engine: Engine) -> Iterator[Move]:
@@ -121,23 +73,9 @@ def moves(node: Node, engine: Engine) -> Iterator[Move]:
         if run.state is RunState.IN_PROGRESS:
             asked = CancelAsked(node.now, PERSON, "changed her mind")
             deed = Deed(Kind.PERSON, "", "cancel")
-            yield _then(node, engine, f"{PERSON} cancels the run in the middle", [asked], cost=1, deed=deed)
+            yield then(node, engine, f"{PERSON} cancels the run in the middle", [asked], cost=1, deed=deed)
             stopped = partial(commands.pause, run, PERSON, "wait", node.now)
             yield from _said(node, engine, f"{PERSON} pauses the run", stopped, "pause", cost=1)
-
-
-def after(node: Node, engine: Engine, events: Iterable[Event], *, cost: int = 0) -> Node:
-    """Return the moment after ``events``. Raises IllegalEvent."""
-    run = node.run
-    for event in events:
-        run = engine.fold(run, event)
-    return replace(node, run=run, left=node.left - cost)
-
-
-def _then(
-    node: Node, engine: Engine, words: str, events: Sequence[Event], *, cost: int = 0, deed: Deed = BY_ITSELF
-) -> Move:
-    return Move(words, after(node, engine, events, cost=cost), (), deed)
 
 
 # -- the engine ----------------------------------------------------------------------------------------------------
@@ -150,11 +88,11 @@ def _engine(node: Node, engine: Engine) -> Iterator[Move]:
     for intent in engine.decide(run, now):
         match intent:
             case Record(event):
-                yield _then(node, engine, told(event), [event])
+                yield then(node, engine, told(event), [event])
                 return
             case Admit():
                 verdicts = _judged(node, engine, engine.run_guards, None)
-                yield _then(node, engine, "the guards are asked", admit(run, verdicts, TOKEN, now, APPROVAL_S))
+                yield then(node, engine, "the guards are asked", admit(run, verdicts, TOKEN, now, APPROVAL_S))
                 return
             case Perform(step, attempt):
                 yield _begun(node, engine, step, attempt)
@@ -162,7 +100,7 @@ def _engine(node: Node, engine: Engine) -> Iterator[Move]:
             case Probe(step, _):
                 yield from _probed(node, engine, run.steps[step])
             case Undo(step):
-                begun = _then(node, engine, f"undoing '{step}' begins", [UndoStarted(now, step, run.token)])
+                begun = then(node, engine, f"undoing '{step}' begins", [UndoStarted(now, step, run.token)])
                 yield replace(begun, broken=tuple(beneath(run, step)))
                 return
             case WakeAt(at):
@@ -178,11 +116,11 @@ def _begun(node: Node, engine: Engine, step: str, attempt: int) -> Move:
     ruled = gate(run, verdicts, step, now)
     if any(verdict.ruling is not Ruling.ALLOW for verdict in verdicts):
         refused = next(verdict for verdict in verdicts if verdict.ruling is not Ruling.ALLOW)
-        return _then(
+        return then(
             node, engine, f"guard '{refused.guard}' keeps step '{step}' from beginning: {refused.sentence}", ruled
         )
     started = StepStarted(now, step, attempt, f"{run.id}/{step}", run.token)
-    return _then(node, engine, f"step '{step}' begins (attempt {attempt})", [*ruled, started])
+    return then(node, engine, f"step '{step}' begins (attempt {attempt})", [*ruled, started])
 
 
 def _judged(node: Node, engine: Engine, guards: Sequence[Guard], step: str | None) -> list[Verdict]:
@@ -203,14 +141,14 @@ def _outcomes(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
     name = f"step '{step.id}'"
     failed = StepFailed(now, step.id, attempt, "it failed", timed_out=False, retry_helps=True, output_sha256="")
     lost = StepUnknown(now, step.id, attempt, "no answer in time", timed_out=True, output_sha256="")
-    unreached = _unreachable(node, step)
+    unreached = unreachable(node, step)
     if unreached or not possible(node.world, node.run.plan, step):
         why = f"{step.site} cannot be reached" if unreached else "the world is not so"
         kind = Kind.FAILS if unreached else Kind.ACTS
-        yield _then(node, engine, f"{name} fails: {why}", [failed], deed=Deed(kind, step.id))
+        yield then(node, engine, f"{name} fails: {why}", [failed], deed=Deed(kind, step.id))
         if node.left and unreached and not step.reads_only:
             silent = Deed(Kind.SILENT, step.id)
-            yield _then(node, engine, f"{name} gets no answer: {why}", [lost], cost=1, deed=silent)
+            yield then(node, engine, f"{name} gets no answer: {why}", [lost], cost=1, deed=silent)
         return
     succeeded = StepSucceeded(now, step.id, attempt, node.outputs[step.id], "", "")
     yield _happened(node, engine, f"{name} succeeds", record, succeeded, kind=Kind.ACTS)
@@ -220,16 +158,16 @@ def _outcomes(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
         much: dict[str, Scalar] = {"lost": 1, "lost_known": "exact", "rpa_s": node.run.plan.rpo_s + 1.0}
         lossy, words = replace(succeeded, outputs=much), f"{name} finds that more is lost than may be"
         yield _happened(node, engine, words, record, lossy, cost=1, kind=Kind.ACTS)
-    yield _then(node, engine, f"{name} fails", [failed], cost=1, deed=Deed(Kind.FAILS, step.id))
+    yield then(node, engine, f"{name} fails", [failed], cost=1, deed=Deed(Kind.FAILS, step.id))
     if step.reads_only:
         return
     silent = Deed(Kind.SILENT, step.id)
-    yield _then(node, engine, f"{name} gets no answer; it did not happen", [lost], cost=1, deed=silent)
+    yield then(node, engine, f"{name} gets no answer; it did not happen", [lost], cost=1, deed=silent)
     yield _happened(node, engine, f"{name} gets no answer; it did happen", record, lost, cost=1, kind=Kind.REPLY_LOST)
-    if _by_network(step):
+    if by_network(step):
         gone = replace(node, cut=node.cut | {step.site})
         fails = Deed(Kind.FAILS, step.id)
-        yield _then(gone, engine, f"{step.site} is cut off; {name} fails", [failed], cost=1, deed=fails)
+        yield then(gone, engine, f"{step.site} is cut off; {name} fails", [failed], cost=1, deed=fails)
         words = f"{step.site} is cut off just after {name} happened"
         yield _happened(gone, engine, words, record, lost, cost=1, kind=Kind.REPLY_LOST)
 
@@ -248,12 +186,12 @@ def _happened(
 def _probed(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
     """Yield what looking at the world may find: the truth, or nothing."""
     step, now = record.plan, node.now
-    if not _unreachable(node, step):
+    if not unreachable(node, step):
         holds = node.world.holds(step)
         outputs = node.outputs[step.id] if holds else {}
         said = StepProbed(now, step.id, record.attempt, "yes" if holds else "no", "looked", outputs)
         words = f"a look shows that '{step.id}' {'did' if holds else 'did not'} happen"
-        yield _then(node, engine, words, [said], deed=Deed(Kind.LOOKS, step.id))
+        yield then(node, engine, words, [said], deed=Deed(Kind.LOOKS, step.id))
         if node.left:
             yield _blind(node, engine, record, 1)
     else:
@@ -263,17 +201,25 @@ def _probed(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
 def _blind(node: Node, engine: Engine, record: StepRecord, cost: int) -> Move:
     said = StepProbed(node.now, record.plan.id, record.attempt, "cannot-tell", "no answer", {})
     words = f"a look cannot tell whether '{record.plan.id}' happened"
-    return _then(node, engine, words, [said], cost=cost, deed=Deed(Kind.BLIND, record.plan.id))
+    return then(node, engine, words, [said], cost=cost, deed=Deed(Kind.BLIND, record.plan.id))
 
 
 def _undone(node: Node, engine: Engine, record: StepRecord) -> Iterator[Move]:
     step, now = record.plan, node.now
+    failed, stays = [UndoFailed(now, step.id, "it failed")], Deed(Kind.UNDO_FAILS, step.id)
+    if unreachable(node, step):
+        yield then(node, engine, f"'{step.id}' cannot be undone: {step.site} cannot be reached", failed, deed=stays)
+        return
     back = replace(node, world=node.world.undo(step))
-    yield _then(back, engine, f"'{step.id}' is undone", [UndoSucceeded(now, step.id)], deed=Deed(Kind.UNDOES, step.id))
-    if node.left:
-        failed = [UndoFailed(now, step.id, "it failed")]
-        stays = Deed(Kind.UNDO_FAILS, step.id)
-        yield _then(node, engine, f"'{step.id}' cannot be undone", failed, cost=1, deed=stays)
+    yield then(back, engine, f"'{step.id}' is undone", [UndoSucceeded(now, step.id)], deed=Deed(Kind.UNDOES, step.id))
+    if not node.left:
+        return
+    yield then(node, engine, f"'{step.id}' cannot be undone", failed, cost=1, deed=stays)
+    words = f"'{step.id}' is undone, and no answer says so"
+    yield then(back, engine, words, failed, cost=1, deed=Deed(Kind.UNDO_LOST, step.id))
+    if by_network(step):
+        gone = replace(node, cut=node.cut | {step.site})
+        yield then(gone, engine, f"{step.site} is cut off; '{step.id}' cannot be undone", failed, cost=1, deed=stays)
 
 
 def _crash(node: Node, engine: Engine) -> Iterator[Move]:
@@ -281,7 +227,7 @@ def _crash(node: Node, engine: Engine) -> Iterator[Move]:
     under_way = [
         record for record in node.run.steps.values() if record.state is StepState.IN_PROGRESS or record.undoing
     ]
-    able = [record for record in under_way if record.plan.effects and not _unreachable(node, record.plan)]
+    able = [record for record in under_way if record.plan.effects and not unreachable(node, record.plan)]
     for came in product((False, True), repeat=len(able)):
         world, words = node.world, []
         broken: list[Broken] = []
@@ -297,39 +243,6 @@ def _crash(node: Node, engine: Engine) -> Iterator[Move]:
         moved = after(replace(node, world=world), engine, [Interrupted(node.now)], cost=1)
         happened = " ".join(record.plan.id for record, yes in zip(able, came, strict=True) if yes)
         yield Move(told, moved, tuple(broken), Deed(Kind.DIES, " ".join(each.plan.id for each in under_way), happened))
-
-
-def _unreachable(node: Node, step: PlannedStep) -> bool:
-    return step.site in node.cut and _by_network(step)
-
-
-def _by_network(step: PlannedStep) -> bool:
-    """Tell whether the step goes over its site's network; a fence has a network of its own."""
-    return not step.touches_fence
-
-
-def outputs_of(plan: Plan) -> dict[str, dict[str, Scalar]]:
-    """Return what each step yields: a fence its proof, and whatever later steps of the plan refer to."""
-    found: dict[str, dict[str, Scalar]] = {
-        step.id: dict(PROVEN) if step.fences else dict(NOTHING_LOST) if step.action == MEASURES else {}
-        for step in plan.steps
-    }
-    for step in plan.steps:
-        for text in _texts(step.args):
-            for match in STEP_REFERENCE.finditer(text):
-                found.get(match[1], {}).setdefault(match[2], "x")
-    return found
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
 
 
 # -- people ------------------------------------------------------------------------------------------------------------
@@ -395,4 +308,4 @@ def _said(
         events = command()
     except RunRefused:
         return
-    yield _then(node, engine, words, events, cost=cost, deed=Deed(Kind.PERSON, step, decision))
+    yield then(node, engine, words, events, cost=cost, deed=Deed(Kind.PERSON, step, decision))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dr.actions import ACTIONS
 from dr.checker.explore import Result, explore
-from dr.checker.moves import Engine
+from dr.checker.moment import Engine
 from dr.checker.plant import Spoil, changed, with_steps, without
 from dr.guard import Facts, Guard, Ruling, Verdict
 from dr.guards import GUARDS, RUN_GUARDS, STEP_GUARDS

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator_kit import HOUR_S, House, house
 
 from dr.checker.explore import explore
-from dr.checker.moves import Engine
+from dr.checker.moment import Engine
 from dr.engine.transition import admit
 from dr.errors import IllegalEvent
 from dr.guard import Facts, Ruling, Verdict

@@ -10,7 +10,7 @@ import pytest
 from checker_kit import REAL, Spoil, added, at_other_site, changed, every, found, no_guard, shipped, spoiled, without
 
 from dr.checker.explore import shape
-from dr.checker.moves import Engine
+from dr.checker.moment import Engine
 from dr.engine.transition import Intent, Perform, Probe, Record, Undo, decide
 from dr.journal.event import (
     Event,

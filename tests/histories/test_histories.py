@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from dr.checker.explore import Keys
-from dr.checker.moves import Engine, Node, moves, outputs_of
+from dr.checker.moment import Engine, Node, outputs_of
+from dr.checker.moves import moves
 from dr.checker.world import first_world
 from dr.engine.whereabouts import placement
 from dr.evidence.render import to_html
