@@ -115,7 +115,8 @@ def _forms(secret: str) -> Iterator[str]:
                 _quoted(form),
                 _quoted(form, ascii_=True),
                 quote(form, safe=""),
-                quote_plus(form, safe=""),
+                quote(form),  # in a path
+                quote_plus(form),
             )
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,8 @@ class Cluster:
         assert self.process is not None
         found = [self.process.pid]
         for pid in found:
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            found += [int(child) for child in children.read_text().split()] if children.exists() else []
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ends when it likes
+                found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return found
 
     def signal(self, number: int) -> None:

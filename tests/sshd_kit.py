@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from real_kit import free_port, need, tell
@@ -97,8 +98,8 @@ class Sshd:
         assert self.process is not None
         found = [self.process.pid]
         for pid in found:
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            found += [int(child) for child in children.read_text().split()] if children.exists() else []
+            with suppress(FileNotFoundError, ProcessLookupError):  # a connection ends when it likes
+                found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return found
 
     def signal(self, number: signal.Signals) -> None:

@@ -49,8 +49,9 @@ def test_what_the_parts_know_is_put_together(daemon: WebDaemon) -> None:
     place = daemon.orchestrator.world.deployment("ncts", "dr").vms
     for name in (*place.database, *place.application, *place.web):
         values = {"powered_on": 1.0, "memory_bytes": 8 * 2.0**30}
-        see(daemon, f"vm/vc-dr/{name}", values, {"datastores": "datastore-1"})
-    see(daemon, "esx/vc-dr/one", {"memory_bytes": 2.0**37, "memory_used_bytes": 2.0**35}, {})
+        see(daemon, f"vm/vc-dr/{name}", values, {"datastores": "datastore-1", "host": "one"})
+    placed = {"moref": "host-1", "placement": "host-1"}
+    see(daemon, "esx/vc-dr/one", {"memory_bytes": 2.0**37, "memory_used_bytes": 2.0**35}, placed)
     see(daemon, "datastore/vc-dr/san", {}, {"moref": "datastore-1", "free": "40 GiB"})
 
     def light(name: str) -> str:
