@@ -17,13 +17,20 @@ settings.load_profile("karaula")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no worker is left with one of them when the others are done."""
-    weights: dict[Path, int] = {}
+    """Put the files that take longest among those that wait for servers and clocks, and all others after them.
+
+    So the processors have work while others wait, and no worker is left with a long file when the others are done.
+    """
+    kinds: dict[Path, int] = {}
     for item in items:
-        lab = any(item.get_closest_marker(name) for name in ("lab", "real", "browser"))
+        waits = any(item.get_closest_marker(name) for name in ("lab", "real", "browser"))
         heavy = item.path.parent.name == "crash" or item.get_closest_marker("proof")
-        weights[item.path] = max(weights.get(item.path, 0), 2 if heavy else lab)
-    items.sort(key=lambda item: -weights[item.path])
+        kinds[item.path] = max(kinds.get(item.path, 0), 2 if heavy else waits)
+    others, waiting, heavy_ones = ([path for path, kind in kinds.items() if kind == which] for which in (0, 1, 2))
+    places = {path: (2, number) for number, path in enumerate(others)}
+    places |= {path: (1, number / len(waiting)) for number, path in enumerate(waiting)}
+    places |= {path: (1, (number - 0.5) / len(heavy_ones)) for number, path in enumerate(heavy_ones)}
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.fixture
