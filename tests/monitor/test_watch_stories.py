@@ -349,16 +349,20 @@ async def test_a_downtime_that_is_ended_early_ends_its_silence(tmp_path: Path) -
 
 
 async def test_a_window_of_the_calendar_covers_and_ends_by_itself(tmp_path: Path) -> None:
-    line = PlannedDowntime(subject="dns/dns-dr", cron="* * * * *", duration_s=30, owner="duty", reason="reload")
+    line = PlannedDowntime(subject="dns/dns-dr", cron="*/2 * * * *", duration_s=90, owner="duty", reason="reload")
     inventory = anchored().model_copy(update={"downtimes": {"reload": line}})
     async with story(tmp_path, inventory) as it:
         await it.live(20)
-        await it.until(it.watch.covered, 61)
+        await it.until(lambda: not it.watch.covered(), 91)
+        await it.until(it.watch.covered, 121)
         it.world.set(REFUSES, "dns/dns-dr")
-        await it.live(27)
+        await it.until(it.standing, 30)
+        await it.live(16)  # without the works it is told after 15
         assert it.post.told == []
         it.world.set(None, "dns/dns-dr")
-        await it.until(lambda: not it.watch.covered(), 5)
+        await it.until(lambda: not it.standing(), 30)
+        assert it.watch.covered(), "the works are still on: what is not well at their end would be told then"
+        await it.until(lambda: not it.watch.covered(), 91)
         await it.live(5)
         assert it.post.told == []
 
