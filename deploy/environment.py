@@ -220,7 +220,9 @@ def installers() -> Iterator[tuple[str | Path, ...]]:
     """Yield the ways to put more packages into .venv, best first."""
     if shutil.which("uv"):
         yield "uv", "pip", "install", "--quiet", "--python", PYTHON
-    for pip in ((sys.executable, "-m", "pip", "--python", PYTHON), (PYTHON, "-m", "pip")):
+    # whoever has .venv/bin in the PATH runs ./do by the Python there, which has no pip as a rule
+    outside = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for pip in ((outside, "-m", "pip", "--python", PYTHON), (PYTHON, "-m", "pip")):
         if quietly(*pip, "--version"):
             yield *pip, "install", "--quiet", "--disable-pip-version-check"
 
@@ -231,7 +233,10 @@ def put_in(packages: Sequence[str]) -> bool:
     pinned.parent.mkdir(exist_ok=True)
     lines = LOCK_FILE.read_text().splitlines()
     pinned.write_text("".join(line.removesuffix("\\").rstrip() + "\n" for line in lines if "==" in line))
-    return any(succeeds(*way, "-c", pinned, *packages, env=uv_environment()) for way in installers())
+    ways_in = list(installers())
+    if not ways_in:
+        say("neither uv nor a usable pip is here. Type: sudo apt-get install python3-pip")
+    return any(succeeds(*way, "-c", pinned, *packages, env=uv_environment()) for way in ways_in)
 
 
 def add(*packages: str) -> None:

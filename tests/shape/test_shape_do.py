@@ -150,3 +150,24 @@ def test_what_cannot_be_added_again_is_told(
     assert capsys.readouterr().out == (
         "do: gone-actions could not be added again; when that is mended: ./do add gone-actions\n"
     )
+
+
+def test_the_pip_outside_is_found_from_within_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by whoever has .venv/bin in the PATH."""
+    asked: list[Path] = []
+    monkeypatch.setattr(environment.shutil, "which", lambda _program: None)
+    monkeypatch.setattr(environment, "quietly", lambda *command: asked.append(Path(command[0])) or True)
+    assert [way[0] for way in environment.installers()] == asked
+    assert asked[0].parent == Path(sys.base_prefix) / "bin"
+    assert asked[0].exists()
+
+
+def test_where_nothing_can_install_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(environment, "WORK", tmp_path)
+    monkeypatch.setattr(environment, "installers", list)
+    assert not environment.put_in(["some-actions"])
+    assert capsys.readouterr().out == (
+        "do: neither uv nor a usable pip is here. Type: sudo apt-get install python3-pip\n"
+    )
