@@ -216,13 +216,16 @@ def make_karaula_known(site: Path) -> None:
     (folder / "RECORD").write_text("")
 
 
+def outside() -> Path:
+    """Return the Python that .venv is made from: who has .venv/bin in the PATH runs ./do by the one in there."""
+    return Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def installers() -> Iterator[tuple[str | Path, ...]]:
     """Yield the ways to put more packages into .venv, best first."""
     if shutil.which("uv"):
         yield "uv", "pip", "install", "--quiet", "--python", PYTHON
-    # whoever has .venv/bin in the PATH runs ./do by the Python there, which has no pip as a rule
-    outside = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for pip in ((outside, "-m", "pip", "--python", PYTHON), (PYTHON, "-m", "pip")):
+    for pip in ((outside(), "-m", "pip", "--python", PYTHON), (PYTHON, "-m", "pip")):
         if quietly(*pip, "--version"):
             yield *pip, "install", "--quiet", "--disable-pip-version-check"
 
@@ -273,7 +276,7 @@ def setup() -> None:
             compile_program()
             return
         if Path(sys.prefix) == VENV:
-            stop(".venv must be made anew and this Python is in it. Type: ./do setup", USAGE)
+            stop(f".venv must be made anew and this Python is in it. Type: {outside()} do setup", USAGE)
         refuse_while_running("make .venv anew")
         begun = time.monotonic()
         tried = False
