@@ -21,6 +21,7 @@ from matrix import Row
 from sim_daemon_kit import PLAYBOOKS, ROOT, SCENARIOS
 from syscalls_kit import lacking
 
+pytestmark = pytest.mark.proof
 WHOLE = ["drill", "failover"]
 HERE = Path(__file__).parent
 Record = Callable[[str, object], None]
