@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "status": ("console.cli.status:status", "Show what is well and what is not."),
         "alarms": ("console.cli.alarms:alarms", "Show the alarms that stand."),
         "runs": ("console.cli.runs:runs", "List the newest runs."),
-        "tokens": ("console.cli.runs:tokens", "Show which fencing tokens were handed out."),
+        "tokens": ("console.cli.tokens:tokens", "Show which fencing tokens were handed out."),
         "run": ("console.cli.run:run", "Look at one run and decide about it."),
         "readiness": ("console.cli.readiness:readiness", "Show how ready systems are for a recovery."),
         "plan": ("console.cli.plan:plan", "Show what a run would do; change nothing."),

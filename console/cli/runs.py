@@ -1,8 +1,8 @@
-"""`karaula runs`: the newest runs, one line each; `karaula tokens`: the fencing tokens that they were given."""
+"""`karaula runs`: the newest runs, one line each."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -57,23 +57,3 @@ def _joint_row(joint: Joint, screen: Screen) -> tuple[Cell, ...]:
     runs = [member["run"] for member in joint["members"] if member["run"] is not None]
     steps = f"{sum(run['steps_done'] for run in runs)}/{sum(member['steps'] for member in joint['members'])}"
     return joint["id"], state(joint["state"]), steps, screen.moment(begun), span(end - begun), joint["requester"]
-
-
-@click.command()
-@talks
-def tokens(session: Session) -> None:
-    """Show, for each system, which fencing tokens were handed out and which its databases have seen.
-
-    A host that says that its kept token is damaged is given the highest one shown here for the system, by
-    karaula-gate keep FILE TOKEN (docs/targets.md). Never a lower one: what was sent before could be carried out late.
-
-    \b
-    Example:
-      karaula tokens
-    """  # noqa: D301 - click's mark
-    from console.terminal.screen import table
-
-    found: list[dict[str, Any]] = session.get("/api/tokens")
-    session.screen.document({"tokens": found})
-    rows = [(one["system"], *(str(one[name] or "none") for name in ("handed_out", "seen", "next"))) for one in found]
-    session.screen.say(table(("SYSTEM", "HANDED OUT", "SEEN AT ITS DATABASES", "NEXT"), rows))

@@ -24,10 +24,14 @@ BADGES = {
 
 @router.get("/runs/{run_id}/now", response_class=HTMLResponse)
 async def ahead_page(request: Request, run_id: str) -> Response:
-    """Look at what each step of a waiting run would meet; of one that has begun its own page tells more."""
+    """Look at what each step of a waiting run would meet; of one that has begun its own page tells more.
+
+    It asks hosts, so no page of another origin may have it done by whoever looks at that.
+    """
     desk = desk_of(request)
     run = desk.orchestrator.run(run_id)
-    if run.state is not RunState.WAITING:
+    elsewhere = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    if elsewhere or run.state is not RunState.WAITING:
         return RedirectResponse(f"/runs/{run.id}", 303)
     token = desk.orchestrator.tokens.above(run.system)
     met = await look_ahead(desk.orchestrator.performer, run.plan, token, desk.clock.now())

@@ -34,6 +34,13 @@ def test_who_decides_can_look_first(daemon: WebDaemon) -> None:
     assert "refresh" not in re.findall(r"<noscript>.*?</noscript>", page)
 
 
+def test_a_page_of_another_origin_has_nobody_asked(daemon: WebDaemon) -> None:
+    run_id = daemon.prepared()
+    reply = daemon.ask("GET", f"/runs/{run_id}/now", Sec_Fetch_Site="cross-site")
+    assert (reply.status, reply.headers["location"]) == (303, f"/runs/{run_id}")
+    assert daemon.ask("GET", f"/runs/{run_id}/now", Sec_Fetch_Site="same-origin").status == 200
+
+
 def test_of_a_run_that_has_begun_its_own_page_tells(daemon: WebDaemon) -> None:
     run_id = daemon.prepared("drill")
     daemon.wait_state(run_id, "SUCCEEDED")
