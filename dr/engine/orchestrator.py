@@ -25,11 +25,11 @@ from dr.engine.runner import Command, Performing, Runner
 from dr.engine.runs import Runs
 from dr.engine.standing import Standing
 from dr.engine.tokens import Tokens
-from dr.errors import RunRefused
+from dr.errors import IllegalEvent, RunRefused
 from dr.guard import ALONE, Guard, Promise, Verdict
 from dr.journal.ballot import heard
 from dr.journal.event import Event, Interrupted, RunAccepted, VotesHeard
-from dr.journal.fold import begin, fold
+from dr.journal.fold import begin, fold, folded
 from dr.journal.joint import Joint
 from dr.journal.pause import Pause
 from dr.journal.run import ACTIVE, Run, RunState
@@ -115,6 +115,7 @@ class Orchestrator:
         self._submitting = asyncio.Lock()
         self._failing = asyncio.Event()
         self._undriven: dict[str, str] = {}
+        self._unsure: set[str] = set()  # runs of which more may be written down than was heard of
         self._asking: set[asyncio.Task[Run]] = set()
         self.joint_ids: set[str] = set()
         self.promised: Mapping[str, Promise] = {}
@@ -136,6 +137,7 @@ class Orchestrator:
 
     def let_go(self) -> None:
         """Let go of every run as it stands, at once: this daemon may not act any more."""
+        self._unsure.update(self._drives)  # a write that the disk holds up may still come to its end
         for run_id, task in self._drives.items():
             self._runners[run_id].let_go()  # first: what it waits for may have come already
             task.cancel()
@@ -143,20 +145,40 @@ class Orchestrator:
     async def take_up(self) -> None:
         """Go on with every run that nobody drives, as after a restart: what was under way is asked of the world.
 
-        While not all is read, only with those under way: who may be let in, all others have a say in.
+        While not all is read, only with those under way: who may be let in, all others have a say in. Raises
+        StateError; what was not taken up then is taken up by the next call.
         """
         async with self._taking_up:
             let_go = [task for task in self._drives.values() if task.cancelling()]
             await asyncio.gather(*let_go, return_exceptions=True)
             for run in self.held.unfinished():
-                under_way = run.state in ACTIVE or run.state is RunState.INTERRUPTED
-                if run.id not in self._drives and (under_way or self.held.whole):
-                    await self._go_on(run)
+                if run.id not in self._drives:
+                    await self._take_up_one(run)
+
+    async def _take_up_one(self, run: Run) -> None:
+        try:
+            run = await self._read_again(run) if run.id in self._unsure else run
+        except IllegalEvent as error:
+            self._not_driven(run.id, error)
+            return
+        under_way = run.state in ACTIVE or run.state is RunState.INTERRUPTED
+        if not run.state.final and (under_way or self.held.whole):
+            await self._go_on(run)
+
+    async def _read_again(self, run: Run) -> Run:
+        """Learn what was written of the run while nobody waited for it any more. Raises IllegalEvent, StateError."""
+        if events := await self.held.missed(run):
+            run = folded(run, events)
+            self.changed(run, events)
+        self._unsure.discard(run.id)
+        return run
 
     async def _go_on(self, run: Run) -> None:
         if run.state in ACTIVE:
             interrupted = Interrupted(self.world.clock.now())
+            self._unsure.add(run.id)  # should the journal say that it is not written, that may not be so
             await self.append(run, (interrupted,))
+            self._unsure.discard(run.id)
             run = fold(run, interrupted)
             self.changed(run, (interrupted,))
         self._undriven.pop(run.id, None)
@@ -366,7 +388,8 @@ class Orchestrator:
         self._runners.pop(run_id, None)
         self._drives.pop(run_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._undriven[run_id] = (
-                f"run {run_id} is not driven any more ({error}); restart the daemon to go on with it"
-            )
-            log.error("run %s stopped being driven", run_id, exc_info=error)
+            self._not_driven(run_id, error)
+
+    def _not_driven(self, run_id: str, error: BaseException) -> None:
+        self._undriven[run_id] = f"run {run_id} is not driven any more ({error}); restart the daemon to go on with it"
+        log.error("run %s stopped being driven", run_id, exc_info=error)

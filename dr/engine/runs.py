@@ -108,6 +108,13 @@ class Runs:
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
+    async def missed(self, run: Run) -> list[Event]:
+        """Return what the journal has of ``run`` and nobody here has heard of. Raises IllegalEvent, StateError."""
+        story = (await self._in_thread(lambda: self._journal.stories_of([run.id])))[run.id]
+        if story.damage:
+            raise IllegalEvent(f"its journal is damaged: {story.damage}")
+        return story.events[run.seq :]
+
     # -- looking at those read so far ----------------------------------------------------------------------------------
 
     def note(self, run: Run, events: Sequence[Event]) -> None:

@@ -56,6 +56,9 @@ class Tenure:
         self._held = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._turning: asyncio.Task[None] | None = None
+        self._going_on: asyncio.Task[None] | None = None
+        self._gone_on = 0  # the epoch under which every run was taken up
+        self._stuck = ""
 
     async def start(self) -> None:
         """Take the lease and begin to renew it. Raises StateError, also when another daemon has it."""
@@ -63,13 +66,15 @@ class Tenure:
             self._took(await self._in_thread(self._lease.acquire))
         except LeaseLost as error:
             raise StateError(str(error)) from error
+        self._gone_on = self._epoch  # whoever starts the daemon takes the runs up
         self._turning = asyncio.create_task(self._turn(), name="lease")
 
     async def stop(self) -> None:
         """Give the lease up."""
-        if self._turning is not None:
-            self._turning.cancel()
-            await asyncio.gather(self._turning, return_exceptions=True)
+        mine = [task for task in (self._turning, self._going_on) if task is not None]
+        for task in mine:
+            task.cancel()
+        await asyncio.gather(*mine, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
         self._held.clear()
@@ -91,7 +96,9 @@ class Tenure:
     def problems(self) -> list[str]:
         """Say that this daemon may not act, and why; empty while it may."""
         now = self.tenancy()
-        return [] if now.held else [f"this daemon does not hold the lease and acts on nothing: {now.why}"]
+        if not now.held:
+            return [f"this daemon does not hold the lease and acts on nothing: {now.why}"]
+        return [f"runs that were let go are not taken up again yet: {self._stuck}"] if self._stuck else []
 
     async def _turn(self) -> None:
         while True:
@@ -112,7 +119,22 @@ class Tenure:
                 self._took(held)
                 if taking:
                     log.warning("the lease is held again, epoch %s", held.epoch)
-                    await self._acting.take_up()
+                self._let_go_on()
+
+    def _let_go_on(self) -> None:
+        """Let the runs be taken up, beside us: the lease has to be renewed meanwhile, however long the disk takes."""
+        busy = self._going_on is not None and not self._going_on.done()
+        if self._gone_on != self._epoch and not busy:
+            self._going_on = asyncio.create_task(self._take_up(self._epoch), name="taking up")
+
+    async def _take_up(self, epoch: int) -> None:
+        try:
+            await self._acting.take_up()
+        except Exception as error:  # whatever it was, it is tried again with the next turn
+            self._stuck = str(error)
+            log.exception("runs that were let go cannot be taken up again")
+        else:
+            self._gone_on, self._stuck = epoch, ""
 
     def _took(self, held: Held) -> None:
         self._now, self._epoch, self._why = held, held.epoch, ""
