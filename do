@@ -5,6 +5,7 @@
     ./do test           set up, install the servers that tests need (as root), run every check and test
     ./do check          the quick part of it: formatting, types, import contracts, tests without servers
     ./do bench [NAME]   repeatable measurements beside peers (bench/README.md)
+    ./do sites          two sites of real servers in network namespaces, to play with as root (docs/two-sites.md)
     ./do matrix         every crash of every playbook, and every fault of its disk and clock (docs/crashes.md)
     ./do lock           write requirements.lock anew from pyproject.toml (--upgrade: with newest versions)
     ./do setup          only make the virtual environment .venv
@@ -90,6 +91,7 @@ TEST_PACKAGES = (
     "procps",
     "libatomic1",  # playwright's driver is linked against it
 )
+SITE_PACKAGES = "postgresql openssh-server bind9 slapd ldap-utils restic rclone golang-go iproute2 nftables openssl"
 BENCHES = ("poll", "render", "scrape", "engine", "failover", "fanout", "journal", "resume", "snmp", "echo", "restore")
 
 
@@ -244,18 +246,34 @@ def gates(*pytest: str) -> int:
     return next((code for _, code, _ in results if code), 0)
 
 
-def test(*arguments: str) -> int:
-    """Run everything; as root install first what the tests start."""
-    missing = [name for name in TEST_PACKAGES if not quietly("dpkg", "-s", name)]
+def servers(what_then: str, packages: tuple[str, ...] = TEST_PACKAGES) -> None:
+    """Install Debian's servers, as root; where they cannot be, say what then."""
+    missing = [name for name in packages if not quietly("dpkg", "-s", name)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        say(f"installing for the tests: {' '.join(missing)}")
+        say(f"installing: {' '.join(missing)}")
         with one_at_a_time():
             if not apt_install(*missing):
-                say("not all could be installed; tests that need them will skip (with CI=true they fail)")
+                say(f"not all could be installed; {what_then}")
     elif missing:
-        say(f"not installed, their tests will skip: {' '.join(missing)}")
+        say(f"not installed: {' '.join(missing)}; {what_then}")
+
+
+def test(*arguments: str) -> int:
+    """Run everything; as root install first what the tests start."""
+    servers("tests that need them will skip (with CI=true they fail)")
     setup()
     return gates(*arguments)
+
+
+def sites() -> int:
+    """Be two sites until somebody says that it is enough: this process becomes them, so that signals reach them."""
+    if os.geteuid() != 0:
+        stop("network namespaces need root. Type: sudo ./do sites", NEEDS_ADMINISTRATOR)
+    servers("the estate needs them", (*SITE_PACKAGES.split(), "golang-github-vmware-govmomi-dev"))
+    setup()
+    paths = os.pathsep.join(str(ROOT / name) for name in (".", "tests", "tests/real"))
+    script = str(ROOT / "tests" / "real" / "two_sites_by_hand.py")
+    os.execve(PYTHON, [str(PYTHON), script], dict(os.environ, PYTHONPATH=paths))  # noqa: S606 - no shell is wanted
 
 
 def check(*arguments: str) -> int:
@@ -352,6 +370,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], int]] = {
     "test": (test, MANY),
     "check": (check, MANY),
     "bench": (bench, 1),
+    "sites": (sites, 0),
     "matrix": (matrix, 0),
     "lock": (lock, 1),
     "setup": (setup_only, 0),

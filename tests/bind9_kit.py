@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 
 import pytest
 
@@ -39,10 +40,13 @@ class Bind:
         for line in self.process.stderr:
             lines.append(line)
             if line.rstrip().endswith("running"):
+                self.reader = threading.Thread(target=self.process.stderr.read, daemon=True)  # or a full pipe stops it
+                self.reader.start()
                 return
         pytest.fail("named did not start:\n" + "".join(lines))
 
     def stop(self):
         self.process.kill()
         self.process.wait()
+        self.reader.join()
         self.process.stderr.close()

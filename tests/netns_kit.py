@@ -14,8 +14,9 @@
         net.mend("main")
 
 "To" and "from" are as seen from the host, or from the site behind an uplink. Everything needs root; elsewhere the test
-skips (in CI it fails). All names begin with ``karaula-PID-``: what this process made is removed at the end, and what
-processes left behind that are no more is removed at the next start. Nothing else is touched.
+skips (in CI it fails). All names begin with ``karaula-PID-``: what this process made is removed at the end, and when it
+is killed ``netns_reaper.py`` does it, at the latest at the next start: processes, namespaces, and the folders that
+``leaves`` names. Nothing else is touched.
 
 Made of: ip-netns(8), nft(8) in the bridge family (``numgen random``), TAP devices (tests/netns_relay.py): this needs
 neither netem nor device-mapper.
@@ -23,7 +24,6 @@ neither netem nor device-mapper.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import subprocess
@@ -42,6 +42,7 @@ CORE = "core"
 PREFIX = "karaula-"
 NAMESPACES = Path("/run/netns")
 RELAY = Path(__file__).with_name("netns_relay.py")
+REAPER = Path(__file__).with_name("netns_reaper.py")
 LONGEST_NAME = 11  # an interface's name has at most 15 characters, four are ours
 STOP_S = 5.0
 CLONE_NEWNET = 0x40000000
@@ -63,15 +64,17 @@ class NetnsEstate:
     def __init__(self) -> None:
         self._prefix = f"{PREFIX}{os.getpid()}-{next(_numbers)}-"
         self._switch = f"{self._prefix}switch"
-        self._namespaces: list[str] = []
         self._processes: list[subprocess.Popen[bytes]] = []
         self._relays: dict[str, subprocess.Popen[bytes]] = {}
         self._losses: dict[str, tuple[float, float]] = {}
         self._addresses = count(1)
+        self._reaper: subprocess.Popen[bytes] | None = None
         self.hosts: dict[str, Host] = {}
 
     def open(self) -> None:
         """Make the switch and its bridge ``core``."""
+        words = (sys.executable, REAPER, self._prefix)
+        self._reaper = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True, cwd="/")
         self._namespace(self._switch)
         self.bridge(CORE)
 
@@ -126,6 +129,13 @@ class NetnsEstate:
         _ip("-n", host.namespace, "address", "add", f"{address}/16", "dev", interface)
         _ip("-n", host.namespace, "link", "set", interface, "up")
         return address
+
+    def leaves(self, folder: Path) -> None:
+        """Have a folder removed at the end as well, however it comes."""
+        assert self._reaper is not None
+        assert self._reaper.stdin is not None
+        self._reaper.stdin.write(f"{folder}\n".encode())
+        self._reaper.stdin.flush()
 
     # -- faults -------------------------------------------------------------------------------------------------------
 
@@ -189,15 +199,19 @@ class NetnsEstate:
         """End every process that was started here and remove every namespace; safe to repeat."""
         for process in (*self._processes, *self._relays.values()):
             _end(process)
-        for namespace in reversed(self._namespaces):
-            with contextlib.suppress(subprocess.CalledProcessError):
-                _ip("netns", "delete", namespace)
-        self._namespaces.clear()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Have the reaper kill whatever runs in the namespaces and remove them; nothing that stands can be used then."""
+        if self._reaper is not None:
+            assert self._reaper.stdin is not None
+            self._reaper.stdin.close()  # which tells it
+            self._reaper.wait()
+            self._reaper = None
 
     # -- how ----------------------------------------------------------------------------------------------------------
 
     def _namespace(self, name: str) -> None:
-        self._namespaces.append(name)
         _ip("netns", "add", name)
         _ip("-n", name, "link", "set", "lo", "up")
 
@@ -245,12 +259,12 @@ def netns_estate() -> Iterator[NetnsEstate]:
 
 
 def _remove_orphans() -> None:
-    """Remove what a process left behind that is no more."""
-    for place in NAMESPACES.glob(f"{PREFIX}*") if NAMESPACES.is_dir() else ():
-        maker = place.name.removeprefix(PREFIX).partition("-")[0]
+    """Remove what a process left behind that is no more, where its reaper was killed with it."""
+    places = NAMESPACES.glob(f"{PREFIX}*") if NAMESPACES.is_dir() else ()
+    for maker in {place.name.removeprefix(PREFIX).partition("-")[0] for place in places}:
         if maker.isdecimal() and not Path("/proc", maker).exists():
-            with contextlib.suppress(subprocess.CalledProcessError):
-                _ip("netns", "delete", place.name)
+            words = (sys.executable, REAPER, f"{PREFIX}{maker}-")
+            subprocess.run(words, check=True, stdin=subprocess.DEVNULL, cwd="/")
 
 
 def _ip(*words: str) -> None:

@@ -15,7 +15,6 @@ import base64
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -29,7 +28,7 @@ from typing import Any
 import yaml
 from bind9_kit import NAMED, Bind
 from daemon_kit import RunningDaemon, running_daemon
-from estate_kit import REPOSITORY, RunningLab
+from estate_kit import RunningLab
 from https_kit import Request, reply, serving
 from netns_kit import Host, NetnsEstate, netns_estate
 from pg_pair_kit import PgSite
@@ -38,6 +37,7 @@ from sshd_kit import Sshd
 from tls_kit import ThrowawayCa
 from two_site_clients import Clients
 from two_site_directory import PEOPLE, READER, TLS_PORT, directory, log_in_by, wait_replicated
+from two_site_documented import documented, forced, kind_of_gate, playbooks
 from two_site_power import Outlets, power_controller
 from two_site_vault import PASSWORD, Vault
 from vcsim.build import CACHE, GOVMOMI, PACKAGE, Simulator, build, running
@@ -55,7 +55,6 @@ ns IN A 127.0.0.53
 ncts 1 IN A {address}
 """
 KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
-GATE = 'restrict,command="{python} {folder}/karaula_gate.py {folder}/gate.conf ncts"'
 
 
 class SiteServers:
@@ -79,19 +78,20 @@ class SiteServers:
     def prepare(self, wans: dict[str, str]) -> None:
         peer = "dr" if self.site == "main" else "main"
         self.pg = PgSite(self.site, peer, wans, PG_PORT)
+        self.estate.net.leaves(self.pg.folder)
         self.estate.vault.let_in(self.pg)
         with self.estate.net.inside(self.host):
             self.sshd = Sshd(self.folder, address=self.host.address, port=SSH_PORT)
-        gate = kind_of_gate(self.pg)
-        (self.pg.folder / "gate.conf").write_text(gate)
+        (self.pg.folder / "gate.conf").write_text(kind_of_gate(self.pg))
         (self.pg.folder / "gate-state").mkdir()
         (self.folder / "authorized").write_text("")  # who may log in the directory says
-        options = GATE.format(python=sys.executable, folder=self.pg.folder)
+        options = forced(self.pg)
         known = {site: self.estate.sites[site].directory_url for site in (self.site, peer)}
         self.log_in = log_in_by(self.folder, known, options, self.estate.ca.bundle)
         key = (self.estate.credentials / "ssh-karaula.pub").read_text()
         provider = "" if self.site == "main" else self.estate.main.directory_host.address
         self.directory = directory(self.estate.ca, self.directory_host.address, key=key, replica_of=provider)
+        self.estate.net.leaves(self.directory.folder)
         self.certificate = self.estate.ca.server(self.host.address, FQDN)
         named = self.folder / "named"
         named.mkdir()
@@ -176,20 +176,27 @@ class SiteServers:
         with self.estate.net.inside(self.dns_host):
             self.dns.start()
 
+    def start_beside(self) -> None:
+        self.stop_beside()
+        self.start_vcenter()
+        self.start_directory()
+        self.resume_dns()
+
+    def stop_beside(self) -> None:
+        self._vcenter_stack.close()
+        self.dns.stop()
+        self.directory.stop()
+
     def lose_site(self) -> None:
         """A disaster: uplink, power, vCenter, name server and directory, all at once."""
         self.estate.net.cut(self.site)
         self.estate.outlets[self.site].site_power = False
         self.cut_power()
-        self._vcenter_stack.close()
-        self.dns.stop()
-        self.directory.stop()
+        self.stop_beside()
 
     def repair_site(self) -> None:
         """The site's own power, uplink and what stands beside it are back; the system's outlets stay as they are."""
-        self.start_vcenter()
-        self.start_directory()
-        self.resume_dns()
+        self.start_beside()
         self.estate.net.mend(self.site)
         self.estate.outlets[self.site].restore()
 
@@ -206,25 +213,6 @@ def inside(host: Host) -> set[int]:
     """Return every process in the host's namespace."""
     said = subprocess.run(["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=True)
     return {int(word) for word in said.stdout.split()}
-
-
-def kind_of_gate(pg: PgSite) -> str:
-    """Return the gate's configuration of docs/targets.md, with this installation's paths."""
-    text = documented("gate")
-    tool = " ".join(str(word) for word in pg.tool)
-    wanted = "sudo -n -u postgres /usr/bin/python3 /usr/local/lib/karaula/karaula_pg.py /etc/karaula/pg-{system}.conf"
-    assert wanted in text
-    text = text.replace(wanted, f"{pg.runuser} -u postgres -- {tool}")
-    vip = f"{sys.executable} {pg.folder / 'karaula_vip.py'}"
-    text += documented("vip").replace("sudo -n /usr/local/lib/karaula/karaula-vip", vip)
-    return text.replace("/var/lib/karaula-gate", str(pg.folder / "gate-state"))
-
-
-def documented(part: str) -> str:
-    """Return a marked block of docs/targets.md."""
-    text = (REPOSITORY / "docs" / "targets.md").read_text()
-    block = text.partition(f"<!-- {part} -->")[2].partition("<!-- end -->")[0]
-    return block.strip().partition("\n")[2].rpartition("```")[0]
 
 
 class TwoSites:
@@ -249,6 +237,7 @@ class TwoSites:
         self.sites = {site: SiteServers(self, site) for site in SITES}
         self.wans = {site: servers.wan for site, servers in self.sites.items()}
         self.vault = Vault(net, "dr", SSH_PORT)
+        net.leaves(self.vault.folder)
         for servers in self.sites.values():
             servers.prepare(self.wans)
         self.outlets = {site: Outlets(one.cut_power, one.boot) for site, one in self.sites.items()}
@@ -299,20 +288,9 @@ class TwoSites:
         lab = RunningLab(0, 0, self.write_inventory(), self.folder / "state")
         self.clients.wait(3)
         with self.net.inside(self.witness):
-            made = running_daemon(lab, self.folder / "daemon", playbooks=self._playbooks())
+            made = running_daemon(lab, self.folder / "daemon", playbooks=playbooks(self.folder / "playbooks"))
             self.daemon = stack.enter_context(made)
         self.began = time.time()
-
-    def _playbooks(self) -> Path:
-        """Return the shipped playbooks, which move the system's address as well, as docs/targets.md says."""
-        folder, step = self.folder / "playbooks", documented("vip step")
-        shutil.copytree(REPOSITORY / "playbooks", folder)
-        for name in ("switchover", "failover", "failback"):
-            text = (folder / f"{name}.yaml").read_text()
-            before, names, after = text.partition("  - id: names\n")
-            assert names, name
-            (folder / f"{name}.yaml").write_text(f"{before}{step}\n{names}{after}")
-        return folder
 
     def _receipts(self, request: Request, connection: socket.socket) -> bytes:
         del request, connection
@@ -427,7 +405,14 @@ class TwoSites:
 @contextmanager
 def two_sites(folder: Path) -> Iterator[TwoSites]:
     """Make the estate, run the daemon in it, and leave nothing behind."""
-    with netns_estate() as net, ExitStack() as stack:
+    with netns_estate() as net, two_sites_on(net, folder) as estate:
+        yield estate
+
+
+@contextmanager
+def two_sites_on(net: NetnsEstate, folder: Path) -> Iterator[TwoSites]:
+    """Likewise, in namespaces that there are."""
+    with ExitStack() as stack:
         estate = TwoSites(net, folder)
         for one in (*estate.sites.values(), estate.vault):
             stack.callback(one.close)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import netns_kit
 import pytest
 from netns_kit import NAMESPACES, Host, NetnsEstate, netns_estate
 
@@ -100,6 +105,48 @@ def test_nothing_is_left_behind_even_after_a_failure() -> None:
     host, process = made[0]
     assert process.poll() is not None
     assert not list(NAMESPACES.glob(f"{host.namespace.rpartition('-')[0]}-*"))
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from netns_kit import netns_estate
+with netns_estate() as net:
+    host = net.host("front", relayed=True)
+    net.leaves(Path(sys.argv[1]))
+    print(host.namespace, net.spawn(host, "sleep", "600").pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def runs(pid: str) -> bool:
+    """Tell whether a process is more than an entry that nobody has collected."""
+    try:
+        return bool(Path("/proc", pid, "cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind_of_one_that_is_killed(number: signal.Signals, tmp_path: Path) -> None:
+    with netns_estate():  # asks for what is needed
+        pass
+    folder = tmp_path / "left"
+    folder.mkdir()
+    env = dict(os.environ, PYTHONPATH=str(Path(netns_kit.__file__).parent))
+    words = [sys.executable, "-c", MAKER, folder]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env) as maker:
+        assert maker.stdout is not None
+        namespace, inside = maker.stdout.readline().split()
+        os.kill(maker.pid, number)
+    give_up = time.monotonic() + 60
+    while left := [
+        *NAMESPACES.glob(f"{namespace.rpartition('-')[0]}-*"),
+        *([folder] if folder.exists() else []),
+        *([inside] if runs(inside) else []),
+    ]:
+        assert time.monotonic() < give_up, left
+        time.sleep(0.05)
 
 
 def test_what_a_killed_process_left_is_removed_at_the_next_start() -> None:

@@ -1,72 +1,161 @@
-"""The two-site estate to play with by hand, as root: it runs until you say `end`.
+"""The two-site estate to play with by hand (docs/two-sites.md); ``./do sites`` runs this, as root.
 
-    PYTHONPATH=.:tests:tests/real .venv/bin/python tests/real/two_sites_by_hand.py
-
-It prints what to set for the command line, and takes orders: what happens to the estate, never what Karaula does.
+It prints what to set for the command line, and takes orders on standard input: what happens to the estate, never what
+Karaula does. It ends by ``end``, the end of its input, Ctrl-C or a signal, and leaves nothing behind; if it is killed,
+``netns_reaper.py`` cleans up.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from two_site_kit import SYSTEM, TwoSites, two_sites
+import pytest
+from netns_kit import netns_estate
+from two_site_kit import SITES, SYSTEM, TwoSites, two_sites_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netns_kit import NetnsEstate
+    from two_site_clients import Ack
 
 ORDERS = """\
   cut-replication     cut the wire between the databases; clients go on
   mend-replication
+  cut-far             cut off the second place of backups
+  mend-far
   lose main|dr        power, uplink, vCenter, name server and directory of a site are gone
   repair main|dr      they are back; what is fenced stays dark
+  stop main|dr        vCenter, name server and directory of a site are gone; its system goes on
+  resume main|dr
   synchronous         commits wait for the other site from now on
   clients             what they were told, and by whom
+  lost                what they were told is accepted, and each database has not
   end
 """
+NEEDS_ADMINISTRATOR = 3
+FEW = 5
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # a terminal that is gone
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
-def clients(estate: TwoSites) -> None:
-    acks = estate.clients.seen()
-    for site in estate.sites:
-        say(f"{sum(ack.site == site for ack in acks)} declarations accepted at {site}")
+def clients(acks: list[Ack]) -> None:
+    """Say how many declarations each site has accepted, and the longest time that nobody accepted any."""
+    for site, count in sorted(Counter(ack.site for ack in acks).items()):
+        say(f"{count} declarations accepted at {site}")
     if acks:
         say(f"the newest: number {acks[-1].n} at {acks[-1].site}")
+    pairs = itertools.pairwise(acks)
+    gap, last = max(((after.moment - before.moment, before) for before, after in pairs), default=(0.0, None))
+    if last is not None:
+        say(f"the longest interruption: {gap:.1f} s, after number {last.n} at {last.site}")
+
+
+def lost(estate: TwoSites, acks: list[Ack]) -> None:
+    """Hold what clients were told against the databases."""
+    for site, servers in estate.sites.items():
+        try:
+            standby, *held = servers.pg.sql("SELECT pg_is_in_recovery(); SELECT id FROM declaration").split()
+        except subprocess.CalledProcessError:
+            say(f"{site}: its database does not answer")
+            continue
+        missing = [ack for ack in acks if ack.id not in set(held)]
+        told = ", ".join(f"{ack.id} (number {ack.n} of {ack.site})" for ack in missing[:FEW])
+        more = f", … {len(missing) - FEW} more" if len(missing) > FEW else ""
+        role = "standby" if standby == "t" else "primary"
+        say(f"{site}, {role}: {len(missing)} of {len(acks)} accepted are not there{': ' if told else ''}{told}{more}")
+
+
+def order(estate: TwoSites, words: list[str]) -> Callable[[], object] | None:
+    """Return what one line asks for; None where it is no order, or asks for what is so."""
+    net, acks = estate.net, estate.clients.seen()
+    if len(words) == 2 and words[1] in SITES:
+        servers, lost_before = estate.sites[words[1]], not estate.outlets[words[1]].site_power
+        about = {"stop": servers.stop_beside, "resume": servers.start_beside}
+        about |= {"repair": servers.repair_site} if lost_before else {"lose": servers.lose_site}
+        return about.get(words[0])
+    return {
+        "cut-replication": lambda: net.cut("r-main"),
+        "mend-replication": lambda: net.mend("r-main"),
+        "cut-far": lambda: net.cut("far"),
+        "mend-far": lambda: net.mend("far"),
+        "synchronous": estate.make_synchronous,
+        "clients": lambda: clients(acks),
+        "lost": lambda: lost(estate, acks),
+    }.get(" ".join(words))
 
 
 def obey(estate: TwoSites, words: list[str]) -> None:
     """Do what one line says."""
-    match words:
-        case ["cut-replication"]:
-            estate.net.cut("r-main")
-        case ["mend-replication"]:
-            estate.net.mend("r-main")
-        case ["lose", site] if site in estate.sites:
-            estate.sites[site].lose_site()
-        case ["repair", site] if site in estate.sites:
-            estate.sites[site].repair_site()
-        case ["synchronous"]:
-            estate.make_synchronous()
-        case ["clients"]:
-            clients(estate)
-        case _:
-            say(ORDERS)
+    work = order(estate, words)
+    if work is None:
+        say(f"'{' '.join(words)}' is no order, or changes nothing now; there are:\n{ORDERS}")
+        return
+    work()
+    say(f"done: {' '.join(words)}")
+
+
+def welcome(estate: TwoSites) -> None:
+    say(
+        f"The estate stands; clients write. In another terminal:\n\n  export KARAULA_SOCKET={estate.daemon.socket_path}"
+    )
+    say(f"  karaula status; karaula readiness; karaula switchover {SYSTEM} --reason rehearsal --as ana")
+    say("  karaula run approve RUN --as bojan; karaula run report")
+    say(f"  karaula backup {SYSTEM}; karaula verify {SYSTEM}; karaula backups")
+    say(f"\nOrders, to be typed here:\n{ORDERS}")
+
+
+def stay() -> None:
+    """Be the estate until somebody says that it is enough."""
+    with netns_estate() as net, tempfile.TemporaryDirectory(prefix="ks-", dir="/tmp") as folder:  # sockets' paths
+        net.leaves(Path(folder))
+        end_at_once_by_signals(net)
+        Path(folder).chmod(0o755)  # the databases' user comes by
+        tempfile.tempdir = folder
+        with two_sites_on(net, Path(folder)) as estate:
+            welcome(estate)
+            with contextlib.suppress(OSError):  # a terminal that is gone
+                for line in sys.stdin:
+                    if line.split() == ["end"]:
+                        break
+                    obey(estate, line.split())
+            say("ending")
+
+
+def end_at_once_by_signals(net: NetnsEstate) -> None:
+    """Leave all to the reaper then: a signal may come at any moment of the start, of an order, or of the end."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_IGN)
+        say(f"ending: {signal.Signals(number).name}")
+        net.abandon()
+        os._exit(128 + number)
+
+    for one in SIGNALS:
+        signal.signal(one, end)
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, two_sites(Path(folder)) as estate:
-        say(f"in another terminal:\n  export KARAULA_SOCKET={estate.daemon.socket_path}")
-        say(f"  karaula status; karaula failover {SYSTEM} --reason rehearsal --as ana --no-wait")
-        say("  karaula run approve RUN --as bojan")
-        say(f"  karaula backup {SYSTEM}; karaula verify {SYSTEM}; karaula backups")
-        say(f"orders:\n{ORDERS}")
-        for line in sys.stdin:
-            if line.split() == ["end"]:
-                break
-            obey(estate, line.split())
+    try:
+        stay()
+    except (pytest.skip.Exception, pytest.fail.Exception) as error:  # what is not on this machine
+        say(f"do: {error}")
+        sys.exit(NEEDS_ADMINISTRATOR)
 
 
 if __name__ == "__main__":
