@@ -202,7 +202,7 @@ class NetnsEstate:
         self.abandon()
 
     def abandon(self) -> None:
-        """Have the reaper kill whatever runs in the namespaces and remove them; nothing that stands can be used then."""
+        """Have the reaper kill what runs in the namespaces, and remove them; nothing here can be used any more."""
         if self._reaper is not None:
             assert self._reaper.stdin is not None
             self._reaper.stdin.close()  # which tells it

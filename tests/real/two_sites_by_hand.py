@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -37,6 +38,8 @@ ORDERS = """\
   repair main|dr      they are back; what is fenced stays dark
   stop main|dr        vCenter, name server and directory of a site are gone; its system goes on
   resume main|dr
+  clones main|dr      stand in there for what a drill's clones run, which the vCenter simulator only names
+  no-clones
   synchronous         commits wait for the other site from now on
   clients             what they were told, and by whom
   lost                what they were told is accepted, and each database has not
@@ -54,15 +57,15 @@ def say(text: str) -> None:
 
 
 def clients(acks: list[Ack]) -> None:
-    """Say how many declarations each site has accepted, and the longest time that nobody accepted any."""
+    """Say how many declarations each site has accepted, and how long nobody accepted any at each change of site."""
     for site, count in sorted(Counter(ack.site for ack in acks).items()):
         say(f"{count} declarations accepted at {site}")
     if acks:
         say(f"the newest: number {acks[-1].n} at {acks[-1].site}")
-    pairs = itertools.pairwise(acks)
-    gap, last = max(((after.moment - before.moment, before) for before, after in pairs), default=(0.0, None))
-    if last is not None:
-        say(f"the longest interruption: {gap:.1f} s, after number {last.n} at {last.site}")
+    for before, after in itertools.pairwise(acks):
+        if before.site != after.site:
+            gap_s = after.moment - before.moment
+            say(f"from {before.site} to {after.site}: nobody accepted any for {gap_s:.1f} s, after number {before.n}")
 
 
 def lost(estate: TwoSites, acks: list[Ack]) -> None:
@@ -80,12 +83,42 @@ def lost(estate: TwoSites, acks: list[Ack]) -> None:
         say(f"{site}, {role}: {len(missing)} of {len(acks)} accepted are not there{': ' if told else ''}{told}{more}")
 
 
-def order(estate: TwoSites, words: list[str]) -> Callable[[], object] | None:
+class Clones:
+    """What a drill's clones run, at one site at a time, until it is removed."""
+
+    def __init__(self, estate: TwoSites) -> None:
+        self._estate = estate
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def stand_in(self, site: str) -> None:
+        self.close()
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._be, args=(site, ready))
+        self._thread.start()
+        while not ready.wait(0.1) and self._thread.is_alive():
+            pass
+
+    def _be(self, site: str, ready: threading.Event) -> None:
+        with self._estate.sites[site].bubble():  # this thread alone moves to the host there
+            ready.set()
+            self._end.wait()
+
+    def close(self) -> None:
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._thread = None
+        self._end.clear()
+
+
+def order(estate: TwoSites, clones: Clones, words: list[str]) -> Callable[[], object] | None:
     """Return what one line asks for; None where it is no order, or asks for what is so."""
     net, acks = estate.net, estate.clients.seen()
     if len(words) == 2 and words[1] in SITES:
         servers, lost_before = estate.sites[words[1]], not estate.outlets[words[1]].site_power
-        about = {"stop": servers.stop_beside, "resume": servers.start_beside}
+        about: dict[str, Callable[[], object]] = {"stop": servers.stop_beside, "resume": servers.start_beside}
+        about["clones"] = lambda: clones.stand_in(words[1])
         about |= {"repair": servers.repair_site} if lost_before else {"lose": servers.lose_site}
         return about.get(words[0])
     return {
@@ -94,14 +127,15 @@ def order(estate: TwoSites, words: list[str]) -> Callable[[], object] | None:
         "cut-far": lambda: net.cut("far"),
         "mend-far": lambda: net.mend("far"),
         "synchronous": estate.make_synchronous,
+        "no-clones": clones.close,
         "clients": lambda: clients(acks),
         "lost": lambda: lost(estate, acks),
     }.get(" ".join(words))
 
 
-def obey(estate: TwoSites, words: list[str]) -> None:
+def obey(estate: TwoSites, clones: Clones, words: list[str]) -> None:
     """Do what one line says."""
-    work = order(estate, words)
+    work = order(estate, clones, words)
     if work is None:
         say(f"'{' '.join(words)}' is no order, or changes nothing now; there are:\n{ORDERS}")
         return
@@ -126,13 +160,13 @@ def stay() -> None:
         end_at_once_by_signals(net)
         Path(folder).chmod(0o755)  # the databases' user comes by
         tempfile.tempdir = folder
-        with two_sites_on(net, Path(folder)) as estate:
+        with two_sites_on(net, Path(folder)) as estate, contextlib.closing(Clones(estate)) as clones:
             welcome(estate)
             with contextlib.suppress(OSError):  # a terminal that is gone
                 for line in sys.stdin:
                     if line.split() == ["end"]:
                         break
-                    obey(estate, line.split())
+                    obey(estate, clones, line.split())
             say("ending")
 
 
