@@ -90,12 +90,14 @@ class Readying:
         return replace(known, sights={**sights, **dict(self._seen(known.machines))})
 
     def _sights(self) -> dict[str, Sight]:
-        """Return what is held true of all that may be asked about, but for the machines, of which there are many."""
+        """Return what is held true of all that may be asked about.
+
+        All machines, of which there are many, only where hosts may be lost: what runs on these must fit elsewhere.
+        """
         statuses = self._watch().statuses()
+        kinds = LOOKED_AT | {"vm"} if self._orchestrator().world.inventory.readiness.spare_hosts else LOOKED_AT
         return {
-            subject: self._sight(status)
-            for subject, status in statuses.items()
-            if subject.partition("/")[0] in LOOKED_AT
+            subject: self._sight(status) for subject, status in statuses.items() if subject.partition("/")[0] in kinds
         }
 
     def _seen(self, subjects: tuple[str, ...]) -> Iterator[tuple[str, Sight]]:

@@ -9,10 +9,11 @@ take is in what the hosts measure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dr.readiness.known import LIGHTS, Known, Sight
 from dr.readiness.lights import CAPACITY, Check, Light, worst
+from dr.readiness.spare import Room, lacking
 from monitor.inventory.recovery import ReadinessLimits
 from monitor.status.limits import size
 from monitor.status.state import Health
@@ -22,15 +23,40 @@ UP = frozenset({Health.OK, Health.DEGRADED})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Hosts among which machines are started: what is ``free`` of each, and the ``whole`` memory of each, in bytes.
+    """Hosts among which machines are started; ``blind`` are those that might have room and do not say.
 
-    ``blind`` are hosts that might have room and do not say.
+    ``unheard`` are machines of its vCenter of which nobody knows where they run, or how large they are.
     """
 
     name: str
-    free: tuple[float, ...]
-    whole: tuple[float, ...]
+    rooms: tuple[Room, ...]
     blind: tuple[str, ...]
+    unheard: tuple[str, ...]
+
+    @property
+    def free(self) -> tuple[float, ...]:
+        """What is free of each host's memory, in bytes."""
+        return tuple(room.free for room in self.rooms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Every machine of a vCenter: the memory of those that run, by host, and those of which that is not known."""
+
+    runs: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    unheard: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, known: Known) -> _Others:
+        runs: dict[str, list[float]] = {}
+        unheard = []
+        for subject, machine in known.inside("vm").items():
+            memory, on = machine.values.get("memory_bytes"), machine.values.get("powered_on")
+            if memory is None or on is None:
+                unheard.append(subject)
+            elif on:
+                runs.setdefault(f"esx/{known.place.vcenter}/{machine.facts.get('host', '')}", []).append(memory)
+        return cls(runs, tuple(unheard))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +91,8 @@ def _memory(known: Known) -> tuple[Light, str]:
             return Light.UNKNOWN, f"whether the machines of {known.key} have room is not known: {why} was not told"
         placed.setdefault(place, []).append(machine)
     vcenter = known.place.vcenter
-    found = [_judged(known, _place(key, vcenter, hosts), _need(here)) for key, here in sorted(placed.items())]
+    others = _Others.of(known) if known.inventory.readiness.spare_hosts else _Others()
+    found = [_judged(known, _place(key, vcenter, hosts, others), _need(here)) for key, here in sorted(placed.items())]
     light = worst(each for each, _ in found)
     return light, "; ".join(words for each, words in found if each is light)
 
@@ -76,6 +103,9 @@ def _judged(known: Known, place: Place, need: Need) -> tuple[Light, str]:
     if light is not Light.GREEN and place.blind:
         why = f"{', '.join(place.blind)} did not say"
         return Light.UNKNOWN, f"whether the machines of {known.key} have room is not known: {why}"
+    if light is Light.GREEN and place.unheard:
+        why = f"where {place.unheard[0]} runs, or how large it is, was not told"
+        return Light.UNKNOWN, f"whether a host may be lost in {place.name} is not known: {why}"
     there = f"{size(sum(place.free))} of memory are free in {place.name}"
     if light is Light.GREEN:
         return light, f"{there}, and the machines of {known.key} take {size(need.every)}"
@@ -93,16 +123,27 @@ def _short(place: Place, need: Need, limits: ReadinessLimits) -> tuple[Light, st
         return Light.RED, f"{said}: move machines between the hosts"
     if not _fits(need.started, place.free):
         return Light.AMBER, f"{takes}, and do not all find room host by host: move machines between the hosts"
-    left = free - sum(sorted(place.whole, reverse=True)[: limits.spare_hosts])
-    if limits.spare_hosts and started > left:
-        lost = "1 host" if limits.spare_hosts == 1 else f"{limits.spare_hosts} hosts"
-        return Light.AMBER, f"{takes}: without {lost} there would be {size(max(0.0, left))}"
+    if limits.spare_hosts and (said := _without(place, need, limits.spare_hosts)):
+        return Light.AMBER, f"{takes}: {said}"
     usable = free * (1 - limits.memory_spare_percent / 100)
     if need.every > usable:
         if started <= usable:
             takes = f"a drill's clones take {size(need.every)}"
         return Light.AMBER, f"{takes}: less than {size(free - usable)} would be left"
     return Light.GREEN, ""
+
+
+def _without(place: Place, need: Need, spare: int) -> str:
+    """Say what there is no room for when so many hosts are lost; empty where the others can take it."""
+    lack = lacking(need.started, place.rooms, spare)
+    if lack is None:
+        return ""
+    left = sum(place.free) - sum(room.whole for room in place.rooms if room.host in lack.hosts)
+    names = " and ".join(lack.hosts)
+    if sum(need.started) > left:
+        return f"without {names} there would be {size(max(0.0, left))}"
+    whose = f"a machine of {size(lack.bytes)} that is started or runs there"
+    return f"without {names} {whose} finds no room, while no other host has more than {size(lack.most)} free"
 
 
 def _fits(machines: Sequence[float], rooms: Sequence[float]) -> bool:
@@ -127,18 +168,25 @@ def _need(machines: Sequence[Sight]) -> Need:
     return Need(started, sum(one.values["memory_bytes"] for one in machines))
 
 
-def _place(key: str, vcenter: str, hosts: Mapping[str, Sight]) -> Place:
+def _place(key: str, vcenter: str, hosts: Mapping[str, Sight], others: _Others) -> Place:
     """Return the place of that MoRef. A host of which nobody knows where it belongs might be in it."""
     inside = {subject: host for subject, host in hosts.items() if host.facts.get("placement") == key}
     alone = next((subject for subject, host in inside.items() if host.facts.get("moref") == key), "")
     cluster = next((name for host in inside.values() if (name := host.facts.get("cluster", ""))), key)
-    rooms = {subject: room for subject, host in inside.items() if (room := _room(host)) is not None}
+    free = {subject: room for subject, host in inside.items() if (room := _room(host)) is not None}
     return Place(
         alone or f"cluster {cluster} of {vcenter}",
-        tuple(rooms.values()),
-        tuple(inside[subject].values["memory_bytes"] for subject in rooms),
+        tuple(_with_runs(subject, room, inside[subject], others) for subject, room in free.items()),
         tuple(subject for subject, host in hosts.items() if _hides_room(host, key)),
+        others.unheard,
     )
+
+
+def _with_runs(subject: str, free: float, host: Sight, others: _Others) -> Room:
+    """Return the room of a host; what it uses beyond its machines counts as one more, which the others take over."""
+    runs = tuple(others.runs.get(subject, ()))
+    beyond = host.values["memory_used_bytes"] - sum(runs)
+    return Room(subject, free, host.values["memory_bytes"], (*runs, beyond) if beyond > 0 else runs)
 
 
 def _room(host: Sight) -> float | None:

@@ -223,9 +223,9 @@ def test_there_is_room(changed: Mapping[str, Sight], light: str, says: str) -> N
     [
         (0, 40, False, "green", "take 34.4 GB"),
         (1, 10, False, "green", "take 34.4 GB"),
-        (1, 24, False, "amber", "started take 34.4 GB: without 1 host there would be 17.2 GB"),
-        (1, 33, True, "amber", "started take 0 kB: without 1 host there would be 0 kB"),
-        (2, 10, False, "amber", "without 2 hosts there would be 0 kB"),
+        (1, 24, False, "amber", "started take 34.4 GB: without esx/vc-dr/esx-1 there would be 17.2 GB"),
+        (1, 33, True, "amber", "started take 0 kB: without esx/vc-dr/esx-1 there would be 0 kB"),
+        (2, 10, False, "amber", "without esx/vc-dr/esx-1 and esx/vc-dr/esx-2 there would be 0 kB"),
     ],
 )
 def test_where_it_is_wanted_a_host_of_the_cluster_may_be_lost(
