@@ -7,10 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.actor import actor_of
-from console.api.desk import desk_of
+from console.api.actor import Actor, actor_of
+from console.api.desk import Desk, desk_of
 from console.api.views import View
 from dr.engine.standing import OverrideAsk
+from dr.errors import RunRefused
+from dr.journal.names import same_person
 from dr.journal.override import PREFIX, Override
 
 router = APIRouter(prefix="/api/overrides")
@@ -66,16 +68,34 @@ async def overrides(request: Request) -> list[OverrideView]:
 async def override(request: Request, ask: Ask) -> OverrideView:
     """Override a rule for a system. 409 with a sentence when that cannot be."""
     desk, actor = desk_of(request), actor_of(request)
-    wanted = OverrideAsk(ask.system, ask.rule, actor.name, actor.said(ask.reason), ask.for_s)
+    said = actor.said(ask.reason) if ask.reason.strip() else ""
+    wanted = OverrideAsk(ask.system, ask.rule, actor.name, said, ask.for_s)
     return override_view(await desk.orchestrator.standing.override(wanted), desk.clock.now())
 
 
 @router.post("/{number}/confirm")
 async def confirm(request: Request, number: str, word: Word) -> OverrideView:
     """Agree to an override as the second person. 409 with a sentence when that may not be."""
-    desk, actor = desk_of(request), actor_of(request)
-    made = await desk.orchestrator.standing.confirm(number, actor.name, actor.said(word.reason))
-    return override_view(made, desk.clock.now())
+    desk = desk_of(request)
+    return override_view(await agreed(desk, number, actor_of(request), word.reason), desk.clock.now())
+
+
+async def agreed(desk: Desk, number: str, actor: Actor, comment: str) -> Override:
+    """Let ``actor`` agree to an override, unless it would count for nothing: for a run that the same person asked for.
+
+    Raises RunRefused and StateError.
+    """
+    standing = desk.orchestrator.standing
+    systems = {
+        each.system for each in standing.overrides() if each.id.removeprefix(PREFIX) == number.removeprefix(PREFIX)
+    }
+    for run in desk.orchestrator.runs():
+        if run.system in systems and not run.state.final and same_person(run.requester, actor.name):
+            raise RunRefused(
+                "override",
+                f"{actor.name} asked for {run.id}, and cannot be the second person for it; let another agree",
+            )
+    return await standing.confirm(number, actor.name, actor.said(comment))
 
 
 @router.post("/{number}/end")

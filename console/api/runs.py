@@ -30,7 +30,7 @@ from dr.engine.orchestrator import Request as RunRequest
 from dr.evidence.render import to_data, to_html
 from dr.evidence.report import Report
 from dr.journal.event import Event
-from dr.journal.override import FENCING
+from dr.journal.override import FENCING, left_aside
 from dr.journal.run import Run
 from dr.playbook.parameters import Wish
 
@@ -167,12 +167,18 @@ def decision_command(
         "answer": lambda run, now: commands.answer(run, word.step, by, word.answer, said, now),
         "undo": lambda run, now: commands.undo(run, by, said, now),
         "accept-loss": lambda run, now: commands.accept_loss(
-            run, by, said if word.reason else "", orchestrator.world.loss(run.plan), word.up_to_s, now
+            run, by, said if word.reason.strip() else "", orchestrator.world.loss(run.plan), word.up_to_s, now
         ),
         "resume": lambda run, now: commands.resume(run, by, said, now),
         "retry": lambda run, now: commands.retry(run, word.step, by, said, now),
         "ignore": lambda run, now: commands.ignore(
-            run, word.step, by, said if word.reason else "", now, orchestrator.standing.overridden(FENCING, run, now)
+            run,
+            word.step,
+            by,
+            said if word.reason.strip() else "",
+            now,
+            orchestrator.standing.overridden(FENCING, run, now),
+            left_aside(orchestrator.standing.overrides(), FENCING, run, now),
         ),
         "cancel": lambda run, now: commands.cancel(run, by, said, now),
     }

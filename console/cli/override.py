@@ -32,8 +32,8 @@ def override(
 ) -> None:
     """Put RULE out of force for SYSTEM for a while. Without RULE: the overrides that stand.
 
-    One person may override blackout. Every other rule needs a second person, who is neither the one that overrides
-    nor the one that asked for the run: until then the override counts for nothing. It ends by itself.
+    One person may override blackout and readiness. Every other rule needs a second person, who is neither the one that
+    overrides nor the one that asked for the run: until then the override counts for nothing. It ends by itself.
 
     \b
     Example:

@@ -87,7 +87,8 @@ def show(session: Session, run: str | None, journal: bool, log: bool) -> None:
         screen.say("", f"-- {output['step']}, {name}")
         for line in output["text"].splitlines():
             screen.line(line)
-    screen.say(*next_commands(found))
+    standing = [one for one in overrides if one["ended_at"] is None and one["expires_at"] > screen.now]
+    screen.say(*next_commands(found, overrides=standing))
 
 
 @click.command()

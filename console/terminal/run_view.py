@@ -11,7 +11,7 @@ from rich.text import Text
 from console.terminal.changes import asked, headline, outcome, step_text, step_time
 from console.terminal.next_steps import choices
 from console.terminal.screen import Screen, cell, state, table
-from console.terminal.shapes import Forecast, Plan, Run, Step, Verdict
+from console.terminal.shapes import Forecast, Override, Plan, Run, Step, Verdict
 from console.terminal.words import BAD, CALL, QUIET, STRONG, STYLES, span, state_word
 
 LEAST_ROOM = 3  # lines for the steps
@@ -176,9 +176,11 @@ def _sentence(verdict: Verdict) -> str:
     return (f"step {verdict['step']}: " if verdict["step"] else "") + said
 
 
-def next_commands(run: Run, title: str = "To type next:", *, terse: bool = False) -> list[RenderableType]:
+def next_commands(
+    run: Run, title: str = "To type next:", *, terse: bool = False, overrides: Sequence[Override] = ()
+) -> list[RenderableType]:
     """Return what can be typed about the run; empty when nothing needs to be. ``terse``: without what it does."""
-    found = choices(run)
+    found = choices(run, overrides)
     lines: list[RenderableType] = [Text(), Text(title, STRONG)] if found else []
     for choice in found:
         lines.append(Text.assemble("  ", (choice.command, STRONG), overflow="fold"))

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from console.api.actor import actor_of
 from console.api.desk import Desk, desk_of
+from console.api.overrides import agreed
 from console.web.render import page
 from console.web.run_sheet import rules_about
 from dr.engine.standing import OverrideAsk
@@ -60,7 +61,7 @@ async def _decided(
     actor, standing = actor_of(request, name), desk.orchestrator.standing
     word, _, which = decision.partition(":")
     if word == "confirm":
-        await standing.confirm(which, actor.name, actor.said(reason))
+        await agreed(desk, which, actor, reason)
     elif word == "end":
         await standing.end(which, actor.name, actor.said(reason))
     elif word == "give":

@@ -141,13 +141,15 @@ def retry(run: Run, step: str, by: str, reason: str, now: float) -> Sequence[Eve
     return (RetryAsked(now, step, by, reason or "retry"), Resumed(now, by, reason))
 
 
-def ignore(run: Run, step: str, by: str, reason: str, now: float, unfenced: Override | None = None) -> Sequence[Event]:
+def ignore(
+    run: Run, step: str, by: str, reason: str, now: float, unfenced: Override | None = None, aside: str = ""
+) -> Sequence[Event]:
     """Pass over one failed or unknown step, or one that could not be undone, and go on; needs a reason.
 
-    A fence cannot be passed over unless two people have overridden it (``unfenced``), nor a step whose outputs a later
-    one is going to use. What is known not to have happened cannot be passed over where the run is built upon it: a
-    promotion, the proof that clients reach the promoted side, and what holds a side down that a later step brings up
-    (else two sites could be active at once).
+    A fence cannot be passed over unless two people have overridden it (``unfenced``; ``aside`` says why one that stands
+    does not count), nor a step whose outputs a later one is going to use. What is known not to have happened cannot be
+    passed over where the run is built upon it: a promotion, the proof that clients reach the promoted side, and what
+    holds a side down that a later step brings up (else two sites could be active at once).
     """
     _paused(run)
     person(by)
@@ -161,7 +163,7 @@ def ignore(run: Run, step: str, by: str, reason: str, now: float, unfenced: Over
             "fencing",
             f"step '{step}' is the fence; it cannot be passed over: retry it, or cancel the run. Where it cannot be "
             f"proven and somebody has seen with their own eyes that {run.system} at {record.plan.site} cannot write, "
-            f"two people may override it: karaula override fencing {run.system} --for 30m --reason …",
+            f"two people may override it: karaula override fencing {run.system} --for 30m --reason ….{aside}",
         )
     if record.state.failed:
         _not_built_upon(run, record)

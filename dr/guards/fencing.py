@@ -8,6 +8,7 @@ may take it upon themselves (an override of ``fencing``); the verdict says so, a
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
+from dr.journal.override import left_aside
 from dr.journal.run import Run, StepRecord, StepState
 from dr.playbook.model import PlannedStep
 
@@ -46,6 +47,9 @@ def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     if override is not None:
         said = f"WITHOUT A PROVEN FENCE: {sentence} {override.words()}"
         return Verdict(NAME, Ruling.ALLOW, "overridden", said)
+    if reason == NOT_PROVEN:
+        again = f"Get the outlet group to read Off and 0 W, then 'karaula run retry {run.id} {fences[-1].plan.id}'."
+        sentence = f"{sentence} {again}{left_aside(facts.overrides, NAME, run, now)}"
     return Verdict(NAME, Ruling.REFUSE, reason, sentence)
 
 
@@ -70,8 +74,7 @@ def _why(run: Run, site: str, other: str, fences: list[StepRecord], *, opened: b
         return "fence-opened", f"{run.system} at {other} was fenced, but this run has opened the fence again. {danger}"
     record = fences[-1]
     state = record.reason or record.state.value.lower()
-    sentence = (
-        f"the fence of {run.system} at {other} is not proven (step '{record.plan.id}': {state}). {danger} "
-        f"Get the outlet group to read Off and 0 W, then 'karaula run retry {run.id} {record.plan.id}'."
+    return (
+        NOT_PROVEN,
+        f"the fence of {run.system} at {other} is not proven (step '{record.plan.id}': {state}). {danger}",
     )
-    return NOT_PROVEN, sentence

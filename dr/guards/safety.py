@@ -1,14 +1,16 @@
 """The inventory's safety rules, held against what was observed: at least one of …, never both of …, only while ….
 
-Asked before a run and again before each step that changes something; a rule with ``before`` at those steps alone. What
-is not known satisfies nothing: of ``never_both`` all but one must be known not to be so. Where only knowledge is
-missing the verdict says that it is worth asking again.
+Asked before a run and again before each step that changes something; a rule with ``before`` at those steps alone. A
+step under ``finally`` cleans up, and is held up only by a rule whose ``before`` names what it changes: one that asks
+for a well site would else keep a drill's clones on a failing one. What is not known satisfies nothing: of
+``never_both`` all but one must be known not to be so. Where only knowledge is missing the verdict says that it is worth
+asking again.
 """
 
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
-from dr.journal.override import SAFETY
+from dr.journal.override import SAFETY, left_aside
 from dr.journal.run import Run
 from dr.playbook.model import PlannedStep
 from monitor.inventory.recovery import Condition, SafetyRule, filled
@@ -37,6 +39,7 @@ def safety(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     sentence = (
         f"{'; '.join(said)}. See to it, or let two people take it upon themselves: "
         f"'karaula override {SAFETY}{left} {run.system} --for 30m --reason …'"
+        f"{left_aside(facts.overrides, f'{SAFETY}{left}', run, now)}"
     )
     again = all(unknown for _, unknown in broken.values())
     return Verdict(NAME, Ruling.REFUSE, "rule-broken", sentence, again=again)
@@ -44,7 +47,7 @@ def safety(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
 
 def _touched(rule: SafetyRule, step: PlannedStep) -> bool:
     changes = {field for _, field, _ in step.effects} | {f"{field}={value}" for _, field, value in step.effects}
-    return bool(changes) and (not rule.before or not changes.isdisjoint(rule.before))
+    return not changes.isdisjoint(rule.before) if rule.before else bool(changes) and not step.final
 
 
 def _judged(rule: SafetyRule, run: Run, facts: Facts) -> tuple[str, bool] | None:

@@ -77,6 +77,26 @@ def passes(overrides: Iterable[Override], rule: str, run: Run, now: float) -> Ov
     return None
 
 
+def left_aside(overrides: Iterable[Override], rule: str, run: Run, now: float) -> str:
+    """Say why overrides of ``rule`` that stand do not let ``run`` pass, and what to do; empty where none stands."""
+    mine = [each for each in overrides if (each.rule, each.system) == (rule, run.system) and each.stands(now)]
+    return "".join(f" {_left_aside(each, run)}." for each in mine if passes((each,), rule, run, now) is None)
+
+
+def _left_aside(override: Override, run: Run) -> str:
+    number, asked_for = override.id.removeprefix(PREFIX), f"{run.requester} asked for this run"
+    if not override.needs_second:
+        return f"{override.id} does not count here: it is for what a person asks for"
+    if override.confirmed_by:
+        return (
+            f"{override.id} does not count here: {override.confirmed_by} agreed to it, and {asked_for}; "
+            "give it anew, and let a third person agree"
+        )
+    alone = run.origin != "person" or same_person(override.by, run.requester)
+    others = override.by if alone else f"{override.by} and {run.requester}"
+    return f"{override.id} waits for another person than {others}: 'karaula override --confirm {number} --as NAME'"
+
+
 def fold_override(override_id: str, events: Iterable[Event]) -> Override:
     """Return the override of a whole story. Raises IllegalEvent for what cannot have been written."""
     found: Override | None = None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from web_kit import WebDaemon, web_daemon
 
+from console.terminal.next_steps import choices
+from dr.engine.orchestrator import Request
 from dr.journal.override import FENCING
 
 
@@ -59,6 +62,33 @@ def test_a_fence_is_overridden_from_the_page_of_its_run_by_two_people(daemon: We
     assert "ended by vera" in page(daemon, f"/runs/{run_id}"), "it concerned this run"
     assert "<b>beside" not in page(daemon, f"/api/runs/{run_id}/report.html")
     assert "ended by vera" in page(daemon, f"/api/runs/{run_id}/report.html")
+
+
+def test_who_asked_for_the_run_cannot_agree_to_what_would_not_count_for_it(daemon: WebDaemon) -> None:
+    run = daemon.call(daemon.orchestrator.submit(Request("failover", "ncts", "ana", "main is dark", "person", "")))
+    assert decide(daemon, "give", rule=f"ncts {FENCING}", name="vera", reason="seen with my eyes") == 303
+    form = urlencode({"decision": "confirm:override/1", "name": "Ana"})
+    refused = daemon.ask("POST", "/overrides/decide", form=form)
+    assert (refused.status, f"Ana asked for {run.id}, and cannot be the second" in refused.text) == (409, True)
+    assert decide(daemon, "confirm:override/1", name="boris") == 303
+
+
+def test_each_step_past_a_fence_without_proof_is_said_when_its_turn_has_come() -> None:
+    step = {"id": "fence-old", "state": "FAILED", "effects": [["system/ncts/main", "fence", "on"]]}
+    run: Any = {"id": "r", "system": "ncts", "requester": "ana", "state": "PAUSED", "questions": [], "guards": []}
+    run |= {"steps": [step], "decisions": [("fence-old", "retry"), ("fence-old", "ignore")], "undo_refused": "x"}
+    asked: Any = {"id": "7", "rule": FENCING, "by": "vera", "confirmed_by": "", "in_force": False}
+    agreed = {**asked, "confirmed_by": "boris", "in_force": True}
+    useless = {**agreed, "id": "6", "confirmed_by": "Ana"}
+
+    def second(*overrides: Any) -> str:
+        return choices(run, overrides)[1].command
+
+    assert second() == "karaula override fencing ncts --for 30m --reason …"
+    assert second(asked) == "karaula override --confirm 7 --as NAME"
+    assert "another person than vera and ana" in choices(run, [asked])[1].effect
+    assert second(useless) == "karaula override fencing ncts --for 30m --reason …", "it does not count"
+    assert second(useless, agreed) == "karaula run ignore r fence-old --reason …"
 
 
 def test_what_stands_is_on_a_page_of_its_own_and_of_other_systems_on_no_run(daemon: WebDaemon) -> None:

@@ -99,6 +99,17 @@ def test_a_rule_is_asked_of_the_run_or_before_the_steps_that_it_is_about() -> No
     )
 
 
+def test_cleaning_up_is_held_up_only_by_a_rule_that_names_what_it_changes() -> None:
+    clones = ("system/ncts/dr", "bubble", "absent")
+    drill = plan(step("look"), step("remove", effects=(clones,), final=True), kind="drill")
+    run = begin("one", RunAccepted(0.0, drill.to_json(), "ana", "", "person", "", 0.0, 0.0))
+    failing = {"status": "degraded"}
+    assert ruled(safety(run, facts({"site": SITE}, site_dr=failing), None, 0.0)) == ("refuse", "rule-broken")
+    assert ruled(safety(run, facts({"site": SITE}, site_dr=failing), "remove", 0.0)) == ("allow", "no-rule")
+    named = SITE.model_copy(update={"before": ("bubble",)})
+    assert ruled(safety(run, facts({"site": named}, site_dr=failing), "remove", 0.0)) == ("refuse", "rule-broken")
+
+
 @pytest.mark.parametrize(
     ("main", "dr", "expected"),
     [

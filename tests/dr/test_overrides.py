@@ -21,7 +21,7 @@ from dr.forecast import Forecast
 from dr.guard import Facts
 from dr.journal.event import Event, RunAccepted
 from dr.journal.fold import begin
-from dr.journal.override import FENCING, Override, fold_override
+from dr.journal.override import BLACKOUT, FENCING, Override, fold_override, left_aside
 from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
 from dr.journal.run import Run, RunState
 from monitor.inventory.recovery import Window
@@ -80,6 +80,31 @@ def test_who_asked_for_the_run_is_not_the_second_person(requester: str, by: str,
     assert passes == (now < 9.0 and second.strip().casefold() != requester.strip().casefold())
     assert Facts((), (), {}, overrides=(replace(override, system="ite"),)).overridden(FENCING, run, now) is None
     assert Facts((), (), {}, overrides=(replace(override, rule="blackout"),)).overridden(FENCING, run, now) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "requester", "origin", "second", "said"),
+    [
+        (FENCING, "ana", "person", "", "override/1 waits for another person than vera and ana"),
+        (FENCING, "Vera", "person", "", "override/1 waits for another person than vera: 'karaula override --confirm 1"),
+        (FENCING, "karaula", "alarm", "", "override/1 waits for another person than vera: "),
+        (FENCING, "ana", "person", "Ana", "override/1 does not count here: Ana agreed to it, and ana asked"),
+        (FENCING, "ana", "person", "boris", ""),
+        (BLACKOUT, "karaula", "schedule", "", "override/1 does not count here: it is for what a person asks for"),
+        (BLACKOUT, "ana", "person", "", ""),
+    ],
+)
+def test_why_an_override_that_stands_does_not_count_is_said(
+    rule: str, requester: str, origin: str, second: str, said: str
+) -> None:
+    from engine_kit import plan, step  # noqa: PLC0415 - one test's
+
+    run = begin("one", RunAccepted(0.0, plan(step("look")).to_json(), requester, "", origin, "", 0.0, 0.0))
+    override = Override("override/1", "ncts", rule, "vera", "x", 0.0, 9.0, second, 1.0 if second else None)
+    told = left_aside((override,), rule, run, 5.0)
+    assert told.startswith(f" {said}") if said else not told
+    assert not left_aside((override,), rule, run, 9.0), "it is over"
+    assert not left_aside((replace(override, system="ite"),), rule, run, 5.0)
 
 
 # -- the desk ----------------------------------------------------------------------------------------------------------
@@ -156,7 +181,8 @@ async def _blind(context: Context) -> Seen:
 
 def pass_over(at: House, run: Run, now: float) -> list[Event]:
     unfenced = at.orchestrator.standing.overridden(FENCING, run, now)
-    return list(ignore(run, "fence-old", "ana", "dark and cold, I stand beside it", now, unfenced))
+    aside = left_aside(at.orchestrator.standing.overrides(), FENCING, run, now)
+    return list(ignore(run, "fence-old", "ana", "dark and cold, I stand beside it", now, unfenced, aside))
 
 
 @asynchronous
@@ -178,10 +204,10 @@ async def test_a_fence_without_proof_is_passed_by_two_people_and_the_report_says
         with pytest.raises(RunRefused, match="karaula override fencing ncts"):
             await command(run.id, lambda run, now: pass_over(at, run, now))
         await asked(at, by="vera")
-        with pytest.raises(RunRefused, match="it cannot be passed over"):
+        with pytest.raises(RunRefused, match="another person than vera and ana: 'karaula override --confirm 1"):
             await command(run.id, lambda run, now: pass_over(at, run, now))
         await at.orchestrator.standing.confirm("1", "ana", "")
-        with pytest.raises(RunRefused, match="it cannot be passed over"):  # ana asked for the run
+        with pytest.raises(RunRefused, match="ana agreed to it, and ana asked for this run; give it anew"):
             await command(run.id, lambda run, now: pass_over(at, run, now))
         assert "run 1" not in promote.calls
         await asked(at, by="vera")
@@ -194,6 +220,7 @@ async def test_a_fence_without_proof_is_passed_by_two_people_and_the_report_says
     worst = [finding.what for finding in made.findings if finding.severity == "critical"]
     assert any("guard 'fencing' was overridden: WITHOUT A PROVEN FENCE" in said for said in worst)
     assert any("by vera, confirmed by boris: I saw it dark" in said for said in worst)
+    assert not any("karaula run retry" in said for said in worst), "what is over needs no advice"
     assert any("WITHOUT A PROVEN FENCE" in moment.text for moment in made.timeline)
 
 
