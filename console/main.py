@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "unpause": ("console.cli.pause:unpause", "End a pause."),
         "downtime": ("console.cli.pause:downtime", "Announce planned works; nobody is called for them."),
         "override": ("console.cli.override:override", "Put a rule out of force for a system, for a while."),
+        "rights": ("console.cli.rights:rights", "Show who may have what done."),
         "check": ("console.cli.check:check", "Say every mistake in the inventory and the playbooks."),
         "actions": ("console.cli.actions:actions", "List what a playbook's steps can do, and who brings it."),
         "inventory": (

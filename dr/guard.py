@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from dr.journal.override import Override, passes
+from dr.journal.override import Override, left_aside, passes
 from dr.journal.pause import Pause
 from dr.journal.run import Run
 from dr.lease import Tenancy
 from dr.loss import Loss
 from dr.proof import Proof
 from dr.readiness.lights import Readiness
+from dr.rights import Rights, overrides
 from monitor.inventory.recovery import SafetyRule, Window
 
 ALONE = Tenancy(held=True, epoch=0)
@@ -62,6 +63,7 @@ class Facts:
     has seen that the run would lose. ``proof`` is what was proven of this very plan.
     ``readiness`` is how ready the system is where it stands by; None where nobody has looked.
     ``overtaken`` is a fencing token that the system's databases have seen and nobody here handed out; 0: none.
+    ``rights`` are the inventory's; with none, everybody has all.
     ``unverified`` says why the plan is not verified, which a run that begins by itself must be; empty when it is.
     """
 
@@ -81,10 +83,15 @@ class Facts:
     tenancy: Tenancy = ALONE
     overtaken: int = 0
     observed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rights: Rights = field(default_factory=dict)
 
     def overridden(self, rule: str, run: Run, now: float) -> Override | None:
         """Return the override that lets ``run`` pass ``rule``; None when there is none."""
-        return passes(self.overrides, rule, run, now)
+        return passes(self.overrides, rule, run, now, lambda who: overrides(self.rights, who, run))
+
+    def left_aside(self, rule: str, run: Run, now: float) -> str:
+        """Say why overrides of ``rule`` that stand do not let ``run`` pass; empty where none stands."""
+        return left_aside(self.overrides, rule, run, now, lambda who: overrides(self.rights, who, run))
 
 
 class Guard(Protocol):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import socket
 import struct
 from asyncio import BaseTransport
@@ -17,9 +16,13 @@ from dataclasses import dataclass
 from fastapi import HTTPException, Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-NAME = re.compile(r"[\w][\w .@'-]{0,63}")
+from console.api.desk import desk_of
+from dr.journal.names import same_person
+from dr.rights import must_be_proven
+from monitor.inventory.recovery import LONGEST_NAME
+from monitor.inventory.rules import person
+
 HEADER = "x-karaula-as"
-DAEMON = "karaula"
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -49,17 +52,38 @@ class PeerProtocol(H11Protocol):
 
 
 def actor_of(request: Request, claimed: str = "") -> Actor:
-    """Return who sends ``request``. Raises HTTPException 400 when a name is needed or is not one."""
-    name = claimed or _utf8(request.headers.get(HEADER, ""))
-    if name and (not NAME.fullmatch(name) or name.strip().casefold() == DAEMON):
-        raise HTTPException(400, f"'{name[:64]}' cannot be a person's name here")
+    """Return who sends ``request``.
+
+    Raises HTTPException 400 when a name is needed or is not one, 403 for a name that its own account alone may use.
+    """
+    name = (claimed or _utf8(request.headers.get(HEADER, ""))).strip()
+    if name and not _is_one(name):
+        raise HTTPException(400, f"'{name[:LONGEST_NAME]}' cannot be a person's name here")
     client = request.client
     if client is not None and client.host == "unix":
         account = _account(client.port)
-        return Actor(name.strip() or account, f"socket, user {account}")
+        if not same_person(name or account, account):
+            _not_proven(request, name)
+        return Actor(name or account, f"socket, user {account}")
     if not name:
         raise HTTPException(400, "say who you are: a name is recorded with every decision")
-    return Actor(name.strip(), "web on loopback, name not proven")
+    _not_proven(request, name)
+    return Actor(name, "web on loopback, name not proven")
+
+
+def _is_one(name: str) -> bool:
+    try:
+        return bool(person(name)) and len(name) <= LONGEST_NAME
+    except ValueError:
+        return False
+
+
+def _not_proven(request: Request, name: str) -> None:
+    """Refuse a claimed name that has rights of its account's only. Raises HTTPException 403."""
+    if must_be_proven(desk_of(request).inventory.rights, name):
+        raise HTTPException(
+            403, f"'{name}' is believed of the account of that name alone: log in to the daemon's host as {name}"
+        )
 
 
 def _utf8(header: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,11 +17,14 @@ from console.api.joint_views import JointPlanView, JointView, joint_plan_view, j
 from console.api.plan_views import plan_view
 from console.api.streams import Streams
 from dr.engine import commands, joint_course
-from dr.engine.joint import JointCommand
+from dr.engine.joint import JointCommand, JointRuns
 from dr.evidence.joint import JointReport
 from dr.evidence.render import to_data, to_html
+from dr.journal.joint import Joint, JointEvent
+from dr.journal.run import Run
 from dr.playbook.joint import JointPlan
 from dr.playbook.parameters import Wish
+from dr.rights import demand_decision
 
 router = APIRouter(prefix="/api")
 Name = Annotated[str, Field(min_length=1, max_length=63)]
@@ -62,7 +65,7 @@ async def plan(request: Request, ask: JointAsk) -> JointPlanView:
 async def joints(request: Request, limit: Annotated[int, Query(ge=1, le=10_000)] = 50) -> list[JointView]:
     """Return the newest joint runs, newest first."""
     found = desk_of(request).joints
-    return [joint_view(joint, found.runs(joint)) for joint in found.joints()[:limit]]
+    return [joint_view(joint, found.runs(joint), desk_of(request).inventory.rights) for joint in found.joints()[:limit]]
 
 
 @router.post("/joint-runs", status_code=201)
@@ -72,7 +75,7 @@ async def submit(request: Request, ask: JointAsk) -> JointView:
     joint = await found.submit(
         ask.playbook, ask.systems, actor.name, actor.said(ask.reason), Wish(ask.settings, ask.forced)
     )
-    return joint_view(joint, found.runs(joint))
+    return joint_view(joint, found.runs(joint), desk_of(request).inventory.rights)
 
 
 @router.get("/joint-runs/{joint_id}")
@@ -80,7 +83,7 @@ async def joint(request: Request, joint_id: str) -> JointView:
     """Return a joint run with its members; a unique beginning of its id is enough."""
     found = desk_of(request).joints
     known = found.joint(joint_id)
-    return joint_view(known, found.runs(known))
+    return joint_view(known, found.runs(known), desk_of(request).inventory.rights)
 
 
 @router.get("/joint-runs/{joint_id}/plan")
@@ -128,12 +131,15 @@ async def stream(request: Request, joint_id: str) -> StreamingResponse:
 async def decide(request: Request, joint_id: str, decision: str, word: JointDecision) -> JointView:
     """Approve, deny, cancel the whole, or let those go on that wait for a system. 409 when that cannot be done now."""
     found = desk_of(request).joints
-    joint = await found.command(joint_id, decision_command(decision, word, actor_of(request)))
-    return joint_view(joint, found.runs(joint))
+    joint = await found.command(joint_id, decision_command(decision, word, actor_of(request), found))
+    return joint_view(joint, found.runs(joint), desk_of(request).inventory.rights)
 
 
-def decision_command(decision: str, word: JointDecision, actor: Actor) -> JointCommand:
-    """Return the engine's command for a person's decision. Raises RunRefused for an unknown one."""
+def decision_command(decision: str, word: JointDecision, actor: Actor, found: JointRuns) -> JointCommand:
+    """Return the engine's command for a person's decision, which refuses who has no right to it.
+
+    Raises RunRefused for an unknown one.
+    """
     said, by = actor.said(word.reason), actor.name
     why = said if word.reason else ""
     made: dict[str, JointCommand] = {
@@ -144,7 +150,12 @@ def decision_command(decision: str, word: JointDecision, actor: Actor) -> JointC
     }
     if decision not in made:
         raise commands.unknown_decision(decision, made)
-    return made[decision]
+
+    def permitted(joint: Joint, runs: Mapping[str, Run], now: float) -> Sequence[JointEvent]:
+        demand_decision(found.orchestrator.world.inventory.rights, by, decision, joint)
+        return made[decision](joint, runs, now)
+
+    return permitted
 
 
 def whole_plan(desk: Desk, plan: JointPlan, requester: str, replaces: Collection[str] = ()) -> JointPlanView:

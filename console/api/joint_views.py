@@ -10,6 +10,7 @@ from dr.engine.joint_course import standings, stands_still
 from dr.journal.joint import Joint
 from dr.journal.run import Run
 from dr.playbook.joint import JointPlan
+from dr.rights import Rights, approvers
 
 
 class JointMemberView(View):
@@ -39,6 +40,7 @@ class JointView(View):
     reason: str
     accepted_at: float
     approval_expires_at: float | None
+    may_approve: str
     approved_by: str
     approved_at: float | None
     cancel_reason: str
@@ -68,7 +70,7 @@ class JointPlanView(View):
     members: list[JointPlaceView]
 
 
-def joint_view(joint: Joint, runs: Mapping[str, Run]) -> JointView:
+def joint_view(joint: Joint, runs: Mapping[str, Run], rights: Rights) -> JointView:
     """Return the view of a joint run; ``runs`` are those of its members by id."""
     return JointView(
         id=joint.id,
@@ -81,6 +83,7 @@ def joint_view(joint: Joint, runs: Mapping[str, Run]) -> JointView:
         reason=joint.reason,
         accepted_at=joint.accepted_at,
         approval_expires_at=joint.expires_at if joint.state == "WAITING" else None,
+        may_approve=approvers(rights, joint),
         approved_by=joint.approved_by,
         approved_at=joint.approved_at,
         cancel_reason=joint.cancel_reason,
@@ -98,7 +101,7 @@ def joint_view(joint: Joint, runs: Mapping[str, Run]) -> JointView:
                 held=one.held,
                 went_on=joint.went_on.get(one.member.system, ""),
                 steps=len(one.member.plan.steps),
-                run=run_view(one.run) if one.run is not None else None,
+                run=run_view(one.run, rights) if one.run is not None else None,
             )
             for one in standings(joint, runs)
         ],

@@ -30,9 +30,10 @@ from dr.engine.orchestrator import Request as RunRequest
 from dr.evidence.render import to_data, to_html
 from dr.evidence.report import Report
 from dr.journal.event import Event
-from dr.journal.override import FENCING, left_aside
+from dr.journal.override import FENCING
 from dr.journal.run import Run
 from dr.playbook.parameters import Wish
+from dr.rights import demand_decision
 
 router = APIRouter(prefix="/api/runs")
 Text = Annotated[str, Field(max_length=2000)]
@@ -68,7 +69,8 @@ class Decision(BaseModel):
 @router.get("")
 async def runs(request: Request, limit: Annotated[int, Query(ge=1, le=10_000)] = 50) -> list[RunView]:
     """Return the newest runs, newest first."""
-    return [run_view(run) for run in desk_of(request).orchestrator.runs()[:limit]]
+    desk = desk_of(request)
+    return [run_view(run, desk.inventory.rights) for run in desk.orchestrator.runs()[:limit]]
 
 
 @router.post("", status_code=201)
@@ -77,13 +79,15 @@ async def submit(request: Request, ask: RunAsk) -> RunDetailView:
     actor = actor_of(request)
     wish = Wish(ask.settings, ask.forced)
     wanted = RunRequest(ask.playbook, ask.system, actor.name, actor.said(ask.reason), wish=wish)
-    return run_detail_view(await desk_of(request).orchestrator.submit(wanted))
+    desk = desk_of(request)
+    return run_detail_view(await desk.orchestrator.submit(wanted), desk.inventory.rights)
 
 
 @router.get("/{run_id}")
 async def run(request: Request, run_id: str) -> RunDetailView:
     """Return a run with its steps; a unique beginning of its id is enough."""
-    return run_detail_view(desk_of(request).orchestrator.run(run_id))
+    desk = desk_of(request)
+    return run_detail_view(desk.orchestrator.run(run_id), desk.inventory.rights)
 
 
 @router.get("/{run_id}/expected")
@@ -151,13 +155,16 @@ async def decide(request: Request, run_id: str, decision: str, word: Decision) -
     """Approve, deny, accept-loss, pause, answer, resume, retry, ignore, undo or cancel. 409 when that cannot be."""
     orchestrator = desk_of(request).orchestrator
     made = decision_command(decision, word, actor_of(request), orchestrator)
-    return run_detail_view(await orchestrator.command(run_id, made))
+    return run_detail_view(await orchestrator.command(run_id, made), desk_of(request).inventory.rights)
 
 
 def decision_command(
     decision: str, word: Decision, actor: Actor, orchestrator: Orchestrator
 ) -> Callable[[Run, float], Sequence[Event]]:
-    """Return the engine's command for a person's decision. Raises RunRefused for an unknown one."""
+    """Return the engine's command for a person's decision, which refuses who has no right to it.
+
+    Raises RunRefused for an unknown one.
+    """
     said = actor.said(word.reason)
     by = actor.name
     made: dict[str, Callable[[Run, float], Sequence[Event]]] = {
@@ -178,13 +185,18 @@ def decision_command(
             said if word.reason.strip() else "",
             now,
             orchestrator.standing.overridden(FENCING, run, now),
-            left_aside(orchestrator.standing.overrides(), FENCING, run, now),
+            orchestrator.standing.left_aside(FENCING, run, now),
         ),
         "cancel": lambda run, now: commands.cancel(run, by, said, now),
     }
     if decision not in made:
         raise commands.unknown_decision(decision, made)
-    return made[decision]
+
+    def permitted(run: Run, now: float) -> Sequence[Event]:
+        demand_decision(orchestrator.world.inventory.rights, by, decision, run)
+        return made[decision](run, now)
+
+    return permitted
 
 
 @router.get("/{run_id}/stream")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from console.api.joint_views import joint_view
@@ -42,7 +42,11 @@ class Streams:
 
     async def of_run(self, orchestrator: Orchestrator, run_id: str) -> AsyncIterator[str]:
         """Yield the run's events until it is final or the daemon stops (WHATWG HTML, 9.2)."""
-        listening = _Listening(orchestrator.run(run_id))
+
+        def view(run: Run) -> dict[str, Any]:
+            return run_detail_view(run, orchestrator.world.inventory.rights).model_dump()
+
+        listening = _Listening(orchestrator.run(run_id), view)
         leave = orchestrator.subscribe(listening.changed, listening.heard)
         self._open.add(listening)
         try:
@@ -68,7 +72,8 @@ class Streams:
             while True:
                 looking.wake.clear()
                 joint = joints.joint(joint_id)
-                yield sse("joint", joint_view(joint, joints.runs(joint)).model_dump())
+                rights = joints.orchestrator.world.inventory.rights
+                yield sse("joint", joint_view(joint, joints.runs(joint), rights).model_dump())
                 if looking.ended or joint.final:
                     return
                 while not looking.wake.is_set():
@@ -101,7 +106,8 @@ class _Looking:
 class _Listening:
     """What one reader has not been told yet."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, view: Callable[[Run], dict[str, Any]]) -> None:
+        self.view = view
         self.wake = asyncio.Event()
         self.over = False
         self._ended = False
@@ -139,7 +145,7 @@ class _Listening:
             self._told = self._newest
             taken.append(("run", self._newest))
         self.over = self._ended or self._newest.state.final
-        return [(kind, run_detail_view(body).model_dump() if kind == "run" else body) for kind, body in taken]
+        return [(kind, self.view(body) if kind == "run" else body) for kind, body in taken]
 
 
 def sse(kind: str, body: Any) -> str:

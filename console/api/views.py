@@ -17,6 +17,7 @@ from dr.journal.calendar import Slot
 from dr.journal.pause import Pause
 from dr.journal.run import Run, StepRecord, StepState
 from dr.playbook.model import PlannedStep
+from dr.rights import Rights, approvers
 from monitor.status.state import Flip, Status
 
 SCHEMA = 1
@@ -120,7 +121,11 @@ class VoteView(View):
 
 
 class RunView(View):
-    """A run without its steps. ``by_itself`` says of one that an automatic response asked for how it began."""
+    """A run without its steps.
+
+    ``by_itself`` says of one that an automatic response asked for how it began, ``may_approve`` in words who may
+    approve one that waits for that.
+    """
 
     id: str
     playbook: str
@@ -139,6 +144,7 @@ class RunView(View):
     ended_at: float | None
     end_reason: str
     approval_expires_at: float | None
+    may_approve: str
     approved_by: str
     approved_at: float | None
     loss_accepted_by: str
@@ -226,15 +232,15 @@ def flip_view(flip: Flip) -> FlipView:
     )
 
 
-def run_view(run: Run) -> RunView:
+def run_view(run: Run, rights: Rights) -> RunView:
     """Return the run without its steps."""
-    return RunView(**_run_fields(run))
+    return RunView(**_run_fields(run, rights))
 
 
-def run_detail_view(run: Run) -> RunDetailView:
+def run_detail_view(run: Run, rights: Rights) -> RunDetailView:
     """Return the run with its steps and guards."""
     return RunDetailView(
-        **_run_fields(run),
+        **_run_fields(run, rights),
         summary=run.plan.summary,
         rto_s=run.plan.rto_s,
         rpo_s=run.plan.rpo_s,
@@ -271,7 +277,7 @@ def slot_view(slot: Slot) -> SlotView:
     return SlotView(**{name: getattr(slot, name) for name in SlotView.model_fields})
 
 
-def _run_fields(run: Run) -> Mapping[str, Any]:
+def _run_fields(run: Run, rights: Rights) -> Mapping[str, Any]:
     records = list(run.steps.values())
     return {
         "id": run.id,
@@ -291,6 +297,7 @@ def _run_fields(run: Run) -> Mapping[str, Any]:
         "ended_at": run.ended_at,
         "end_reason": run.end_reason,
         "approval_expires_at": run.approval_expires_at if run.state.value == "WAITING" else None,
+        "may_approve": approvers(rights, run),
         "approved_by": run.approved_by,
         "approved_at": run.approved_at,
         "loss_accepted_by": run.loss_accepted_by,

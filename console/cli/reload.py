@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TypedDict
 
 import click
 
 from console.cli.session import Session, talks
 
-if TYPE_CHECKING:
-    from console.terminal.shapes import Reloaded
-
 WORDS = ("added", "removed", "changed", "others")  # the last are no subjects: schedules, notify, playbooks …
+
+
+class Reloaded(TypedDict):
+    """``/api/reload``: subjects, and by name what is no subject."""
+
+    schema_version: int
+    loaded_at: float
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    others: list[str]
+    notes: list[str]
 
 
 @click.command()

@@ -34,6 +34,7 @@ class Joint(TypedDict):
     reason: str
     accepted_at: float
     approval_expires_at: float | None
+    may_approve: str
     approved_by: str
     approved_at: float | None
     cancel_reason: str

@@ -20,7 +20,7 @@ def choices(joint: Joint) -> list[Choice]:
     name = joint["id"]
     if joint["state"] == "WAITING":
         return [
-            Choice(f"karaula run approve {name} --as NAME", f"anybody but {joint['requester']} may; shows it first"),
+            Choice(f"karaula run approve {name} --as NAME", f"{joint['may_approve']} may; shows it first"),
             Choice(f"karaula run deny {name} --reason …", "end it, nothing is done"),
         ]
     if joint["final"]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from console.terminal.shapes import Override, Run, RunLine, Step
+from console.terminal.shapes import Override, Run, Step
 from dr.journal.names import same_person
 from dr.journal.override import FENCING
 
@@ -32,7 +32,7 @@ def choices(run: Run, overrides: Sequence[Override] = ()) -> list[Choice]:
     if run["state"] == "WAITING":
         loss = [Choice(f"karaula run accept-loss {run['id']} --reason …", ACCEPTED)] if loss_waits(run) else []
         approval = Choice(
-            f"karaula run approve {run['id']} --as NAME", f"{who_may_approve(run)} may; shows the plan first"
+            f"karaula run approve {run['id']} --as NAME", f"{run['may_approve']} may; shows the plan first"
         )
         return [
             *([] if run["approved_by"] else [approval]),
@@ -57,11 +57,6 @@ def loss_waits(run: Run) -> bool:
     """Tell whether the guard's last word is that a person must accept the loss."""
     said = [verdict for verdict in run["guards"] if verdict["guard"] == "rpo" and verdict["reason"] != "no-promotion"]
     return bool(said) and said[-1]["ruling"] == "wait"
-
-
-def who_may_approve(run: RunLine) -> str:
-    """Return who may say yes: ``anybody``, or ``anybody but ana``."""
-    return "anybody" if run["requester"] == "karaula" else f"anybody but {run['requester']}"
 
 
 def troubled(run: Run) -> list[Step]:

@@ -170,8 +170,6 @@ def votes(run: Run) -> list[RenderableType]:
 
 def _sentence(verdict: Verdict) -> str:
     """Return the guard's sentence; in a plan there is no run yet whose id it could name."""
-    if verdict["reason"] == "approval-missing":
-        return "it changes production: a second person must approve it"
     said = verdict["sentence"].replace(ANY_RUN, "RUN")
     return (f"step {verdict['step']}: " if verdict["step"] else "") + said
 

@@ -133,6 +133,7 @@ class RunLine(TypedDict):
     ended_at: float | None
     end_reason: str
     approval_expires_at: float | None
+    may_approve: str
     approved_by: str
     approved_at: float | None
     loss_accepted_by: str
@@ -386,15 +387,3 @@ class CalendarAnswer(TypedDict):
     at: float
     upcoming: dict[str, float]
     slots: list[Slot]
-
-
-class Reloaded(TypedDict):
-    """``/api/reload``: subjects, and by name what is no subject."""
-
-    schema_version: int
-    loaded_at: float
-    added: list[str]
-    removed: list[str]
-    changed: list[str]
-    others: list[str]
-    notes: list[str]

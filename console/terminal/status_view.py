@@ -11,7 +11,6 @@ from rich.text import Text
 from console.terminal import downtime_view, override_view
 from console.terminal.figures import figure
 from console.terminal.kinds import called, ordered
-from console.terminal.next_steps import who_may_approve
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.shapes import Alarm, Override, Pause, RunLine, StatusAnswer, Subject, SubjectAnswer
 from console.terminal.words import (
@@ -31,6 +30,7 @@ from console.terminal.words import (
 
 ALWAYS = ("system", "site")
 FEW = 4
+MANY = "who may approve is said with each"
 ALARM_WIDTH = 32
 
 
@@ -206,8 +206,9 @@ def _unfinished(runs: Sequence[RunLine], screen: Screen) -> Iterator[RenderableT
     if waiting:
         name = waiting[0]["id"] if len(waiting) == 1 else "RUN"
         yield Text.assemble("  To approve one: ", (f"karaula run approve {name} --as NAME", STRONG))
-        who = {who_may_approve(run) for run in waiting}
-        yield cell(f"      {who.pop() if len(who) == 1 else 'anybody but who asked'} may; shows the plan first", QUIET)
+        who = {run["may_approve"] for run in waiting}
+        said = f"{who.pop()} may" if len(who) == 1 else MANY
+        yield cell(f"      {said}; shows the plan first", QUIET)
     if paused:
         name = paused[0]["id"] if len(paused) == 1 else "RUN"
         yield Text.assemble("  What can be done: ", (f"karaula run show {name}", STRONG))

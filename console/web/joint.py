@@ -15,6 +15,7 @@ from console.web.render import page
 from dr.engine.joint_course import Standing, standings, stands_still
 from dr.errors import RunRefused
 from dr.journal.joint import Joint
+from dr.rights import approvers
 
 router = APIRouter(include_in_schema=False)
 Line = Annotated[str, Form(max_length=500)]
@@ -41,7 +42,7 @@ async def decide(
     word, _, system = decision.partition(":")
     said = JointDecision.model_construct(reason=reason.strip(), system=system, plan_hash=plan_hash)
     try:
-        await joints.command(joint_id, decision_command(word, said, actor_of(request, name.strip())))
+        await joints.command(joint_id, decision_command(word, said, actor_of(request, name.strip()), joints))
     except RunRefused as error:
         return _page(request, joint_id, f"Not done: {error.reason}", 409, name, reason)
     except HTTPException as error:
@@ -61,6 +62,7 @@ def _page(
         "joint.html",
         status,
         joint=joint,
+        may_approve=approvers(desk.inventory.rights, joint),
         stand=stand,
         still=stands_still(joint, runs),
         blockers=_blockers(joint, stand),

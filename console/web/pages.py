@@ -24,6 +24,7 @@ from dr.engine.telling import expires_at, question, questions
 from dr.errors import RunRefused
 from dr.evidence.render import expectation
 from dr.journal.override import FENCING
+from dr.rights import approvers
 from monitor.inventory.dependencies import ties
 from monitor.status.state import Health
 
@@ -147,6 +148,7 @@ async def _run_page(
         "run.html",
         status,
         run=run,
+        may_approve=approvers(desk.inventory.rights, run),
         joint=run.origin_ref if run.origin_ref in desk.orchestrator.joint_ids else "",
         system=desk.inventory.systems.get(run.system),
         error=error,

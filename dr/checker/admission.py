@@ -16,12 +16,15 @@ from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.lease import Tenancy
 from dr.loss import Loss
+from dr.playbook.model import Plan
 from dr.readiness.lights import ACCESS, Check, Light, Readiness
-from monitor.inventory.recovery import Condition, SafetyRule, Window
+from dr.rights import Deed
+from monitor.inventory.recovery import KINDS, Condition, Right, SafetyRule, Window
 from monitor.status.votes import FEWEST, Poll, Vote, Word
 
 DAY_S = 86400.0
 APPROVAL = "approval"
+ASKS, OTHER = "ana", "boris"
 AGREED = tuple(Vote(f"point-{n}", Word.DOWN, "the side", 0.0, "no answer") for n in range(FEWEST))
 UNSATISFIED = SafetyRule(reason="a rule", only_while=(Condition(subject="site/dr", status="ok"),))
 LEAP_DAY = Window(kinds=("backup", "verify", "drill"), cron="0 0 29 2 *", duration_s=60.0)
@@ -45,11 +48,29 @@ def admission(run: Run, guards: Sequence[Guard]) -> Iterator[Broken]:
         verdicts = [guard(asked, day.facts, None, DAY_S) for guard in guards]
         if all(verdict.ruling is Ruling.ALLOW for verdict in verdicts if verdict.guard != APPROVAL):
             yield Broken(12, f"a {run.plan.kind} begins {day.words}")
+    yield from _without_right(run, guards)
+
+
+def _without_right(run: Run, guards: Sequence[Guard]) -> Iterator[Broken]:
+    """Let people ask for the run, and approve it, whose right is to another kind: some guard must refuse."""
+    kind = run.plan.kind
+    other = Right(people=(OTHER,), may=tuple(deed.value for deed in Deed), kinds=tuple(k for k in KINDS if k != kind))
+    asks = Right(people=(ASKS,), may=(Deed.REQUEST.value,), kinds=(kind,))
+    calm = replace(_calm(run.plan), rights={"other": other, "asks": asks})
+    person = replace(run, origin="person", requester=OTHER)
+    approved = replace(person, requester=ASKS, approved_by=OTHER)
+    for asked, words in ((person, "asked for"), *(((approved, "approved"),) if run.plan.attended else ())):
+        if not any(guard(asked, calm, None, DAY_S).ruling is Ruling.REFUSE for guard in guards):
+            yield Broken(12, f"a {kind} begins {words} by somebody whose right is to anything but that")
+
+
+def _calm(plan: Plan) -> Facts:
+    return Facts((), (), {plan.system: plan.from_site}, loss=Loss(0.0, 0, "seen"), unverified="")
 
 
 def _days(run: Run) -> Iterator[Day]:
     plan = run.plan
-    calm = Facts((), (), {run.system: plan.from_site}, loss=Loss(0.0, 0, "seen"), unverified="")
+    calm = _calm(plan)
     pause = Pause(run.system, "vera", "works", 0.0, 2 * DAY_S)
     yield Day("schedule", replace(calm, pauses=(pause,)), "by itself while a pause is in force")
     yield Day("alarm", replace(calm, isolated="no anchor answers"), "by itself while the monitor is cut off")

@@ -274,7 +274,7 @@ def _people(node: Node, engine: Engine) -> Iterator[Move]:
         retry = partial(commands.retry, run, step, PERSON, "I looked", now)
         yield from _said(forcing, engine, f"{PERSON} retries '{step}'", retry, "retry", step)
         if not record.stuck or node.world.holds(record.plan):  # she looks first, as the sentence asks her to
-            unfenced = passes(engine.overrides, FENCING, run, now)
+            unfenced = passes(engine.overrides, FENCING, run, now, lambda _who: True)
             ignore = partial(commands.ignore, run, step, PERSON, "I looked", now, unfenced)
             yield from _said(node, engine, f"{PERSON} passes over '{step}'", ignore, "ignore", step)
 

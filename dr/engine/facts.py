@@ -41,5 +41,6 @@ def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: fro
         tenancy=orchestrator.tenancy(),
         overtaken=orchestrator.tokens.overtaken(run) if step else 0,
         rules=inventory.safety,
+        rights=inventory.rights,
         observed=observed(inventory.safety, run, at_fences, world.observed),
     )

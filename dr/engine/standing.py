@@ -10,11 +10,22 @@ from dr.engine.names import unknown
 from dr.errors import IllegalEvent, RunRefused
 from dr.journal.event import Event
 from dr.journal.names import same_person
-from dr.journal.override import BLACKOUT, FENCING, PREFIX, READINESS, SAFETY, Override, fold_override, passes
+from dr.journal.override import (
+    BLACKOUT,
+    FENCING,
+    PREFIX,
+    READINESS,
+    SAFETY,
+    Override,
+    fold_override,
+    left_aside,
+    passes,
+)
 from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
-from dr.journal.pause import Pause
+from dr.journal.pause import EVERYTHING, Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal
+from dr.rights import Deed, Rights, demand, kinds_of, overrides
 from dr.world import World
 
 T = TypeVar("T")
@@ -64,14 +75,19 @@ class Standing:
         return [pause for pause in self._pauses if pause.expires_at > self._now()]
 
     async def pause(self, pause: Pause) -> None:
-        """Start nothing by itself for the pause's system. Raises StateError, RunRefused for an unknown system."""
-        if pause.system != "all":
+        """Start nothing by itself for the pause's system, which ``pause.owner`` may have so.
+
+        Raises StateError, RunRefused for an unknown system or a right that is lacking.
+        """
+        if pause.system != EVERYTHING:
             self._known(pause.system)
+        self._may_pause(pause.system, pause.owner)
         await self._in_thread(lambda: self._journal.add_pause(pause))
         self._pauses = (*self.pauses(), pause)
 
     async def lift_pause(self, system: str, by: str) -> int:
-        """End the pauses of ``system``; return how many there were. Raises StateError."""
+        """End the pauses of ``system``; return how many there were. Raises StateError, RunRefused."""
+        self._may_pause(system, by)
         now = self._now()
         count = await self._in_thread(lambda: self._journal.lift_pause(system, by, now))
         self._pauses = tuple(pause for pause in self.pauses() if pause.system != system)
@@ -99,7 +115,11 @@ class Standing:
 
     def overridden(self, rule: str, run: Run, now: float) -> Override | None:
         """Return the override that lets ``run`` pass ``rule``; None when there is none."""
-        return passes(self._overrides, rule, run, now)
+        return passes(self._overrides, rule, run, now, lambda who: overrides(self._rights, who, run))
+
+    def left_aside(self, rule: str, run: Run, now: float) -> str:
+        """Say why overrides of ``rule`` that stand do not let ``run`` pass; empty where none stands."""
+        return left_aside(self._overrides, rule, run, now, lambda who: overrides(self._rights, who, run))
 
     def rules(self) -> list[str]:
         """Return the rules that can be overridden."""
@@ -117,6 +137,7 @@ class Standing:
             raise RunRefused("override", "an override needs a reason")
         if not 0 < ask.for_s <= LONGEST_S:
             raise RunRefused("override", f"an override lasts at most {LONGEST_S / 3600:.0f} h")
+        self._may_override(ask.rule, ask.system, ask.by)
         now = self._now()
         asked = OverrideAsked(now, ask.system, ask.rule, ask.by, ask.reason, now + ask.for_s)
         number = len(await self._in_thread(lambda: self._journal.names(PREFIX))) + 1
@@ -131,11 +152,14 @@ class Standing:
             raise RunRefused("override", f"{found.id} is confirmed already, by {found.confirmed_by}")
         if same_person(found.by, by):
             raise RunRefused("override", f"{by} asked for {found.id}; somebody else must confirm it")
+        self._may_override(found.rule, found.system, by)
         return await self._write(found.id, _story(found), OverrideConfirmed(self._now(), by, comment))
 
     async def end(self, override_id: str, by: str, reason: str) -> Override:
-        """Take an override back. Raises StateError, and RunRefused when there is none."""
+        """Take an override back, as who gave it or could have. Raises StateError, and RunRefused when there is none."""
         found = self._standing(override_id)
+        if not same_person(found.by, by):
+            self._may_override(found.rule, found.system, by)
         return await self._write(found.id, _story(found), OverrideEnded(self._now(), by, reason))
 
     def _standing(self, override_id: str) -> Override:
@@ -155,6 +179,20 @@ class Standing:
         others = {each.id: each for each in self._overrides}
         self._overrides = tuple({**others, override_id: after}.values())
         return after
+
+    @property
+    def _rights(self) -> Rights:
+        return self._world().inventory.rights
+
+    def _may_override(self, rule: str, system: str, by: str) -> None:
+        """See that ``by`` may override the rule for every kind of run that it concerns. Raises RunRefused."""
+        inventory = self._world().inventory
+        demand(self._rights, by, Deed.OVERRIDE, kinds_of(rule, system, inventory), (system,))
+
+    def _may_pause(self, system: str, by: str) -> None:
+        """See that ``by`` may steer a failover, the gravest thing that a pause holds back. Raises RunRefused."""
+        systems = self._world().inventory.systems if system == EVERYTHING else (system,)
+        demand(self._rights, by, Deed.STEER, ("failover",), systems)
 
     def _known(self, system: str) -> None:
         systems = self._world().inventory.systems

@@ -1,5 +1,6 @@
 """Four eyes: what changes production waits for a second person, who is not the one that asked.
 
+A person asks, and approves, only where the inventory's rights let that person; a drill's right is not a failover's.
 One thing alone begins without one: a failover whose response says ``automatic``, with a quorum, by a verified playbook.
 """
 
@@ -9,30 +10,36 @@ from dr.guard import Facts, Ruling, Verdict
 from dr.journal.names import same_person
 from dr.journal.run import Run
 from dr.readiness.lights import NEEDED_ALONE, said
+from dr.rights import Deed, holders, lacking, listed, others
+from monitor.inventory.recovery import EVERYBODY
 
 NAME = "approval"
 AUTOMATIC = "failover"
+PERSON = "person"
 
 
 def approval(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
-    """Wait until the run is approved. Refuse an approval by its own requester, and one that has run out."""
+    """Wait until the run is approved. Refuse who has no right to it, its own requester, and what has run out."""
     del step
+    if run.origin == PERSON and (lack := lacking(facts.rights, run.requester, Deed.REQUEST, *_what(run))):
+        return Verdict(NAME, Ruling.REFUSE, "requester-may-not", lack)
     if not run.plan.attended:
         return Verdict(NAME, Ruling.ALLOW, "not-needed", f"a {run.plan.kind} does not change production")
     if run.automatic and not run.approved_by:
         return _by_itself(run, facts)
-    if not run.approved_by:
-        sentence = (
-            f"a {run.plan.kind} changes production: a person other than {run.requester} must read the plan and say "
-            f"'karaula run approve {run.id}' or 'karaula run deny {run.id}'"
-        )
-        return Verdict(NAME, Ruling.WAIT, "approval-missing", sentence)
+    return _approved(run, facts, now) if run.approved_by else _asked_for(run, facts)
+
+
+def _approved(run: Run, facts: Facts, now: float) -> Verdict:
+    """Allow what somebody else has approved, in time and by right."""
     if same_person(run.approved_by, run.requester):
         sentence = (
             f"{run.approved_by} asked for this {run.plan.kind} and cannot approve it too; "
             "ask for it again and let another person approve"
         )
         return Verdict(NAME, Ruling.REFUSE, "approver-is-requester", sentence)
+    if lack := lacking(facts.rights, run.approved_by, Deed.APPROVE, *_what(run)):
+        return Verdict(NAME, Ruling.REFUSE, "approver-may-not", lack)
     if run.approval_expires_at is not None and now > run.approval_expires_at:
         sentence = (
             f"the approval by {run.approved_by} was good for a start that did not come in time; "
@@ -40,6 +47,28 @@ def approval(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         )
         return Verdict(NAME, Ruling.REFUSE, "approval-expired", sentence)
     return Verdict(NAME, Ruling.ALLOW, "approved", f"approved by {run.approved_by}")
+
+
+def _what(run: Run) -> tuple[str, tuple[str, ...]]:
+    return run.plan.kind, (run.system,)
+
+
+def _asked_for(run: Run, facts: Facts) -> Verdict:
+    """Let it wait for a person who may approve it; refuse where there is none."""
+    who = others(facts.rights, Deed.APPROVE, run.plan.kind, run.system, run.requester)
+    if not who:
+        sentence = (
+            f"a {run.plan.kind} changes production, and the inventory lets nobody but {run.requester} approve one of "
+            f"{run.system}; let another person ask for it (karaula rights {run.system})"
+        )
+        return Verdict(NAME, Ruling.REFUSE, "nobody-may-approve", sentence)
+    person = f"a person other than {run.requester}" if EVERYBODY in who else f"one of those who may ({listed(who)})"
+    sentence = f"a {run.plan.kind} changes production: {person} {_must_say(run)}"
+    return Verdict(NAME, Ruling.WAIT, "approval-missing", sentence)
+
+
+def _must_say(run: Run) -> str:
+    return f"must read the plan and say 'karaula run approve {run.id}' or 'karaula run deny {run.id}'"
 
 
 def _by_itself(run: Run, facts: Facts) -> Verdict:
@@ -60,8 +89,7 @@ def _by_itself(run: Run, facts: Facts) -> Verdict:
     else:
         sentence = f"the response to the alarm is automatic, and nothing speaks against it: {poll}"
         return Verdict(NAME, Ruling.ALLOW, "automatic", sentence)
-    sentence = (
-        f"this {run.plan.kind} was to begin by itself and does not: {missing}. A person must read the plan and say "
-        f"'karaula run approve {run.id}' or 'karaula run deny {run.id}'"
-    )
+    who = holders(facts.rights, Deed.APPROVE, run.plan.kind, run.system)
+    person = "A person" if EVERYBODY in who else f"One of those who may ({listed(who)})"
+    sentence = f"this {run.plan.kind} was to begin by itself and does not: {missing}. {person} {_must_say(run)}"
     return Verdict(NAME, Ruling.WAIT, "not-by-itself", sentence)

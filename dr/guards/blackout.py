@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from dr.guard import Facts, Ruling, Verdict
-from dr.journal.override import BLACKOUT, left_aside
+from dr.journal.override import BLACKOUT
 from dr.journal.run import Run
 from monitor.status.calendar import open_until, opens_next
 
@@ -36,7 +36,7 @@ def blackout(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         return Verdict(NAME, Ruling.ALLOW, "overridden", f"{said}. {override.words()}")
     sentence = (
         f"{said}. If it must be now: 'karaula override blackout {run.system} --for 1h --reason …', then ask again."
-        f"{left_aside(facts.overrides, NAME, run, now)}"
+        f"{facts.left_aside(NAME, run, now)}"
     )
     return Verdict(NAME, Ruling.REFUSE, "outside-window", sentence)
 

@@ -8,7 +8,6 @@ may take it upon themselves (an override of ``fencing``); the verdict says so, a
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
-from dr.journal.override import left_aside
 from dr.journal.run import Run, StepRecord, StepState
 from dr.playbook.model import PlannedStep
 
@@ -49,7 +48,7 @@ def fencing(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
         return Verdict(NAME, Ruling.ALLOW, "overridden", said)
     if reason == NOT_PROVEN:
         again = f"Get the outlet group to read Off and 0 W, then 'karaula run retry {run.id} {fences[-1].plan.id}'."
-        sentence = f"{sentence} {again}{left_aside(facts.overrides, NAME, run, now)}"
+        sentence = f"{sentence} {again}{facts.left_aside(NAME, run, now)}"
     return Verdict(NAME, Ruling.REFUSE, reason, sentence)
 
 

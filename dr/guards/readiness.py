@@ -9,7 +9,7 @@ What is merely overdue or not proven holds up neither.
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
-from dr.journal.override import READINESS, left_aside
+from dr.journal.override import READINESS
 from dr.journal.run import Run
 from dr.readiness.lights import NEEDED_ALONE, STOOD_ON, said
 
@@ -41,7 +41,7 @@ def _no_drill(run: Run, facts: Facts, sentence: str, now: float) -> Verdict:
     if override is not None:
         return Verdict(NAME, Ruling.ALLOW, "overridden", f"{sentence}. {override.words()}")
     way = f"'karaula override {NAME} {run.system} --for 1h --reason …', then ask again"
-    aside = left_aside(facts.overrides, NAME, run, now)
+    aside = facts.left_aside(NAME, run, now)
     return Verdict(NAME, Ruling.REFUSE, "red", f"{sentence}. See to it first. If it must be now: {way}.{aside}")
 
 

@@ -10,7 +10,7 @@ asking again.
 from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
-from dr.journal.override import SAFETY, left_aside
+from dr.journal.override import SAFETY
 from dr.journal.run import Run
 from dr.playbook.model import PlannedStep
 from monitor.inventory.recovery import Condition, SafetyRule, filled
@@ -39,7 +39,7 @@ def safety(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     sentence = (
         f"{'; '.join(said)}. See to it, or let two people take it upon themselves: "
         f"'karaula override {SAFETY}{left} {run.system} --for 30m --reason …'"
-        f"{left_aside(facts.overrides, f'{SAFETY}{left}', run, now)}"
+        f"{facts.left_aside(f'{SAFETY}{left}', run, now)}"
     )
     again = all(unknown for _, unknown in broken.values())
     return Verdict(NAME, Ruling.REFUSE, "rule-broken", sentence, again=again)

@@ -5,7 +5,7 @@ It is journaled in the same chain as the runs, as a story of its own (``override
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from dr.errors import IllegalEvent
@@ -63,28 +63,34 @@ class Override:
         return f"{self.id}: '{self.rule}' is overridden for {self.system} by {self.by}{second}: {self.reason}"
 
 
-def passes(overrides: Iterable[Override], rule: str, run: Run, now: float) -> Override | None:
+def passes(
+    overrides: Iterable[Override], rule: str, run: Run, now: float, may: Callable[[str], bool]
+) -> Override | None:
     """Return the override that lets ``run`` pass ``rule``; None when there is none.
 
-    Of two persons' the second is neither who asked for the run nor who overrides; a machine asks nobody's leave, so
-    one person's counts for a person's run alone.
+    It counts while whoever gave it has the right to (``may``). Of two persons' the second is neither who asked for the
+    run nor who overrides; a machine asks nobody's leave, so one person's counts for a person's run alone.
     """
     for each in overrides:
         if (each.rule, each.system) != (rule, run.system) or not each.in_force(now):
+            continue
+        if not all(may(who) for who in (each.by, each.confirmed_by) if who):
             continue
         if not same_person(each.confirmed_by, run.requester) if each.needs_second else run.origin == "person":
             return each
     return None
 
 
-def left_aside(overrides: Iterable[Override], rule: str, run: Run, now: float) -> str:
+def left_aside(overrides: Iterable[Override], rule: str, run: Run, now: float, may: Callable[[str], bool]) -> str:
     """Say why overrides of ``rule`` that stand do not let ``run`` pass, and what to do; empty where none stands."""
     mine = [each for each in overrides if (each.rule, each.system) == (rule, run.system) and each.stands(now)]
-    return "".join(f" {_left_aside(each, run)}." for each in mine if passes((each,), rule, run, now) is None)
+    return "".join(f" {_left_aside(each, run, may)}." for each in mine if passes((each,), rule, run, now, may) is None)
 
 
-def _left_aside(override: Override, run: Run) -> str:
+def _left_aside(override: Override, run: Run, may: Callable[[str], bool]) -> str:
     number, asked_for = override.id.removeprefix(PREFIX), f"{run.requester} asked for this run"
+    if lacks := [who for who in (override.by, override.confirmed_by) if who and not may(who)]:
+        return f"{override.id} does not count here: {lacks[0]} has no right to it (karaula rights {run.system})"
     if not override.needs_second:
         return f"{override.id} does not count here: it is for what a person asks for"
     if override.confirmed_by:

@@ -1,4 +1,4 @@
-"""The rules of agreement for planned downtimes, groups, the vantage point and flapping.
+"""The rules of agreement for planned downtimes, groups, rights, the vantage point and flapping.
 
 Subjects must exist, and windows, members, anchors and marks must make sense together.
 """
@@ -15,7 +15,7 @@ from cronsim import CronSim
 from monitor.inventory import subjects
 from monitor.inventory.crossings import RouterLink
 from monitor.inventory.dependencies import depends_on
-from monitor.inventory.recovery import filled
+from monitor.inventory.recovery import EVERYBODY, filled
 from monitor.inventory.vantage import ObserverPoint
 from monitor.yamlfile import shorten
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_LOWS = 4  # as in monitor.status.flapping: two half-lives to settle
 _FROM = datetime(2024, 1, 1, tzinfo=UTC)  # any day: gaps between due times are the same every few years
+NEEDED = ("failover", "failback")
 _LOOKED_AT = 400  # due times; more than a year of a daily line
 
 
@@ -42,6 +43,7 @@ def check(inventory: Inventory, known: Mapping[str, frozenset[str]], document: D
     yield from _lease(inventory, document)
     yield from _windows(inventory, document)
     yield from _groups(inventory, document)
+    yield from _rights(inventory, document)
     yield from _vantage(inventory, document)
     yield from _flapping(inventory, document)
 
@@ -119,6 +121,38 @@ def _groups(inventory: Inventory, document: Document) -> Iterator[Problem]:
             if member in group.needed_by:
                 message = f"'{shorten(member)}' is a member and also needs the group"
                 yield document.problem((*path, "members", index), message)
+
+
+def _rights(inventory: Inventory, document: Document) -> Iterator[Problem]:
+    """Demand that what a disaster needs can be asked for and approved, by two people: not found out in that night."""
+    for key, right in inventory.rights.items():
+        if right.proven and EVERYBODY in right.people:
+            message = "everybody cannot be proven to be themselves"
+            hint = "name them, or leave 'proven' out"
+            yield document.problem(("rights", key, "proven"), message, hint)
+    if not all(name in inventory.systems for right in inventory.rights.values() for name in right.systems):
+        return
+    for kind in NEEDED if inventory.rights else ():
+        found: dict[str, list[str]] = {}
+        for system in inventory.systems:
+            if lack := _two_people(inventory, kind, system):
+                found.setdefault(lack, []).append(system)
+        for lack, systems in found.items():
+            hint = "what is given to some is taken from all others"
+            yield document.problem(("rights",), f"{lack} a {kind} of {', '.join(systems)}", hint, "key")
+        if found:
+            return
+
+
+def _two_people(inventory: Inventory, kind: str, system: str) -> str:
+    who: dict[str, set[str]] = {}
+    for deed in ("request", "approve"):
+        covering = (right for right in inventory.rights.values() if right.covers(deed, kind, system))
+        who[deed] = {name.casefold() for right in covering for name in right.people}
+        if not who[deed]:
+            return f"nobody may {deed}"
+    everyone = who["request"] | who["approve"]
+    return "" if len(everyone) > 1 or EVERYBODY in everyone else "one person alone may both request and approve"
 
 
 def _vantage(inventory: Inventory, document: Document) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from monitor.inventory.equipment import DnsServer, PowerController, Site, SshHos
 from monitor.inventory.estate import Estate, Flapping, Polling, Trust
 from monitor.inventory.evidence import Evidence
 from monitor.inventory.planning import Group, PlannedDowntime
-from monitor.inventory.recovery import LeaseTimes, Proofs, ReadinessLimits, SafetyRule, Window
+from monitor.inventory.recovery import LeaseTimes, Proofs, ReadinessLimits, Right, SafetyRule, Window
 from monitor.inventory.sensors import Sensor, SnmpUser, Vote
 from monitor.inventory.systems import System
 from monitor.inventory.values import Key, Model
@@ -63,6 +63,7 @@ class Inventory(Model):
     readiness: ReadinessLimits = ReadinessLimits()
     safety: dict[Key, SafetyRule] = Field(default_factory=dict)
     windows: dict[Key, Window] = Field(default_factory=dict)
+    rights: dict[Key, Right] = Field(default_factory=dict)
     groups: dict[Key, Group] = Field(default_factory=dict)
     downtimes: dict[Key, PlannedDowntime] = Field(default_factory=dict)
     alertmanager: Alertmanager | None = None

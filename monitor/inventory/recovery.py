@@ -1,19 +1,27 @@
-"""What recovery keeps to: when rehearsals may begin, how long a proof holds, what must be so, how long one may act.
+"""What recovery keeps to: who may have what done, when rehearsals may begin, how long a proof holds, what must be so.
 
 And what a system must keep to in order to count as ready for a recovery.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from monitor.inventory import rules
 from monitor.inventory.values import SUBJECT, Cron, Flag, Key, Model, Number, Percent, Seconds, Text, Whole
 
 DAY_S = 86400
 CHANGE = r"^(power|role|fence|traffic|bubble|backup|scratch)(=[a-z][a-z-]{0,62})?$"
 RunKind = Literal["backup", "verify", "drill", "switchover", "failover", "reprotect", "failback"]
+KINDS: tuple[str, ...] = get_args(RunKind)
+WindowKind = Literal["backup", "verify", "drill"]
+WINDOW_KINDS: tuple[str, ...] = get_args(WindowKind)
+EVERYBODY = "everybody"
+LONGEST_NAME = 64
+DeedWord = Literal["request", "approve", "steer", "override"]
+Person = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(rules.person)]
 
 
 class LeaseTimes(Model):
@@ -53,7 +61,7 @@ class ReadinessLimits(Model):
 class Window(Model):
     """A time in which runs of these kinds may begin. A kind and system that no window names may begin at any time."""
 
-    kinds: tuple[Literal["backup", "verify", "drill"], ...] = Field(
+    kinds: tuple[WindowKind, ...] = Field(
         min_length=1, description="what else moves production, and waits for a person instead"
     )
     systems: tuple[Key, ...] = Field((), description="whose runs; none named: those of all")
@@ -137,6 +145,32 @@ class SafetyRule(Model):
             if found:
                 return word, found
         raise ValueError("a rule without conditions")  # not in an inventory that was read
+
+
+class Right(Model):
+    """What some people may have done. Whoever has a right to a drill has none to a failover by that."""
+
+    people: tuple[Person, ...] = Field(
+        min_length=1,
+        description="by the name that stands with their decisions; everybody: whoever reaches the daemon",
+        examples=[["ana", "boris"]],
+    )
+    may: tuple[DeedWord, ...] = Field(
+        min_length=1,
+        description="request a run; approve it (also deny it, accept its loss); steer one under way (pause, answer, "
+        "resume, retry, ignore, undo, cancel) and pause what starts by itself; override a rule that stands in its way",
+    )
+    kinds: tuple[RunKind, ...] = Field(min_length=1, description="of which runs; none is meant that is not named")
+    systems: tuple[Key, ...] = Field((), description="of which systems; none named: of all")
+    proven: Flag = Field(
+        default=False,
+        description="these names are taken from nobody but the accounts of that name on the daemon's host: neither "
+        "from --as nor from a page",
+    )
+
+    def covers(self, deed: str, kind: str, system: str) -> bool:
+        """Tell whether it is a right to do ``deed`` to runs of that kind and system."""
+        return deed in self.may and kind in self.kinds and (not self.systems or system in self.systems)
 
 
 def filled(subject: str, system: str, from_site: str, to_site: str) -> str:

@@ -68,7 +68,7 @@ def _named_by_the_calendar(inventory: Inventory) -> Iterator[tuple[Path, str, st
         yield ("schedules", key, "system"), schedule.system, "systems"
     for key, response in inventory.responses.items():
         yield ("responses", key, "system"), response.system, "systems"
-    for section in ("windows", "safety"):
+    for section in ("windows", "safety", "rights"):
         for key, entry in getattr(inventory, section).items():
             for index, name in enumerate(entry.systems):
                 yield (section, key, "systems", index), name, "systems"

@@ -1,4 +1,4 @@
-"""Rules for single values that a pattern cannot say: cron lines, time zones, URLs.
+"""Rules for single values that a pattern cannot say: cron lines, time zones, URLs, names of people.
 
 Each takes the value and gives it back, or raises ValueError whose text is fit for the person who wrote it.
 """
@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from cronsim import CronSim, CronSimError
 
 from monitor.problem import did_you_mean
+
+DAEMON = "karaula"  # what it is called where a person's name could stand
 
 _CRON_FIELDS = 5
 _CRON_LENGTH = 100
@@ -61,6 +63,15 @@ def url(text: str) -> str:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= _CRON_LENGTH else text[:_CRON_LENGTH] + "…")
+
+
+def person(name: str) -> str:
+    """Accept a person's name: letters of any script, digits, and what stands between them in names and accounts."""
+    if not re.fullmatch(r"\w[\w .@'-]*", name) or name != name.strip():
+        raise ValueError(f"{_shown(name)} cannot be a person's name here; write it as it stands with decisions: ana")
+    if name.casefold() == DAEMON:
+        raise ValueError(f"'{name}' is the daemon itself, which needs no right: what it starts goes by responses")
+    return name
 
 
 def index_text(value: object) -> object:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from engine_kit import accepted, plan, step
+from orchestrator_kit import world_of
 from web_kit import WebDaemon, web_daemon
 
 from console.api.streams import KEPT, Streams
 from dr.errors import RunRefused
 from dr.journal.run import Run, RunState
+from monitor.clock import ManualClock
 
 
 @pytest.fixture
@@ -96,6 +98,7 @@ class Source:
     def __init__(self, run: Run) -> None:
         self.now = run
         self.told: list[tuple[Any, Any]] = []
+        self.world = world_of(ManualClock())
 
     def run(self, run_id: str) -> Run:
         if run_id != self.now.id:

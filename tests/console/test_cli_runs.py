@@ -83,7 +83,7 @@ def test_approve_shows_the_plan_and_sends_what_was_shown(daemon: DeskDaemon) -> 
     text = without_times(result.stdout)
     assert "1  fence    fence at main     Cut the power of the old side\n" in text
     assert "2  promote  promote at dr     Let the other side write\n" in text
-    assert "approval      wait   it changes production: a second person must approve it\n" in text
+    assert "approval      wait   a failover changes production: a person other than ana must read the plan" in text
     assert f"plan {run['plan_hash'][:12]}" in result.stdout
     journal = daemon.json("run", "show", run["id"], "--journal")["journal"]
     approved = next(entry for entry in journal if entry["word"] == "Approved")

@@ -15,7 +15,7 @@ PREFIX, WHY = "karaula run", "--reason …"
 
 
 def typed(course: Course) -> list[str]:
-    view = cast("Run", run_detail_view(course.run).model_dump(mode="json"))
+    view = cast("Run", run_detail_view(course.run, {}).model_dump(mode="json"))
     return [choice.command for choice in choices(view)]
 
 

@@ -202,7 +202,7 @@ def test_approve_needs_a_name_and_is_recorded(daemon: WebDaemon) -> None:
 
 def test_who_asked_cannot_approve(daemon: WebDaemon) -> None:
     run = daemon.call(daemon.orchestrator.submit(Request("failover", "ncts", "ana", "exercise")))
-    assert "Anybody but ana may approve" in daemon.ask("GET", f"/runs/{run.id}").text
+    assert "May approve: anybody but ana." in daemon.ask("GET", f"/runs/{run.id}").text
     reply = daemon.ask("POST", f"/runs/{run.id}/decide", form="decision=approve&name=ana")
     assert reply.status == 409
     assert "Not done: ana asked for this run; somebody else must approve it" in reply.text

@@ -19,6 +19,7 @@ from dr.engine.transition import admit
 from dr.errors import IllegalEvent
 from dr.guard import Facts, Ruling, Verdict
 from dr.guards import RUN_GUARDS, STEP_GUARDS
+from dr.guards.approval import approval
 from dr.journal.ballot import heard
 from dr.journal.event import RunAccepted, RunEnded, RunStarted
 from dr.journal.fold import begin, fold
@@ -116,7 +117,8 @@ def test_the_checker_finds_a_start_that_nothing_allows() -> None:
     """Guards that let it begin are stopped by the journal; where that is lenient as well, by the law."""
 
     def lets_in(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
-        return Verdict("approval", Ruling.ALLOW, "automatic", "why not")
+        verdict = approval(run, facts, step, now)
+        return replace(verdict, ruling=Ruling.ALLOW) if verdict.ruling is Ruling.WAIT else verdict
 
     def lenient(run: Run, event: object) -> Run:
         if isinstance(event, RunStarted):

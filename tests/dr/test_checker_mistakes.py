@@ -12,6 +12,9 @@ from checker_kit import REAL, Spoil, added, at_other_site, changed, every, found
 from dr.checker.explore import shape
 from dr.checker.moment import Engine
 from dr.engine.transition import Intent, Perform, Probe, Record, Undo, decide
+from dr.guard import Facts, Ruling, Verdict
+from dr.guards import RUN_GUARDS
+from dr.guards.approval import approval
 from dr.journal.event import (
     Event,
     Interrupted,
@@ -39,6 +42,28 @@ class Seed:
     ways: tuple[Spoil, ...] = ()
     engine: Engine = field(default=REAL)
     faults: int = 1
+
+
+def _in_place_of_waiting() -> Engine:
+    """Return the engine whose guard of approvals refuses as ever, and lets begin what should wait."""
+
+    def hasty(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
+        verdict = approval(run, facts, step, now)
+        return replace(verdict, ruling=Ruling.ALLOW) if verdict.ruling is Ruling.WAIT else verdict
+
+    return replace(REAL, run_guards=tuple(hasty if guard is approval else guard for guard in RUN_GUARDS))
+
+
+def _rights_of(asked_about: str) -> Engine:
+    """Return the engine whose guard asks for the right of the ``approver``, or of the ``requester``, alone."""
+
+    def half(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
+        verdict = approval(run, facts, step, now)
+        if verdict.ruling is not Ruling.REFUSE or verdict.reason == f"{asked_about}-may-not":
+            return verdict
+        return approval(run, replace(facts, rights={}), step, now)
+
+    return replace(REAL, run_guards=tuple(half if guard is approval else guard for guard in RUN_GUARDS))
 
 
 def _unknown_as(make: Callable[[StepUnknown], Event]) -> Engine:
@@ -350,7 +375,11 @@ SEEDS = (
     Seed("guard 'safety' off", "failback", {12}, (), no_guard("safety")),
     Seed("guard 'placement' off", "switchover", {12}, (), no_guard("placement")),
     Seed("the measured loss is not asked about", "failover", {11}, (), replace(REAL, step_guards=REAL.step_guards[:1])),
-    Seed("guard 'approval' off", "failover", {9}, (), no_guard("approval")),
+    Seed("guard 'approval' off", "failover", {9, 12}, (), no_guard("approval")),
+    Seed("nobody's approval is waited for", "failover", {9}, (), _in_place_of_waiting()),
+    Seed("a right to drills lets one ask for a failover", "failover", {12}, (), _rights_of("approver")),
+    Seed("a right to drills lets one approve a failover", "failover", {12}, (), _rights_of("requester")),
+    Seed("anybody may hold a drill", "drill", {12}, (), _rights_of("approver")),
     # -- the engine
     Seed("a time-out taken for success", "failover", {1, 2, 7}, (), _unknown_as(_succeeded)),
     Seed("a time-out taken for a failure", "failover", {6}, (), _unknown_as(_failed)),

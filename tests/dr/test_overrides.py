@@ -21,7 +21,7 @@ from dr.forecast import Forecast
 from dr.guard import Facts
 from dr.journal.event import Event, RunAccepted
 from dr.journal.fold import begin
-from dr.journal.override import BLACKOUT, FENCING, Override, fold_override, left_aside
+from dr.journal.override import BLACKOUT, FENCING, Override, fold_override
 from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnded
 from dr.journal.run import Run, RunState
 from monitor.inventory.recovery import Window
@@ -101,10 +101,10 @@ def test_why_an_override_that_stands_does_not_count_is_said(
 
     run = begin("one", RunAccepted(0.0, plan(step("look")).to_json(), requester, "", origin, "", 0.0, 0.0))
     override = Override("override/1", "ncts", rule, "vera", "x", 0.0, 9.0, second, 1.0 if second else None)
-    told = left_aside((override,), rule, run, 5.0)
+    told = Facts((), (), {}, overrides=(override,)).left_aside(rule, run, 5.0)
     assert told.startswith(f" {said}") if said else not told
-    assert not left_aside((override,), rule, run, 9.0), "it is over"
-    assert not left_aside((replace(override, system="ite"),), rule, run, 5.0)
+    assert not Facts((), (), {}, overrides=(override,)).left_aside(rule, run, 9.0), "it is over"
+    assert not Facts((), (), {}, overrides=(replace(override, system="ite"),)).left_aside(rule, run, 5.0)
 
 
 # -- the desk ----------------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ async def _blind(context: Context) -> Seen:
 
 def pass_over(at: House, run: Run, now: float) -> list[Event]:
     unfenced = at.orchestrator.standing.overridden(FENCING, run, now)
-    aside = left_aside(at.orchestrator.standing.overrides(), FENCING, run, now)
+    aside = at.orchestrator.standing.left_aside(FENCING, run, now)
     return list(ignore(run, "fence-old", "ana", "dark and cold, I stand beside it", now, unfenced, aside))
 
 
