@@ -82,7 +82,7 @@ class Responding:
         """Say which pauses end soon."""
         zone = ZoneInfo(self._inventory.estate.timezone)
         said = {}
-        for pause in ending(self._orchestrator.pauses(), self._clock.now()):
+        for pause in ending(self._orchestrator.standing.pauses(), self._clock.now()):
             what = "everything" if pause.system == EVERYTHING else pause.system
             at = datetime.fromtimestamp(pause.expires_at, zone).strftime("%H:%M")
             said[PAUSE_ALARM, f"karaula/pause-{pause.system}"] = (

@@ -11,7 +11,6 @@ from dr.engine.standing import Standing
 from dr.forecast import Past
 from dr.journal.finding import TrackedFinding
 from dr.journal.joint import Joint
-from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.lease import Tenancy
 from dr.readiness.lights import WORST_LAST, Readiness
@@ -199,10 +198,6 @@ class Source(Protocol):
         """Return every run."""
         ...
 
-    def pauses(self) -> list[Pause]:
-        """Return the pauses in force."""
-        ...
-
     def problems(self) -> list[str]:
         """Return what is wrong with the journal or with runs beneath it."""
         ...
@@ -242,7 +237,7 @@ def collect(
     verdicts = Counter((note.guard, note.ruling) for run in runs for note in run.guards)
     yield Family(GUARD_VERDICTS, tuple((key, float(count)) for key, count in sorted(verdicts.items())))
     yield from _of_backups(proofs(runs, systems, now))
-    paused = {pause.system for pause in source.pauses()}
+    paused = {pause.system for pause in source.standing.pauses()}
     yield Family(PAUSED, tuple(((system,), float(bool(paused & {system, "all"}))) for system in systems))
     overridden = {(each.system, each.rule) for each in source.standing.in_force()}
     yield Family(OVERRIDDEN, tuple((key, 1.0) for key in sorted(overridden)))

@@ -69,7 +69,7 @@ async def looks(request: Request, ask: PlanAsk) -> list[AheadView]:
 @router.get("/pauses")
 async def pauses(request: Request) -> list[PauseView]:
     """Return the pauses in force."""
-    return [pause_view(pause) for pause in desk_of(request).orchestrator.pauses()]
+    return [pause_view(pause) for pause in desk_of(request).orchestrator.standing.pauses()]
 
 
 @router.post("/pauses", status_code=201)

@@ -66,7 +66,7 @@ async def estate(request: Request) -> HTMLResponse:
         active=[run for run in runs if not run.state.final and run not in waiting],
         latest_joints=[joint for joint in every_joint if joint.final][:LATEST_JOINTS],
         latest=[run for run in runs if run.state.final][:LATEST_RUNS],
-        pauses=desk.orchestrator.pauses(),
+        pauses=desk.orchestrator.standing.pauses(),
         overrides=[(each, each.in_force(desk.clock.now())) for each in desk.orchestrator.standing.overrides()],
         isolated=desk.watch.isolated,
         downtimes=desk.watch.downtimes.in_force(desk.clock.now()),

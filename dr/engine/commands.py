@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import ceil
 
-from dr.engine.transition import uses
+from dr.engine.transition import DAEMON, uses
 from dr.errors import RunRefused
 from dr.journal.event import (
     Approved,
@@ -70,7 +70,7 @@ def accept_loss(run: Run, by: str, reason: str, loss: Loss | None, up_to_s: floa
         raise RunRefused("rpo", "what would be lost is not known; say how much you accept: --up-to 30m")
     said, seconds = ("not known", None) if stated is None else (stated.words(), stated.seconds)
     accepted = LossAccepted(now, by, reason, up_to_s if up_to_s > 0 else float(ceil(seconds or 0.0)), said)
-    stopped = any(record.state.failed or record.stands for record in run.steps.values())
+    stopped = run.paused_by not in {"", DAEMON} or any(each.state.failed or each.stands for each in run.steps.values())
     return (accepted,) if run.state is RunState.WAITING or stopped else (accepted, Resumed(now, by, reason))
 
 

@@ -27,7 +27,7 @@ def facts_of(orchestrator: Orchestrator, run: Run, step: str | None, beside: fro
     lack = missing(proof, run.plan, inventory.proofs, world.clock.now())
     return Facts(
         runs=others,
-        pauses=tuple(orchestrator.pauses()),
+        pauses=tuple(orchestrator.standing.pauses()),
         placement={} if step else orchestrator.placement(),
         isolated=world.isolated(),
         promised={run_id: promise for run_id, promise in orchestrator.promised.items() if run_id not in beside},

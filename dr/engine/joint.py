@@ -54,10 +54,10 @@ class JointRuns:
 
     async def start(self) -> None:
         """Take up every joint run that the orchestrator has found in the journal."""
-        for joint_id, story in self.orchestrator.held.joints.items():
-            self._joints[joint_id] = fold_all_joint(joint_id, story.events)
-            self._events[joint_id] = [event for event in story.events if isinstance(event, JointEvent)]
+        for joint_id in self.orchestrator.held.joints:
+            self._read(joint_id)
         self._promise()
+        self.orchestrator.unheard.joint_found = self._found
         self._leave = self.orchestrator.subscribe(self._run_changed)
         for joint in list(self._joints.values()):
             if not joint.final:
@@ -129,6 +129,7 @@ class JointRuns:
         """
         async with self._asking:
             orchestrator = self.orchestrator
+            await orchestrator.unheard.learn()
             plan = self.plan(playbook, names, final=True, wish=wish)
             prepared = self._prepared(plan)
             self._admissible(plan, requester, frozenset(run.id for run in prepared))
@@ -144,7 +145,10 @@ class JointRuns:
                 replaces={run.id: run.system for run in prepared},
             )
             joint = begin_joint(orchestrator.free_id("joint", playbook, now), accepted)
-            await self._append(joint, accepted)
+            try:
+                await self._append(joint, accepted)
+            except StateError as error:
+                raise orchestrator.unheard.refused(joint.id, error) from error
             self._drive(joint.id)
         return self._joints[joint.id]
 
@@ -164,6 +168,18 @@ class JointRuns:
         return lambda: self._listeners.remove(listener)
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _read(self, joint_id: str) -> None:
+        story = self.orchestrator.held.joints[joint_id]
+        self._joints[joint_id] = fold_all_joint(joint_id, story.events)
+        self._events[joint_id] = [event for event in story.events if isinstance(event, JointEvent)]
+
+    def _found(self, joint_id: str) -> None:
+        """Go on with a joint run that was read only now."""
+        self._read(joint_id)
+        self._promise()
+        self._tell(self._joints[joint_id])
+        self._drive(joint_id)
 
     def _prepared(self, plan: JointPlan) -> list[Run]:
         systems = {member.system for member in plan.members}

@@ -25,13 +25,13 @@ from dr.engine.runner import Command, Performing, Runner
 from dr.engine.runs import Runs
 from dr.engine.standing import Standing
 from dr.engine.tokens import Tokens
+from dr.engine.unheard import Unheard
 from dr.errors import IllegalEvent, RunRefused
 from dr.guard import ALONE, Guard, Promise, Verdict
 from dr.journal.ballot import heard
 from dr.journal.event import Event, Interrupted, RunAccepted, VotesHeard
 from dr.journal.fold import begin, fold, folded
 from dr.journal.joint import Joint
-from dr.journal.pause import Pause
 from dr.journal.run import ACTIVE, Run, RunState
 from dr.journal.sqlite import SqliteJournal, StepOutput
 from dr.lease import Tenancy
@@ -115,6 +115,7 @@ class Orchestrator:
         self._submitting = asyncio.Lock()
         self._failing = asyncio.Event()
         self._undriven: dict[str, str] = {}
+        self.unheard = Unheard(self)
         self._unsure: set[str] = set()  # runs of which more may be written down than was heard of
         self._asking: set[asyncio.Task[Run]] = set()
         self.joint_ids: set[str] = set()
@@ -149,18 +150,18 @@ class Orchestrator:
         StateError; what was not taken up then is taken up by the next call.
         """
         async with self._taking_up:
-            let_go = [task for task in self._drives.values() if task.cancelling()]
-            await asyncio.gather(*let_go, return_exceptions=True)
-            for run in self.held.unfinished():
-                if run.id not in self._drives:
-                    await self._take_up_one(run)
+            await asyncio.gather(*(task for task in self._drives.values() if task.cancelling()), return_exceptions=True)
+            for run_id in [run.id for run in self.held.unfinished()]:
+                if run_id not in self._drives:
+                    await self._take_up_one(self.held.now(run_id))  # as it stands by then, not when we began
 
     async def _take_up_one(self, run: Run) -> None:
-        try:
-            run = await self._read_again(run) if run.id in self._unsure else run
-        except IllegalEvent as error:
-            self._not_driven(run.id, error)
-            return
+        if run.id in self._unsure:
+            try:
+                run = await self._read_again(run)
+            except IllegalEvent as error:
+                self._not_driven(run.id, error)
+                return
         under_way = run.state in ACTIVE or run.state is RunState.INTERRUPTED
         if not run.state.final and (under_way or self.held.whole):
             await self._go_on(run)
@@ -230,10 +231,6 @@ class Orchestrator:
         run = self.run(run_id)
         return await self.in_thread(lambda: self.journal.outputs(run.id))
 
-    def pauses(self) -> list[Pause]:
-        """Return the pauses in force."""
-        return self.standing.pauses()
-
     def placement(self) -> dict[str, str]:
         """Return where each system belongs by the journal: the goal of its last hand-over that succeeded."""
         protected = {key: system.protected_site for key, system in self.world.inventory.systems.items()}
@@ -277,6 +274,9 @@ class Orchestrator:
 
     async def _submit(self, request: Request, plan: Plan | None, run_id: str) -> Run:
         async with self._submitting:
+            await self.unheard.learn()
+            if run_id in self.held.by_id:
+                return self.held.by_id[run_id]
             now = self.world.clock.now()
             run_id = run_id or self.free_id(request.system, request.playbook, now)
             plan = plan or self.plan(request.playbook, request.system, run_id, request.wish)
@@ -284,7 +284,10 @@ class Orchestrator:
             measured_from = (request.service_lost_at, request.alarm_at)
             accepted = RunAccepted(now, plan.to_json(), *by, *measured_from, automatic=request.automatic)
             run = begin(run_id, accepted)
-            await self._noting(lambda: self.journal.append(run_id, 0, (accepted,)))
+            try:
+                await self._noting(lambda: self.journal.append(run_id, 0, (accepted,)))
+            except StateError as error:
+                raise self.unheard.refused(run_id, error) from error
             self.changed(run, (accepted,))
             await self._admitted(self._drive(run))
         run = self.held.by_id[run_id]
@@ -295,7 +298,8 @@ class Orchestrator:
 
     def free_id(self, system: str, playbook: str, now: float) -> str:
         """Return an id that no run has, of one system or joint, and that is promised to none."""
-        taken = {*self.held.by_id, *self.held.damaged, *self.held.joints, *self.joint_ids, *self.promised}
+        taken = {*self.held.by_id, *self.held.damaged, *self.held.joints, *self.joint_ids}
+        taken |= {*self.promised, *self.unheard.ids}
         return new_id(system, playbook, now, taken)
 
     async def command(self, run_id: str, command: Command) -> Run:
@@ -319,9 +323,16 @@ class Orchestrator:
 
     async def recheck(self) -> None:
         """Try to write after a write failed, so that ``journal_error`` does not outlive its cause."""
-        if self.journal_error:
-            with contextlib.suppress(StateError):  # it is noted
+        with contextlib.suppress(StateError):  # it is noted
+            if self.journal_error:
                 await self._noting(self.journal.touch)
+            await self.unheard.learn()
+
+    def found(self, run: Run) -> None:
+        """Go on with a run that was read only now."""
+        self._listeners.changed(run, self.held.events_of(run.id))
+        if not run.state.final:
+            self._drive(run)
 
     def changed(self, run: Run, events: Sequence[Event]) -> None:
         """Hold the run's new state and tell who listens."""
@@ -333,16 +344,16 @@ class Orchestrator:
         facts = facts_of(self, run, step, beside)
         if step is not None:
             return [guard(run, facts, step, now) for guard in self.rules.step_guards]
-        systems = self.world.inventory.systems
         return [
-            *damaged.verdicts(run, self.held.damaged, systems),
+            *damaged.verdicts(run, self.held.damaged, self.world.inventory.systems),
             *(guard(run, facts, None, now) for guard in self.rules.run_guards),
         ]
 
     def votes(self, run: Run) -> VotesHeard | None:
         """Return what the vantage points say now of the side that a failover takes for lost."""
-        poll = self.world.poll(run.system, run.plan.from_site) if run.plan.kind == "failover" else None
-        return None if poll is None else heard(poll, self.world.clock.now())
+        if run.plan.kind != "failover" or (poll := self.world.poll(run.system, run.plan.from_site)) is None:
+            return None
+        return heard(poll, self.world.clock.now())
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call on the journal in its own thread, after those before it."""
@@ -363,13 +374,7 @@ class Orchestrator:
 
     async def _admitted(self, runner: Runner) -> None:
         """Wait until the guards have spoken. Raises StateError when that cannot be written down now."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (runner.admitted, self._failing)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if not runner.admitted.is_set():
+        if not await runner.admitted_unless(self._failing):
             raise StateError(
                 f"run {runner.run.id} is asked for and goes on once the journal can be written: {self.journal_error}"
             )

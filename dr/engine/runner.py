@@ -156,6 +156,16 @@ class Runner:
         for task in self._tasks.values():
             task.cancel()
 
+    async def admitted_unless(self, failing: asyncio.Event) -> bool:
+        """Wait until the guards have spoken; False where ``failing`` was set before."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.admitted, failing)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return self.admitted.is_set()
+
     async def command(self, command: Command) -> Run:
         """Let a person's command change the run; return the run after it. Raises what the command raises."""
         if self._closed:

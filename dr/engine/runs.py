@@ -108,6 +108,11 @@ class Runs:
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
+    async def read(self, run_ids: Sequence[str]) -> None:
+        """Read these, which nobody here has heard of. Raises StateError."""
+        await self._in_thread(lambda: self._keep(self._journal.stories_of(run_ids)))
+        self._take()
+
     async def missed(self, run: Run) -> list[Event]:
         """Return what the journal has of ``run`` and nobody here has heard of. Raises IllegalEvent, StateError."""
         story = (await self._in_thread(lambda: self._journal.stories_of([run.id])))[run.id]
@@ -127,6 +132,10 @@ class Runs:
     def unfinished(self) -> list[Run]:
         """Return the runs that are not over; every one of them has been read first."""
         return [run for run in self._runs.values() if not run.state.final]
+
+    def now(self, run_id: str) -> Run:
+        """Return one of them as it stands now."""
+        return self._runs[run_id]
 
     def at_fences(self) -> list[Run]:
         """Return every run whose plan touches a fence, newest first; they have been read first, too."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from engine_kit import FENCE, ROLE, plan, step
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_kit import FAILOVER, TEXTS, Act, House, acts, house
+from orchestrator_kit import FAILOVER, TEXTS, Act, Gate, House, acts, by_ana, house
 
 from dr.action import Context, Done
 from dr.engine import commands
@@ -185,6 +186,21 @@ async def test_more_lost_than_was_seen_stops_before_the_promotion_until_a_person
         await accept(at, run)  # type: ignore[misc]  # awaitable
         run = await at.until(run)
         assert (run.state, run.loss_accepted_s) == (RunState.SUCCEEDED, 7200.0)
+
+
+@pytest.mark.anyio
+async def test_a_loss_that_is_accepted_does_not_let_go_on_what_a_person_has_stopped(tmp_path: Path) -> None:
+    gate = Gate()
+    async with house(tmp_path, losing(7200.0) | {"power": Act("power", ("power", "on"), gate)}, TEXT) as at:
+        run = await at.approve(await at.submit())
+        await gate.entered.wait()
+        await at.orchestrator.command(run.id, partial(by_ana, commands.pause))
+        gate.open.set()
+        await accept(at, run, up_to_s=9000.0)  # type: ignore[misc]  # awaitable
+        stopped = at.orchestrator.run(run.id)
+        assert (stopped.state, stopped.paused_by, stopped.loss_accepted_s) == (RunState.PAUSED, "ana", 9000.0)
+        await at.orchestrator.command(run.id, partial(by_ana, commands.resume))
+        assert (await at.until(run)).state is RunState.SUCCEEDED
 
 
 @pytest.mark.anyio

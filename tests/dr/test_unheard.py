@@ -1,0 +1,104 @@
+"""Requests whose answer got lost between the disk and the daemon, and runs that end while others are taken up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from machine_kit import Machine
+
+from dr.engine import joint_course
+from dr.engine.orchestrator import Request
+from dr.engine.unheard import PERHAPS
+from dr.journal.run import Run, RunState
+from monitor.errors import StateError
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def machine(folder: Path) -> AsyncIterator[Machine]:
+    made = Machine(folder)
+    await made.open()
+    try:
+        yield made
+    finally:
+        await made.die()
+    assert not made.wrong
+
+
+async def submit(made: Machine, playbook: str = "failover", system: str = "ncts") -> Run:
+    return await made.orchestrator.submit(Request(playbook, system, "ana", "why"))
+
+
+@pytest.mark.parametrize("learned_by", ["the next look at the journal", "the next request", "a restart"])
+async def test_a_request_that_stands_although_the_disk_said_otherwise_is_taken_up(
+    tmp_path: Path, learned_by: str
+) -> None:
+    async with machine(tmp_path) as made:
+        made.journal.lies = True
+        with pytest.raises(StateError, match=PERHAPS):
+            await submit(made)
+        made.journal.lies = False
+        if learned_by == "a restart":
+            await made.die()
+            await made.open()
+        elif learned_by == "the next request":
+            await submit(made, system="cdeps")
+        else:
+            await made.orchestrator.recheck()
+        await made.rest()
+        (run,) = [run for run in made.orchestrator.runs() if run.system == "ncts"]
+        assert run.state is RunState.WAITING
+        assert made.orchestrator.events(run.id) == made.journal.load()[run.id]
+        assert made.orchestrator.problems() == []
+
+
+async def test_one_that_does_not_stand_is_forgotten(tmp_path: Path) -> None:
+    async with machine(tmp_path) as made:
+        made.journal.full = True
+        with pytest.raises(StateError, match="full"):
+            await submit(made)
+        await made.orchestrator.recheck()
+        made.journal.full = False
+        await made.orchestrator.recheck()
+        assert made.orchestrator.runs() == []
+        assert (await submit(made)).state is RunState.WAITING
+
+
+async def test_so_is_a_joint_run_and_a_member_of_one(tmp_path: Path) -> None:
+    async with machine(tmp_path) as made:
+        made.journal.lies = True
+        with pytest.raises(StateError, match=PERHAPS):
+            await made.joints.submit("failover", ("ncts", "cdeps"), "ana", "why")
+        made.journal.lies = False
+        await made.orchestrator.recheck()
+        (joint,) = made.joints.joints()
+        await made.joints.command(joint.id, lambda one, _runs, now: joint_course.approve(one, "boris", "", "", now))
+        made.journal.lies = True  # the member is asked for now
+        await made.rest()
+        made.journal.lies = False
+        made.clock.advance(5.0)
+        await made.rest()
+        (run,) = made.orchestrator.runs()
+        assert (run.system, run.state, run.approved_by) == ("ncts", RunState.IN_PROGRESS, "boris")
+        assert made.joints.runs(made.joints.joint(joint.id)) == {run.id: run}
+
+
+async def test_a_run_that_ends_while_others_are_taken_up_is_not_driven_again(tmp_path: Path) -> None:
+    async with machine(tmp_path) as made:
+        await submit(made, system="cdeps")
+        await submit(made)
+        made.lose_lease()
+        await made.rest()
+        made.ask(submit(made, "switchover"))  # there is one, but that cannot be written down without the lease
+        await made.rest()
+        made.take_lease()
+        await made.rest()
+        made.clock.advance(60.0)
+        await made.rest()
+        assert made.orchestrator.problems() == []
+        states = {run.plan.kind: run.state for run in made.orchestrator.runs() if run.system == "ncts"}
+        assert states == {"failover": RunState.WAITING, "switchover": RunState.CANCELED}
