@@ -105,6 +105,9 @@ BACKUP_VERIFY = _gauge(
 BACKUP_PLACES = _gauge(
     "karaula_backup_places", "", "system", "How many places were last seen to hold the newest backup"
 )
+BACKUP_ONE_PLACE = _gauge(
+    "karaula_backup_one_place", "", "system", "Backups that are taken, in one place only, though they are to be in two"
+)
 BACKUP_FINDINGS = _gauge(
     "karaula_backup_findings", "", "system", "What is not as it should be with the system's backups, counted"
 )
@@ -176,6 +179,7 @@ METRICS: tuple[Metric, ...] = (
     BACKUP_REQUIRED,
     BACKUP_VERIFY,
     BACKUP_PLACES,
+    BACKUP_ONE_PLACE,
     BACKUP_FINDINGS,
     PAUSED,
     OVERRIDDEN,
@@ -290,6 +294,7 @@ def _of_backups(found: Sequence[Proof]) -> Iterator[Family]:
     took = [(system, backup.took_s) for system, backup in newest if backup.verify_run]
     yield Family(BACKUP_VERIFY, tuple(((system,), seconds) for system, seconds in took))
     yield Family(BACKUP_PLACES, tuple(((proof.system,), float(proof.copies)) for proof in found))
+    yield Family(BACKUP_ONE_PLACE, tuple(((proof.system,), float(len(proof.one_place))) for proof in found))
     yield Family(BACKUP_FINDINGS, tuple(((proof.system,), float(len(proof.findings))) for proof in found))
 
 

@@ -34,6 +34,7 @@ class BackupView(View):
     free_bytes: int
     removed_at: float | None
     copied_at: float | None
+    one_place: str
 
 
 class ProofView(View):
@@ -53,6 +54,7 @@ class ProofView(View):
     append_only: bool
     within_s: float
     findings: list[str]
+    one_place: list[str]
 
 
 class BackupsReply(View):
@@ -103,7 +105,8 @@ def proofs_of(desk: Desk) -> list[Proof]:
 
 
 def _proof_view(proof: Proof) -> ProofView:
+    lists = {name: list(getattr(proof, name)) for name in ("findings", "one_place")}
     names = {"newest": proof.newest, "proven": proof.proven}
-    plain = {name: getattr(proof, name) for name in ProofView.model_fields if name not in {*names, "findings"}}
+    plain = {name: getattr(proof, name) for name in ProofView.model_fields if name not in {*names, *lists}}
     ids = {name: None if backup is None else backup.id for name, backup in names.items()}
-    return ProofView(**plain, **ids, findings=list(proof.findings))
+    return ProofView(**plain, **ids, **lists)

@@ -77,10 +77,17 @@ def _listed(screen: Screen, shown: list[Backup]) -> None:
     from console.terminal.words import size
 
     rows = [
-        (one["id"], screen.moment(one["taken_at"]), f"{one['records']}", size(one["size_bytes"]), _proof(one))
+        (
+            one["id"],
+            screen.moment(one["taken_at"]),
+            f"{one['records']}",
+            size(one["size_bytes"]),
+            _proof(one),
+            _copy(one),
+        )
         for one in shown
     ]
-    screen.say("", table(("BACKUP", "TAKEN", "RECORDS", "SIZE", "PROOF"), rows))
+    screen.say("", table(("BACKUP", "TAKEN", "RECORDS", "SIZE", "PROOF", "COPY"), rows))
     for line in _reasons(shown):
         screen.say(line)
 
@@ -105,13 +112,31 @@ def _proof(one: Backup) -> Text:
     return cell("NOT PROVEN", BAD) if one["failed"] else cell("not verified yet", QUIET)
 
 
+def _copy(one: Backup) -> Text:
+    from console.terminal.screen import cell
+    from console.terminal.words import QUIET, WARN
+
+    if one["removed_at"] is not None:
+        return cell("", QUIET)
+    return cell("in one place only", WARN) if one["one_place"] else cell("copied" if one["copied_at"] else "", QUIET)
+
+
 def _age(seconds: float | None) -> str:
     from console.terminal.words import span
 
     return "none" if seconds is None else span(float(round(seconds)))
 
 
-def _places(proof: Proof) -> str:
+def _places(proof: Proof) -> Text:
+    from console.terminal.screen import cell
+    from console.terminal.words import QUIET, WARN
+
+    if proof["one_place"] and proof["copies"] == 1:
+        return cell("1 of 2", WARN)
+    return cell(_counted(proof), QUIET)
+
+
+def _counted(proof: Proof) -> str:
     if proof["copies"] > 1:
         return f"{proof['copies']}, append-only" if proof["append_only"] else f"{proof['copies']}"
     return f"{proof['copies']}"

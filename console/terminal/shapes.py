@@ -286,7 +286,10 @@ class Output(TypedDict):
 
 
 class Backup(TypedDict):
-    """A backup and what its newest verification said; ``removed_at`` is None while it is kept."""
+    """A backup and what its newest verification said; ``removed_at`` is None while it is kept.
+
+    ``one_place`` says why it is not at the second place although it is to be.
+    """
 
     id: str
     system: str
@@ -306,6 +309,7 @@ class Backup(TypedDict):
     free_bytes: int
     removed_at: float | None
     copied_at: float | None
+    one_place: str
 
 
 class Proof(TypedDict):
@@ -325,6 +329,7 @@ class Proof(TypedDict):
     append_only: bool
     within_s: float
     findings: list[str]
+    one_place: list[str]
 
 
 class StatusAnswer(TypedDict):

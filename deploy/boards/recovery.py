@@ -172,6 +172,13 @@ BOARD = Board(
             "Two, one of them append-only, is what 3-2-1 wants beside the original",
         ),
         stat(
+            "Backups in one place only",
+            (8, 6),
+            Ask(f"karaula_backup_one_place{{{HERE}}}", NAME),
+            limits((1, YELLOW)),
+            "Taken, and not yet copied to the second place; the next backup or verification copies what is owed",
+        ),
+        stat(
             "Its verification took",
             (8, 6),
             Ask(f"karaula_backup_verify_duration_seconds{{{HERE}}}", NAME),

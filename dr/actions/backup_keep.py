@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dr.action import Context, Done, Effect, Holds, Lasting, Output, Reading, Seen, StepArgs
-from dr.backups.catalog import Backup
+from dr.backups.catalog import ONE_PLACE, Backup, owed
 from dr.backups.retention import doubt, expendable
 from dr.errors import StepFailed
 from dr.estate.backups import method_of
@@ -16,6 +16,7 @@ from dr.estate.shell import Shell
 from dr.estate.waiting import Deadline
 from monitor.errors import CredentialError, TargetError
 
+FOR_OLDER = 0.9  # of a step's time
 NO_PLACE = "the inventory has no second place for this system"
 
 
@@ -24,11 +25,15 @@ class KeepArgs(StepArgs):
 
 
 class BackupCopy(Lasting):
-    """Copies the newest backup to the second place; without one in the inventory there is nothing to do."""
+    """Copies to the second place what is owed to it: the newest backup, and older ones that it was not given in time.
+
+    The step is about the newest; older ones that still cannot be copied stay owed, and the next run tries again.
+    Without a second place in the inventory there is nothing to do.
+    """
 
     name: ClassVar[str] = "backup_copy"
-    summary: ClassVar[str] = "copy the newest backup to the second place"
-    outputs: ClassVar[tuple[str, ...]] = ("copied",)
+    summary: ClassVar[str] = "copy the newest backup, and any that is still owed, to the second place"
+    outputs: ClassVar[tuple[str, ...]] = ("copied", "owed")
     probe_limit_s: ClassVar[float] = 120.0
     Args: ClassVar[type[StepArgs]] = KeepArgs
 
@@ -37,27 +42,56 @@ class BackupCopy(Lasting):
         return (Effect(f"system/{args.system}/{args.site}", "second copy", "written"),)
 
     async def run(self, args: KeepArgs, context: Context) -> Done:
-        """Copy it. Raises StepFailed when there is no backup."""
+        """Copy them, the newest first. Raises StepFailed when there is no backup, and what keeps the newest alone."""
         second = second_of(context.world, args.system)
         if second is None:
             context.say(NO_PLACE)
-            return Done({"copied": ""})
-        newest = _newest(args, context)
-        await second.copy(newest.id, Deadline(context.world.clock, context.timeout_s), context.say)
-        return Done({"copied": newest.id})
+            return Done({"copied": "", "owed": ""})
+        newest, older = _to_copy(args, context)
+        if newest is not None:
+            try:
+                await second.copy(newest.id, Deadline(context.world.clock, context.timeout_s), context.say)
+            except TargetError as error:
+                raise type(error)(f"{newest.id} is {ONE_PLACE}: {error}") from error
+            except StepFailed as error:
+                said = f"{newest.id} is {ONE_PLACE}: {error}"
+                raise StepFailed(said, retry_helps=error.retry_helps) from error
+        copied, left = [] if newest is None else [newest.id], []
+        deadline = Deadline(context.world.clock, context.timeout_s * FOR_OLDER)  # what is done by then is written down
+        for backup in older:
+            try:
+                await second.copy(backup.id, deadline, context.say)
+            except (TargetError, StepFailed) as error:
+                context.say(f"{backup.id} is still {ONE_PLACE}: {error}")
+                left.append(backup.id)
+            else:
+                copied.append(backup.id)
+        return Done({"copied": " ".join(copied), "owed": " ".join(left)})
 
     async def probe(self, args: KeepArgs, context: Context) -> Seen:
-        """Ask the second place."""
+        """Ask the second place; what the step is about is the newest."""
         second = second_of(context.world, args.system)
         if second is None:
-            return Seen(Holds.YES, NO_PLACE, {"copied": ""})
+            return Seen(Holds.YES, NO_PLACE, {"copied": "", "owed": ""})
         try:
-            newest = _newest(args, context)
-            there = await second.has(newest.id, Deadline(context.world.clock, context.timeout_s))
+            newest, older = _to_copy(args, context)
+            deadline = Deadline(context.world.clock, context.timeout_s)
+            there = {one.id: await second.has(one.id, deadline) for one in (*([newest] if newest else []), *older)}
         except (TargetError, CredentialError, StepFailed) as error:
             return Seen(Holds.CANNOT_TELL, str(error))
-        evidence = f"the second place has {'a' if there else 'no'} copy of {newest.id}"
-        return Seen(Holds.YES, evidence, {"copied": newest.id}) if there else Seen(Holds.NO, evidence)
+        if newest is not None and not there[newest.id]:
+            return Seen(Holds.NO, f"the second place has no copy of {newest.id}")
+        copied = [name for name, copy in there.items() if copy]
+        left = [name for name, copy in there.items() if not copy]
+        evidence = f"the second place has a copy of {', '.join(copied)}" if copied else "no copy is owed"
+        return Seen(Holds.YES, evidence, {"copied": " ".join(copied), "owed": " ".join(left)})
+
+
+def _to_copy(args: KeepArgs, context: Context) -> tuple[Backup | None, list[Backup]]:
+    """Return the newest backup, None when it was copied already, and the older ones that are owed."""
+    newest = _newest(args, context)
+    older = [one for one in owed(context.world.backups(args.system)) if one.id != newest.id]
+    return (newest if newest.copied_at is None else None), older
 
 
 class CopyCheck(Reading):

@@ -31,6 +31,7 @@ MEANING: Mapping[str, str] = MappingProxyType(
         "L4": "answers as it did when it was taken",
     }
 )
+ONE_PLACE = "taken, in one place only"  # what is said of it wherever it is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Backup:
     did not pass (empty: it passed or was never tried), ``level`` how far it came (empty: not even L0), ``fell_at`` at
     which level it stopped, ``required`` what it had to pass. ``took_s`` is that verification's length, and
     ``restored_bytes`` and ``free_bytes`` are what the restored copy took and what its disk had left, 0 where unknown.
-    ``removed_at`` is when retention removed it, ``copied_at`` when a second place was given it.
+    ``removed_at`` is when retention removed it, ``copied_at`` when a second place was given it; ``one_place`` says why
+    that was to be done when it was taken and has not been (empty: it was done, was not asked for, or is under way).
     """
 
     id: str
@@ -64,6 +66,7 @@ class Backup:
     free_bytes: int = 0
     removed_at: float | None = None
     copied_at: float | None = None
+    one_place: str = ""
 
 
 def catalog(runs: Iterable[Run], system: str) -> list[Backup]:
@@ -75,7 +78,7 @@ def catalog(runs: Iterable[Run], system: str) -> list[Backup]:
             if record.plan.action == "backup" and record.state is StepState.SUCCEEDED:
                 backup = _backup(run, record)
                 if backup is not None:
-                    found[backup.id] = backup
+                    found[backup.id] = replace(backup, one_place=_not_copied(run, backup.id))
     for run in ordered:
         for record in run.steps.values():
             if record.state is StepState.SUCCEEDED:
@@ -134,9 +137,25 @@ def _kept(record: StepRecord, found: dict[str, Backup]) -> None:
         for name in str(record.outputs.get("removed", "")).split():
             if name in found:
                 found[name] = replace(found[name], removed_at=record.ended_at)
-    copied = record.outputs.get("copied", "")
-    if record.plan.action == "backup_copy" and copied in found:
-        found[str(copied)] = replace(found[str(copied)], copied_at=record.ended_at)
+    if record.plan.action == "backup_copy":
+        for name in str(record.outputs.get("copied", "")).split():
+            if name in found:
+                found[name] = replace(found[name], copied_at=record.ended_at, one_place="")
+
+
+def _not_copied(run: Run, backup: str) -> str:
+    """Say why the run that took the backup did not copy it although it was to; empty where it may still do so."""
+    copy = next((one for one in run.steps.values() if one.plan.action == "backup_copy"), None)
+    if copy is None or copy.state is StepState.SUCCEEDED or not run.state.final:
+        return ""
+    said = copy.why or copy.evidence or run.end_reason
+    return said.removeprefix(f"{backup} is {ONE_PLACE}: ") or "its run ended before the copy began"
+
+
+def owed(backups: Iterable[Backup]) -> list[Backup]:
+    """Return those of ``backups`` that are to be in two places and are in one, the newest first."""
+    missing = [one for one in backups if one.one_place and one.removed_at is None]
+    return sorted(missing, key=lambda one: one.taken_at, reverse=True)
 
 
 def _judge(run: Run, found: dict[str, Backup]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dr.backups.catalog import ONE_PLACE
 from dr.backups.proof import Proof
 
 HOUR_S = 3600.0
@@ -34,7 +35,7 @@ def _of(proof: Proof) -> list[str]:
     lines = [
         f"{proof.name} ({proof.system}): {'proven' if proof.well else 'NOT AS IT SHOULD BE'}",
         f"  proven RPO {proven} of at most {proof.objective_s / HOUR_S:.0f} h, newest backup: {nominal}",
-        f"  its level {level}; in {_places(proof)}",
+        f"  its level {level}; {_places(proof)}",
     ]
     if newest is not None and newest.verify_run:
         room = f", restored {_mb(newest.restored_bytes)}, free beside it {_mb(newest.free_bytes)}"
@@ -44,9 +45,13 @@ def _of(proof: Proof) -> list[str]:
 
 
 def _places(proof: Proof) -> str:
+    if proof.one_place and proof.copies == 1:
+        return ONE_PLACE
     if proof.copies < 2:  # noqa: PLR2004 - the second of 3-2-1
-        return "one place" if proof.copies else "no place"
-    return f"{proof.copies} places, one of them " + ("append-only" if proof.append_only else "not proven append-only")
+        return "in one place" if proof.copies else "in no place"
+    return f"in {proof.copies} places, one of them " + (
+        "append-only" if proof.append_only else "not proven append-only"
+    )
 
 
 def _mb(count: int) -> str:

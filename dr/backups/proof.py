@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dr.backups.catalog import MEANING, Backup, catalog, newest_kept, newest_proven
+from dr.backups.catalog import MEANING, ONE_PLACE, Backup, catalog, newest_kept, newest_proven, owed
 from dr.journal.run import Run, StepRecord, StepState
 from monitor.inventory.backups import BackupPolicy
 from monitor.inventory.systems import System
@@ -21,7 +21,8 @@ class Proof:
     ``proven_age_s`` is the proven RPO, ``nominal_age_s`` the age of the newest backup whatever became of it.
     ``newest`` is the newest backup, ``proven`` the newest that passed ``required``. ``copies`` counts the places that
     were seen to hold the newest backup, ``append_only`` whether one of them was seen to refuse its removal.
-    ``findings`` is everything that is not as it should be, worst first, a sentence each.
+    ``findings`` is everything that is not as it should be, worst first, a sentence each. ``one_place`` names the
+    backups that are to be in two places and are in one; one of ``findings`` is about them.
     """
 
     system: str
@@ -36,6 +37,7 @@ class Proof:
     append_only: bool
     within_s: float
     findings: tuple[str, ...]
+    one_place: tuple[str, ...]
 
     @property
     def well(self) -> bool:
@@ -63,12 +65,14 @@ def proof_of(runs: Iterable[Run], key: str, system: System, now: float) -> Proof
     policy = system.backup
     check = _newest_step(every, key, "copy_check")
     expire = _newest_step(every, key, "backup_expire")
-    copies, append_only = _places(check)
+    copies, append_only = _places(check, newest)
+    alone = copies == 1 and policy.second_place is not None
+    older = [] if policy.second_place is None else [one for one in owed(backups) if one is not newest]
     proven_age_s = None if proven is None else now - proven.taken_at
     findings = [
         *_of_proof(newest, proven, proven_age_s, policy),
         *_of_budgets(newest, policy),
-        *_of_places(check, newest, policy),
+        *_of_places(check, newest, older, policy),
         *(_sentence("retention", expire) if expire is not None else ()),
     ]
     return Proof(
@@ -80,10 +84,11 @@ def proof_of(runs: Iterable[Run], key: str, system: System, now: float) -> Proof
         proven=proven,
         proven_age_s=proven_age_s,
         nominal_age_s=None if newest is None else now - newest.taken_at,
-        copies=0 if newest is None else copies,
+        copies=copies,
         append_only=append_only,
         within_s=policy.verify_within_s,
         findings=tuple(findings),
+        one_place=tuple(one.id for one in (*([newest] if newest is not None and alone else []), *older)),
     )
 
 
@@ -116,15 +121,27 @@ def _of_budgets(newest: Backup | None, policy: BackupPolicy) -> Iterable[str]:
         yield f"the scratch disk is nearly full: it had {left}"
 
 
-def _of_places(check: StepRecord | None, newest: Backup | None, policy: BackupPolicy) -> Iterable[str]:
+def _of_places(
+    check: StepRecord | None, newest: Backup | None, older: Sequence[Backup], policy: BackupPolicy
+) -> Iterable[str]:
+    """Say once what is in one place only; a second place that could not be looked at is then why."""
     if policy.store is not None and policy.second_place is None:
         yield "its backups are in one place only: the inventory has no second_place"
     if policy.second_place is None or newest is None:
         return
+    alone = _places(check, newest)[0] == 1
+    names = ", ".join(one.id for one in older)
+    rest = f"so {'is' if len(older) == 1 else 'are'} {len(older)} older: {names}" if older else ""
+    if alone and newest.copied_at is None:
+        because = newest.one_place or (check.why if check is not None and _since(check, newest) else "")
+        said = f"the newest backup {newest.id} is {ONE_PLACE}: {because or 'it was not copied yet'}"
+        yield f"{said}; {rest}" if rest else said
+        return
     if check is not None:
         yield from _sentence("second place", check)
-    if newest.copied_at is None and (check is None or (check.ended_at or 0.0) < newest.taken_at):
-        yield f"the newest backup {newest.id} has no copy at the second place yet"
+    if older:
+        what = "an older backup is" if len(older) == 1 else f"{len(older)} older backups are"
+        yield f"{what} {ONE_PLACE}: {names}; the next backup or verification copies what is owed"
 
 
 def _sentence(what: str, record: StepRecord) -> tuple[str, ...]:
@@ -133,10 +150,20 @@ def _sentence(what: str, record: StepRecord) -> tuple[str, ...]:
     return (f"{what}: {record.reason or record.evidence or record.state.value}",)
 
 
-def _places(check: StepRecord | None) -> tuple[int, bool]:
-    if check is None or check.state is not StepState.SUCCEEDED:
-        return 1, False
-    return int(check.outputs.get("copies", 1)), bool(check.outputs.get("append_only"))
+def _places(check: StepRecord | None, newest: Backup | None) -> tuple[int, bool]:
+    """Return in how many places the newest backup is, and whether one of them was seen to be append-only."""
+    if newest is None:
+        return 0, False
+    well = check is not None and check.state is StepState.SUCCEEDED
+    append_only = well and check is not None and bool(check.outputs.get("append_only"))
+    if check is not None and _since(check, newest):
+        return (int(check.outputs.get("copies", 1)), append_only) if well else (1, False)
+    return (1, False) if newest.copied_at is None else (2, append_only)
+
+
+def _since(check: StepRecord, newest: Backup) -> bool:
+    """Tell whether the second place was looked at after the backup was taken, and after any copy of it was written."""
+    return (check.ended_at or 0.0) >= max(newest.taken_at, newest.copied_at or 0.0)
 
 
 def _newest_step(runs: Iterable[Run], system: str, action: str) -> StepRecord | None:

@@ -355,9 +355,10 @@ def _end(run: Run, now: float) -> Record:
         return Record(RunEnded(now, RunState.FAILED.value, "what was done was taken back"))
     if dropped:
         return Record(RunEnded(now, RunState.FAILED.value, f"step '{dropped[0].plan.id}' was left out"))
-    ignored = [record.plan.id for record in records if record.state is StepState.FAILED_IGNORED]
+    ignored = [record for record in records if record.state is StepState.FAILED_IGNORED]
     if ignored:
-        return Record(RunEnded(now, RunState.SUCCEEDED_WITH_WARNINGS.value, "passed over: " + ", ".join(ignored)))
+        said = "passed over: " + "; ".join(f"{record.plan.id} ({record.why})" for record in ignored)
+        return Record(RunEnded(now, RunState.SUCCEEDED_WITH_WARNINGS.value, said))
     return Record(RunEnded(now, RunState.SUCCEEDED.value, ""))
 
 

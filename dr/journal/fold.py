@@ -265,7 +265,7 @@ def _step_ignored(run: Run, event: StepIgnored) -> Run:
         state=StepState.FAILED_IGNORED,
         ended_at=event.at,
         ignored_by=event.by,
-        reason=f"{record.reason} (passed over by {event.by}: {event.reason})",
+        reason=record.passed_over(event.by, event.reason),
     )
 
 

@@ -71,6 +71,7 @@ class StepState(StrEnum):
 
 # Made once: of a run of a thousand steps each is asked again at every event.
 _FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT})
+PASSED_OVER = " (passed over by "
 _PASSED = frozenset({StepState.SUCCEEDED, StepState.FAILED_IGNORED})
 _UNSETTLED = frozenset({StepState.QUEUED, StepState.IN_PROGRESS, StepState.UNKNOWN})
 
@@ -108,6 +109,15 @@ class StepRecord:
     answered_by: str = ""
     undoing: bool = False
     left_by: str = ""
+
+    @property
+    def why(self) -> str:
+        """What was said of a failure, without who has passed over it."""
+        return self.reason.partition(PASSED_OVER)[0]
+
+    def passed_over(self, by: str, because: str) -> str:
+        """Return the reason with who has passed over it, and why."""
+        return f"{self.reason}{PASSED_OVER}{by}: {because})"
 
     @property
     def stuck(self) -> bool:

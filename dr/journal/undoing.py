@@ -60,7 +60,7 @@ def undo_retried(run: Run, event: RetryAsked) -> Run:
 def undo_passed_over(run: Run, event: StepIgnored) -> Run:
     """Let a step that could not be undone no longer hold what it was built upon."""
     record = _not_undone(run, event)
-    reason = f"{record.reason} (passed over by {event.by}: {event.reason})"
+    reason = record.passed_over(event.by, event.reason)
     return with_step(run, record, ignored_by=event.by, left_by="", reason=reason)
 
 

@@ -223,11 +223,12 @@ def test_backups_are_listed_and_a_failed_proof_is_explained(
 ) -> None:
     good = Backup(
         "ncts-1", "ncts", NOW - 7200, 34, 34, "x", 40853, "00", "run-1",
-        verified_at=NOW - 3600, level="L4", required="L4", verify_run="v-1", took_s=9.0,
+        verified_at=NOW - 3600, level="L4", required="L4", verify_run="v-1", took_s=9.0, copied_at=NOW - 7100,
     )  # fmt: skip
     bad = Backup(
         "ncts-2", "ncts", NOW - 60, 30, 30, "x", 940, "00", "run-2",
         failed="a flipped byte", level="L0", fell_at="L1", required="L4", verify_run="v-2", took_s=1.0,
+        one_place="no route",
     )  # fmt: skip
     shelf = {"ncts": [good, bad]}
     monkeypatch.setattr(backups_api, "catalog", lambda _runs, key: shelf.get(key, []))
@@ -237,9 +238,9 @@ def test_backups_are_listed_and_a_failed_proof_is_explained(
     assert "ncts: the newest backup ncts-2 fell at L1 (its checksums hold): a flipped byte\n" in text
     assert text.endswith(
         "\n"
-        "BACKUP  TAKEN     RECORDS  SIZE     PROOF\n"
-        "ncts-2  04:12:20  30       940 B    FELL AT L1\n"
-        "ncts-1  02:13:20  34       40.9 kB  proven L4\n"
+        "BACKUP  TAKEN     RECORDS  SIZE     PROOF       COPY\n"
+        "ncts-2  04:12:20  30       940 B    FELL AT L1  in one place only\n"
+        "ncts-1  02:13:20  34       40.9 kB  proven L4   copied\n"
         "ncts-2: a flipped byte (karaula run show v-2)\n"
     )
     message = daemon.karaula("backups", "morning").stdout

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from engine_kit import plan, step
 from orchestrator_kit import INVENTORY
-from test_catalog import LADDER, backup, climbed_to, kept, ran
+from test_catalog import LADDER, PASSED, WITH_WARNINGS, backup, climbed_to, fell, kept, ran
 
 from dr.backups import morning
 from dr.backups.proof import Proof, proof_of, proofs
@@ -90,7 +90,7 @@ def test_one_place_only_is_a_finding_and_so_is_a_second_that_cannot_be_trusted()
     assert "in one place only" in said(runs, store=store).findings[0]
     second = SecondPlace(repository="rclone:x", password="p")
     assert said(runs, store=store, second_place=second).findings == (
-        "the newest backup ncts-1 has no copy at the second place yet",
+        "the newest backup ncts-1 is taken, in one place only: it was not copied yet",
     )
     runs.append(kept("backup_copy", copied="ncts-1"))
     assert said(runs, store=store, second_place=second).well
@@ -103,6 +103,54 @@ def test_one_place_only_is_a_finding_and_so_is_a_second_that_cannot_be_trusted()
     two = kept("copy_check", copies=2, append_only=True)
     proof = said([*runs, two], store=store, second_place=second)
     assert (proof.copies, proof.append_only, proof.findings) == (2, True, ())
+
+
+SECOND = SecondPlace(repository="rclone:x", password="p")
+UNREACHED = ran(
+    "k",
+    500.0,
+    plan(step("keep", action="x"), step("check", "keep", action="copy_check"), kind="verify"),
+    {},
+    StepStarted(501.0, "check", 1, "k", 1),
+    StepFailed(502.0, "check", 1, "it cannot be opened", False, False, ""),
+    StepIgnored(502.0, "check", "karaula", ""),
+    RunEnded(503.0, "SUCCEEDED_WITH_WARNINGS", ""),
+)
+
+
+def test_taken_in_one_place_only_is_said_once_and_everywhere_alike() -> None:
+    runs = [fell("ncts-1", 100.0, PASSED, WITH_WARNINGS), climbed_to(5, "L4")]
+    sentence = "the newest backup ncts-1 is taken, in one place only: no route"
+    for known in (runs, [*runs, UNREACHED]):
+        proof = said(known, second_place=SECOND)
+        assert (proof.copies, proof.append_only, proof.one_place) == (1, False, ("ncts-1",))
+        assert proof.findings == (sentence,), "a second place that is away is one thing to look at"
+        assert proof.met, "it counts"
+        text = morning.text([proof], "Customs")
+        assert "its level L4 of L4; taken, in one place only\n" in text
+        assert f"  ! {sentence}\n" in text
+    made_up = said([*runs, kept("backup_copy", copied="ncts-1")], second_place=SECOND)
+    assert (made_up.copies, made_up.one_place, made_up.findings) == (2, (), ())
+
+
+def test_an_older_one_that_is_owed_is_not_forgotten_when_the_newest_is_in_two_places() -> None:
+    older = [fell(f"ncts-{number}", 10.0 + number, PASSED, WITH_WARNINGS) for number in (1, 2)]
+    newest = [backup("ncts-9", 100.0), climbed_to(5, "L4", of="ncts-9"), kept("backup_copy", copied="ncts-9")]
+    proof = said([*older, *newest], second_place=SECOND)
+    assert (proof.copies, proof.one_place) == (2, ("ncts-2", "ncts-1"))
+    (finding,) = proof.findings
+    assert finding.startswith("2 older backups are taken, in one place only: ncts-2, ncts-1; the next backup or")
+    both = [*older, fell("ncts-9", 100.0, PASSED, WITH_WARNINGS), climbed_to(5, "L4", of="ncts-9")]
+    (finding,) = said(both, second_place=SECOND).findings
+    assert finding.endswith("ncts-9 is taken, in one place only: no route; so are 2 older: ncts-2, ncts-1")
+
+
+def test_yesterdays_look_at_the_second_place_says_nothing_of_todays_backup() -> None:
+    looked = kept("copy_check", copies=2, append_only=True)  # at 501
+    proof = said([looked, fell("ncts-2", 600.0, PASSED, WITH_WARNINGS)], second_place=SECOND, now=700.0)
+    assert (proof.copies, proof.append_only) == (1, False)
+    copied = [looked, backup("ncts-2", 400.0), kept("backup_copy", copied="ncts-2")]
+    assert said(copied, second_place=SECOND, now=700.0).copies == 2
 
 
 def test_the_message_says_the_worst_first_and_every_figure() -> None:

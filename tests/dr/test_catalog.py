@@ -10,7 +10,7 @@ from engine_kit import plan, step
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr.backups.catalog import LEVELS, catalog, newest, proven_at
+from dr.backups.catalog import LEVELS, catalog, newest, owed, proven_at
 from dr.journal.event import (
     CancelAsked,
     Event,
@@ -117,7 +117,7 @@ LADDER = plan(
 LEVEL_STEPS = ("select", "bytes", "restore", "boots", "content")
 
 
-def climbed_to(level: int, required: str, *, ignored: bool = False) -> Run:
+def climbed_to(level: int, required: str, *, ignored: bool = False, of: str = "ncts-1") -> Run:
     """Return a verification that passed so many levels and fell at the next, or passed over it."""
     ends: list[Event] = []
     for name in LEVEL_STEPS[1:level]:
@@ -131,7 +131,7 @@ def climbed_to(level: int, required: str, *, ignored: bool = False) -> Run:
             for later in LEVEL_STEPS[level + 1 :]:
                 ends += [StepStarted(302.0, later, 1, "k", 1), StepSucceeded(303.0, later, 1, {}, "", "")]
         state = "SUCCEEDED_WITH_WARNINGS" if ignored else "FAILED"
-    return ran("verify", 300.0, LADDER, {"backup": "ncts-1", "required_level": required}, *ends,
+    return ran("verify", 300.0, LADDER, {"backup": of, "required_level": required}, *ends,
                RunEnded(310.0, state, "because"))  # fmt: skip
 
 
@@ -175,3 +175,53 @@ def test_what_retention_removed_is_no_recovery_point_any_more_and_stays_on_recor
     assert newest(runs, "ncts") == one
     (copied, _) = catalog([*runs, kept("backup_copy", copied="ncts-1")], "ncts")
     assert copied.copied_at == 501.0
+
+
+IN_TWO = plan(
+    step("backup", action="backup", effects=(("a", "backup", "written"),)),
+    step("copy", "backup", action="backup_copy"),
+    kind="backup",
+)
+PASSED = StepIgnored(104.0, "copy", "karaula", "the playbook says on_failure: continue")
+WITH_WARNINGS = RunEnded(105.0, "SUCCEEDED_WITH_WARNINGS", "passed over: copy")
+
+
+def fell(name: str, at: float = 100.0, *ends: Event, why: str = "no route") -> Run:
+    """Return a run that took a backup and could not copy it; without ``ends`` it is not over."""
+    tried: list[Event] = [
+        StepStarted(at + 2, "copy", 1, "k", 1),
+        StepFailed(at + 3, "copy", 1, f"{name} is taken, in one place only: {why}", False, False, ""),
+    ]
+    return ran(f"run-{name}", at, IN_TWO, {**MANIFEST, "backup": name, "taken_at": at}, *tried, *ends)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (PASSED, WITH_WARNINGS),
+        (RunEnded(105.0, "FAILED", "step 'copy' failed"),),  # of an earlier version's playbook, or of one's own
+        (CancelAsked(104.0, "ana", "not now"), RunEnded(105.0, "CANCELED", "canceled by ana: not now")),
+    ],
+)
+def test_a_backup_that_could_not_be_copied_is_owed_until_it_is(ends: tuple[Event, ...]) -> None:
+    runs = [fell("ncts-1", 100.0, *ends)]
+    (one,) = catalog(runs, "ncts")
+    assert (one.one_place, one.copied_at, owed([one])) == ("no route", None, [one])
+    (kept_here, two) = catalog([*runs, backup("ncts-2", 200.0)], "ncts")
+    assert owed([kept_here, two]) == [one], "the other was not to be copied"
+    (made_up, _) = catalog([*runs, backup("ncts-2", 200.0), kept("backup_copy", copied="ncts-2 ncts-1")], "ncts")
+    assert (made_up.one_place, made_up.copied_at, owed([made_up])) == ("", 501.0, [])
+    (gone,) = catalog([*runs, kept("backup_expire", removed="ncts-1", kept=0)], "ncts")
+    assert owed([gone]) == [], "what is not kept is owed to nobody"
+
+
+def test_while_its_run_goes_on_a_backup_is_not_owed() -> None:
+    (one,) = catalog([fell("ncts-1")], "ncts")
+    assert (one.one_place, owed([one])) == ("", [])
+    (never_begun,) = catalog([ran("r", 1.0, IN_TWO, MANIFEST, RunEnded(3.0, "FAILED", ""))], "ncts")
+    assert never_begun.one_place == "its run ended before the copy began"
+
+
+def test_the_newest_that_is_owed_comes_first() -> None:
+    runs = [fell(f"ncts-{number}", 100.0 * number, PASSED, WITH_WARNINGS) for number in (1, 2, 3)]
+    assert [one.id for one in owed(catalog(runs, "ncts"))] == ["ncts-3", "ncts-2", "ncts-1"]

@@ -208,7 +208,7 @@ async def test_a_second_copy_is_added_once_and_cannot_be_taken_back(vault: Vault
         with losing(proof.desk, word):
             await in_the_dark(proof.desk, "backup_copy", "main", {})
         done = await proof.desk.run("backup_copy", "main", timeout_s=60)
-        assert done.outputs == {"copied": TAKEN[method].id}
+        assert done.outputs == {"copied": TAKEN[method].id, "owed": ""}
         assert (await proof.desk.probe("backup_copy", "main")).holds is Holds.YES
         if method == "restic":  # asking takes some seconds
             checked = await proof.desk.run("copy_check", "main", timeout_s=60)
@@ -225,10 +225,32 @@ async def test_a_second_place_that_cannot_be_reached_is_told_in_its_own_words_an
             with pytest.raises(StepFailed, match=r"rclone:second cannot be opened from .*: ssh: .*refused$") as caught:
                 await proof.desk.run(action, "main", timeout_s=60)
             assert caught.value.retry_helps
+            alone = str(caught.value).startswith(f"{TAKEN['pg_dump'].id} is taken, in one place only: the restic")
+            assert alone == (action == "backup_copy")
         second = second_of(proof.desk.world, "cdeps")
         assert second is not None
         with pytest.raises(StepFailed, match="cannot be opened"):  # which is not "damaged"
             await second.repository.check(0, Deadline(proof.desk.world.clock, 60), proof.desk.said.append)
+
+
+async def test_what_is_owed_to_the_second_place_is_copied_by_the_next_run_and_what_cannot_be_stays_owed(
+    vault: Vault,
+) -> None:
+    shelf: list[Backup] = []
+    place = vault.second(append_only=True)
+    async with proof_of(vault, "pg_dump", second_place=place, shelf=lambda _system: shelf) as proof:
+        first = await Verification(proof.desk.world, proof.newest).take()
+        second = await proof.take()
+        shelf[:] = [replace(first, one_place="no route"), replace(first, id="gone", one_place="x"), second]
+        done = await proof.desk.run("backup_copy", "main", timeout_s=120)
+        assert done.outputs == {"copied": f"{second.id} {first.id}", "owed": "gone"}
+        assert "gone is still taken, in one place only: " in "\n".join(proof.desk.said)
+        seen = await proof.desk.probe("backup_copy", "main")
+        assert (seen.holds, seen.outputs) == (Holds.YES, done.outputs)
+        proof.newest["cdeps"] = replace(second, copied_at=1.0)
+        shelf[:] = [second]
+        done = await proof.desk.run("backup_copy", "main", timeout_s=120)
+        assert done.outputs == {"copied": "", "owed": ""}, "nothing is asked of the second place when nothing is owed"
 
 
 async def test_a_second_place_that_lets_itself_be_emptied_is_found(vault: Vault) -> None:

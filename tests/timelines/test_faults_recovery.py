@@ -116,7 +116,8 @@ def test_a_host_with_a_changed_key_is_named_and_no_step_talks_to_it(daemon: Runn
     daemon.wait("the alarm to clear", lambda: ("host-untrusted", "host/ite-db-dr") not in daemon.alarms())
     daemon.karaula("run", "resume", run_id, "--reason", "the key was looked into", user="ana")
     run = daemon.run(run_id)
-    assert (run["state"], run["end_reason"]) == ("SUCCEEDED_WITH_WARNINGS", "passed over: loss")
+    assert run["state"] == "SUCCEEDED_WITH_WARNINGS"
+    assert run["end_reason"].startswith("passed over: loss (")
     assert lab.truth("ite")["writable_sites"] == ["dr"]
 
 
