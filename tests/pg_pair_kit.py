@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from real_kit import need
 TARGETS = Path(__file__).resolve().parents[1] / "deploy" / "targets"
 KILLED = 137 if os.geteuid() == 0 else -9  # runuser says it like a shell
 EMPTY: list[Path] = []
+REPLICATING = ("karaula_replica", "karaula_rewind")
 TABLE = (
     "CREATE TABLE declaration (n bigint PRIMARY KEY, id text UNIQUE, site text NOT NULL);"
     "GRANT SELECT ON declaration TO karaula;"
@@ -39,6 +41,15 @@ local replication karaula_replica peer map=here
 host all karaula_rewind {peer} trust
 host replication karaula_replica {peer} trust
 """
+# As docs/targets.md has it.
+HBA_BY_TLS = """\
+local all app trust
+local all all peer map=here
+local replication karaula_replica peer map=here
+hostssl all karaula_rewind {peer} scram-sha-256
+hostssl replication karaula_replica {peer} scram-sha-256
+"""
+VERIFIED = " sslmode=verify-full sslrootcert={folder}/ca.pem passfile={folder}/pgpass"
 CONFIG = """\
 [postgresql]
 site = {site}
@@ -52,21 +63,38 @@ records = SELECT coalesce(max(n), 0) FROM public.declaration
 synchronous = {synchronous}
 
 [peer {peer}]
-conninfo = host={peer_address} port={port} connect_timeout=3
+conninfo = host={peer_address} port={port} connect_timeout=3{verified}
 """
+
+
+@dataclass(frozen=True)
+class PairTls:
+    """What a site of the pair shows and trusts, and the password by which its peer lets it in."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+    password: str = "replicates-only"
 
 
 class PgSite:
     """One cluster of the pair, and the commands of its host."""
 
     def __init__(
-        self, site: str, peer: str, addresses: dict[str, str], port: int, *, synchronous: bool = False
+        self,
+        site: str,
+        peer: str,
+        addresses: dict[str, str],
+        port: int,
+        *,
+        synchronous: bool = False,
+        tls: PairTls | None = None,
     ) -> None:
         self.bin = binaries()
         self.python = need("/usr/bin/python3", "python3")
         self.runuser = need("runuser", "util-linux")
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        self.site, self.port, self.address = site, port, addresses[site]
+        self.site, self.port, self.address, self.tls = site, port, addresses[site], tls
         self.folder = Path(tempfile.mkdtemp(prefix=f"karaula-pg-{site}-"))
         self.data = self.folder / "data"
         for source in TARGETS.glob("karaula_*"):
@@ -86,16 +114,40 @@ class PgSite:
             "wal_retrieve_retry_interval": "200ms",
             "autovacuum": "off",
         }
+        hba, verified = HBA, ""
+        if tls is not None:
+            hba, verified = HBA_BY_TLS, VERIFIED.format(folder=self.folder)
+            settings |= self._secured(tls, addresses[peer])
         lines = [f"{name} = '{value}'" for name, value in settings.items()]
         self.config = self.folder / "karaula-pg.conf"
         came_from = "127.0.0.0/8" if addresses[peer].startswith("127.") else f"{addresses[peer]}/32"
-        values = {"site": site, "peer": peer, "peer_address": addresses[peer], "synchronous": synchronous}
+        values = {
+            "verified": verified,
+            "site": site,
+            "peer": peer,
+            "peer_address": addresses[peer],
+            "synchronous": synchronous,
+        }
         (self.folder / "postgresql.conf").write_text("\n".join(lines) + "\n")
-        (self.folder / "pg_hba.conf").write_text(HBA.format(peer=came_from))
+        (self.folder / "pg_hba.conf").write_text(hba.format(peer=came_from))
         users = ("postgres", "karaula", "karaula_replica")
         (self.folder / "pg_ident.conf").write_text("".join(f"here {self.user} {name}\n" for name in users))
         self.config.write_text(CONFIG.format(bin=self.bin, folder=self.folder, port=port, **values))
         self.own()
+
+    def _secured(self, tls: PairTls, peer: str) -> dict[str, object]:
+        """Write certificate, key, CA and password where the cluster's user alone may read them; return the settings."""
+        passes = "".join(f"{peer}:{self.port}:*:{user}:{tls.password}\n" for user in REPLICATING)
+        for name, text in (
+            ("server.pem", tls.certificate.read_text()),
+            ("server.key", tls.key.read_text()),
+            ("ca.pem", tls.ca.read_text()),
+            ("pgpass", passes),
+        ):
+            (self.folder / name).write_text(text)
+            (self.folder / name).chmod(0o600)
+        files = {"ssl_cert_file": "server.pem", "ssl_key_file": "server.key"}
+        return {"ssl": "on", **{name: self.folder / file for name, file in files.items()}}
 
     def own(self) -> None:
         if os.geteuid() == 0:
@@ -141,6 +193,8 @@ class PgSite:
         self.boot()
         self.sql((TARGETS / "karaula_pg.sql").read_text())
         self.sql(TABLE)
+        for role in REPLICATING if self.tls is not None else ():
+            self.sql(f"ALTER ROLE {role} PASSWORD '{self.tls.password}'")
 
     def _empty(self) -> Path:
         """Return a cluster as initdb leaves it; made once a process."""

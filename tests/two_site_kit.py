@@ -31,7 +31,7 @@ from daemon_kit import RunningDaemon, running_daemon
 from estate_kit import RunningLab
 from https_kit import Request, reply, serving
 from netns_kit import Host, NetnsEstate, netns_estate
-from pg_pair_kit import PgSite
+from pg_pair_kit import PairTls, PgSite
 from real_kit import need, need_folder
 from sshd_kit import Sshd
 from tls_kit import ThrowawayCa
@@ -77,7 +77,8 @@ class SiteServers:
 
     def prepare(self, wans: dict[str, str]) -> None:
         peer = "dr" if self.site == "main" else "main"
-        self.pg = PgSite(self.site, peer, wans, PG_PORT)
+        tls = PairTls(*self.estate.ca.server(wans[self.site]), self.estate.ca.bundle)
+        self.pg = PgSite(self.site, peer, wans, PG_PORT, tls=tls)
         self.estate.net.leaves(self.pg.folder)
         self.estate.vault.let_in(self.pg)
         with self.estate.net.inside(self.host):
@@ -236,7 +237,7 @@ class TwoSites:
         subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", self.credentials / "ssh-karaula"], check=True)
         self.sites = {site: SiteServers(self, site) for site in SITES}
         self.wans = {site: servers.wan for site, servers in self.sites.items()}
-        self.vault = Vault(net, "dr", SSH_PORT)
+        self.vault = Vault(net, "dr", SSH_PORT, self.ca.bundle)
         net.leaves(self.vault.folder)
         for servers in self.sites.values():
             servers.prepare(self.wans)

@@ -1,6 +1,7 @@
 """The vault of the two sites: a host at dr with sshd, restic and PostgreSQL; it fetches from whichever side is active.
 
-It reaches the databases over the wire that they replicate over, as a user of its own who may only read. A second copy
+It reaches the databases over the wire that they replicate over, by TLS that the estate's CA vouches for, as a user of
+its own who may only read. A second copy
 goes to a host at neither site (``far``), by a key that runs rclone there, append-only, and no more.
 """
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pg_pair_kit import PgSite
 
 PASSWORD = {"vault-database": "may-only-read", "vault-restic": "throwaway-near", "far-restic": "throwaway-far"}
-ACCESS = "host all karaula_backup {address}/32 scram-sha-256\n"
+ACCESS = "hostssl all karaula_backup {address}/32 scram-sha-256\n"
 # Counting a table of some years takes a while, during which clients write on.
 QUESTION = (
     "SELECT count(*) AS records, coalesce(max(n), 0) AS position, coalesce(max(id), '') AS newest_id"
@@ -40,7 +41,7 @@ QUESTION = (
 class Vault:
     """One host with its own sshd, a repository of restic's and a scratch place; and the far one with the other."""
 
-    def __init__(self, net: NetnsEstate, site: str, port: int) -> None:
+    def __init__(self, net: NetnsEstate, site: str, port: int, ca: Path) -> None:
         self.restic = need("restic", "restic")
         self.net, self.site = net, site
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name  # PostgreSQL refuses root
@@ -61,12 +62,18 @@ class Vault:
         (self.far_folder / "authorized").write_text("")
         let_add(self.far, self.far_folder / "restic", self.folder / "second-key")
         soon = int(time.time() // 60)  # each hour, and not soon
+        self.ca = self.folder / "ca.pem"  # by which the databases' certificates are verified
+        self.trust(ca)
         self.crons = {"backup": f"{(soon + 40) % 60} * * * *", "verify": f"{(soon + 50) % 60} * * * *"}
 
     @property
     def scratch(self) -> Path:
         """Where backups are restored to, and nothing stays."""
         return self.folder / "scratch"
+
+    def trust(self, ca: Path) -> None:
+        """Have the databases' certificates verified by this CA from now on."""
+        shutil.copy(ca, self.ca)
 
     def let_in(self, database: PgSite) -> None:
         """Let the vault's user in at a database that has not been started yet."""
@@ -91,7 +98,9 @@ class Vault:
 
     def entry(self, databases: dict[str, str], port: int) -> dict[str, object]:
         """Return ``backup`` of the system whose databases are at these addresses."""
-        line = "host={address} port={port} dbname=postgres user=karaula_backup connect_timeout=5"
+        line = "host={address} port={port} dbname=postgres user=karaula_backup connect_timeout=5 sslrootcert=" + str(
+            self.ca
+        )
         return {
             "vault": "vault-dr",
             "scratch": str(self.scratch),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dr.action import Context, Done, Effect, Holds, HostKey, Lasting, Output, Reading, Seen, StepArgs
 from dr.errors import StepFailed
@@ -14,7 +14,7 @@ from dr.estate.restoring import filled_by, make_target, remove_target
 from dr.estate.shell import Shell, host_of
 from dr.estate.waiting import Deadline
 from monitor.errors import CredentialError, TargetError
-from monitor.inventory.backups import Place
+from monitor.inventory.backups import Place, trusts_anybody, verified
 from monitor.inventory.values import Key, Reference, Text
 
 Number = Annotated[int, Field(ge=1, le=256)]
@@ -143,6 +143,15 @@ class DatabaseDumpArgs(StepArgs):
     path: Place
     program: Place = "/usr/bin/pg_dump"
 
+    @field_validator("connection")
+    @classmethod
+    def _of_somebody_known(cls, connection: str) -> str:
+        if trusts_anybody(connection):
+            raise ValueError(
+                "whoever answers would be taken for the database: leave sslmode out, it is verify-full then"
+            )
+        return connection
+
 
 class DatabaseDump(Lasting):
     """Writes a dump in pg_dump's custom format; it has its name only when it is whole and on the disk."""
@@ -162,7 +171,7 @@ class DatabaseDump(Lasting):
         if await shell.exists(args.path, deadline):
             raise StepFailed(f"there is a file {args.path} at {args.host} already: dump into a new one")
         part = f"{args.path}.part"
-        flags = ["--format=custom", "--no-password", f"--file={part}", f"--dbname={args.connection}"]
+        flags = ["--format=custom", "--no-password", f"--file={part}", f"--dbname={verified(args.connection)}"]
         await shell.must([args.program, *flags], deadline, context.say, locked=True)
         await shell.must(["sync", part], deadline)
         await shell.must(["mv", "-n", "--", part, args.path], deadline)

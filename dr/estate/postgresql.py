@@ -16,7 +16,7 @@ from dr.errors import StepFailed
 from dr.estate.database import Count, Moment, Name, Restored
 from dr.estate.shell import Say, Shell, below
 from dr.estate.waiting import Deadline
-from monitor.inventory.backups import Postgresql
+from monitor.inventory.backups import Postgresql, verified
 
 DUMPED = "karaula-dumped"
 LOCK_WAIT = "10s"
@@ -120,7 +120,7 @@ class Source:
 
     def _connection(self) -> str:
         try:
-            return self.entry.connections[self.site]
+            return verified(self.entry.connections[self.site])
         except KeyError as error:
             raise StepFailed(f"the inventory has no connection to the database at {self.site}") from error
 

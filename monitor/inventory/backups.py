@@ -6,6 +6,7 @@ Everything runs on the ``vault``, which fetches: whoever takes the database host
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -41,13 +42,39 @@ class SecondPlace(Model):
     options: Options = ()
 
 
+_SSLMODE = re.compile(r"\bsslmode\s*=\s*'?([a-z-]*)")
+_HOSTS = re.compile(r"\bhost(?:addr)?\s*=\s*'?([^\s']*)|^[a-z]+://(?:[^@/]*@)?([^/?]*)")
+_HERE = re.compile(r"|localhost(:\d+)?|127\.[\d.]+(:\d+)?|::1|\[::1\](:\d+)?|(/|@|%2[Ff]).*")
+
+
+def verified(connection: str) -> str:
+    """Return libpq's connection string so that the server's certificate and name are verified, where it says nothing.
+
+    libpq's own default takes a connection in the clear, and any certificate. By a socket there is no TLS, and none is
+    asked for.
+    """
+    if _SSLMODE.search(connection):
+        return connection
+    if "://" in connection:
+        return f"{connection}{'&' if '?' in connection else '?'}sslmode=verify-full"
+    return f"{connection} sslmode=verify-full"
+
+
+def trusts_anybody(connection: str) -> bool:
+    """Tell whether it says, of a server elsewhere, that its certificate or its name need not be verified."""
+    mode = _SSLMODE.search(connection)
+    hosts = (host for found in _HOSTS.findall(connection) for host in "".join(found).rstrip("'").split(","))
+    return mode is not None and mode[1] != "verify-full" and any(not _HERE.fullmatch(host) for host in hosts)
+
+
 class Postgresql(Model):
     """How PostgreSQL is asked at a site, and how a restored copy is started and asked at the vault."""
 
     connections: dict[Key, Text] = Field(
         min_length=1,
-        description="by site: libpq's connection string as the vault reaches the database there, without a password",
-        examples=[{"main": "host=db-main.customs.example dbname=cdeps user=karaula"}],
+        description="by site: libpq's connection string as the vault reaches the database there, without a password;"
+        " over the network its certificate is verified, sslmode=verify-full",
+        examples=[{"main": "host=db-main.customs.example dbname=cdeps user=karaula sslrootcert=/etc/karaula/ca.pem"}],
     )
     password: Reference | None = Field(None, description="of the user in these connections")
     database: Text = Field(description="its name in the restored copy")

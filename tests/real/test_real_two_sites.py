@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from actions_kit import Desk, world_of
+from tls_kit import ThrowawayCa
 from two_site_clients import Ack
 from two_site_kit import SYSTEM, VIP, TwoSites, two_sites
 
@@ -195,6 +196,14 @@ def dump_held_up(estate: TwoSites, site: str) -> Iterator[Callable[[], bool]]:
         holder.wait()
 
 
+def in_the_clear(estate: TwoSites) -> str:
+    """Return who has come over the wire without TLS; the vault and the standby have come."""
+    pg = estate.main.pg
+    came = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL"
+    assert set(pg.sql(f"SELECT DISTINCT usename {came} AND ssl").split()) >= {"karaula_backup", "karaula_replica"}
+    return pg.sql(f"SELECT usename, application_name {came} AND NOT ssl")
+
+
 def by_calendar(estate: TwoSites, playbook: str) -> str:
     """Let the nightly hour of ``playbook`` be now; return the run that the calendar asks for."""
     job = f"nightly-{playbook}"
@@ -252,6 +261,7 @@ def test_a_night_proves_the_backup_at_dr_and_nobody_at_work_notices(estate: TwoS
             begun = len(clients.seen())
             clients.wait(5, "main")
             meanwhile = clients.seen()[begun:]
+            assert not in_the_clear(estate), "the dump and what follows come by TLS"
         run = estate.daemon.wait_run(run_id, within_s=LONG_S)
         assert run["state"] == "SUCCEEDED", estate.daemon.karaula("run", "show", run_id, code=None)
         with vault.far_hangs():  # so that there is time to look
@@ -289,6 +299,17 @@ def test_a_flipped_byte_advances_nothing(estate: TwoSites) -> None:
     assert proof["proven"] == before["proven"] != proof["newest"]
     assert proof["proven_age_s"] > max(before["proven_age_s"], proof["nominal_age_s"])
     assert not estate.vault.places()
+
+
+def test_a_database_that_the_estates_ca_does_not_vouch_for_gives_no_backup(estate: TwoSites, tmp_path: Path) -> None:
+    _, newest = proven(estate)
+    estate.vault.trust(ThrowawayCa(tmp_path, "Somebody else").bundle)
+    try:
+        said = estate.daemon.karaula("backup", SYSTEM, user="ana", code=1)
+    finally:
+        estate.vault.trust(estate.ca.bundle)
+    assert "certificate verify failed" in said
+    assert proven(estate)[1]["id"] == newest["id"]
 
 
 # -- disasters --------------------------------------------------------------------------------------------------------
