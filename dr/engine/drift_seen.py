@@ -73,6 +73,10 @@ def _active(one: Compared, look: Sight) -> Compared:
     seen = look(subject)
     if seen is None or seen.health not in HEARD or not seen.detail or seen.at <= one.at:
         return replace(one, why=f"{subject} was not seen to be active anywhere since")
+    front = f"front/{one.system}/{seen.detail}"
+    said = look(front)
+    if seen.detail != one.declared and (said is None or said.at <= one.at):  # what it said before it was moved
+        return replace(one, why=f"{front}, which had said that it is active, has not been heard since")
     return _judged(one, seen.detail, f"it was seen to be active at {seen.detail}")
 
 

@@ -82,7 +82,6 @@ def test_what_is_as_declared_agrees() -> None:
 @pytest.mark.parametrize(
     ("subject", "look", "what", "says"),
     [
-        ("system/ncts", Look("ok", "main", {}, LATER), "active", "was seen to be active at main"),
         ("database/ncts/dr", Look("ok", "", {"role": "standby"}, LATER), "role", "says that it is standby"),
         ("front/ncts/main", Look("ok", "", {}, LATER), "fence", "front/ncts/main answers"),
         ("database/ncts/main", Look("degraded", "", {}, LATER), "fence", "database/ncts/main answers"),
@@ -100,6 +99,18 @@ def test_each_thing_that_is_otherwise_is_drift_and_named(subject: str, look: Loo
     assert [name for name, one in found.items() if one.agreement is Agreement.DRIFT] == [what]
     assert says in found[what].sentence()
     assert "of one, and " in found[what].sentence()
+
+
+def test_a_system_is_seen_elsewhere_only_by_a_front_that_was_heard_since() -> None:
+    """The system is judged anew with each front that is heard: right after a move by what the other one had said."""
+    moved = {**AS_DECLARED, "system/ncts": Look("ok", "main", {}, LATER)}
+    moved.pop("front/ncts/main", None)
+    for front in ({}, {"front/ncts/main": Look("ok", "", {"role": "active"}, DONE_AT)}):
+        active = told({**moved, **front})["active"]
+        assert active.agreement is Agreement.UNKNOWN
+        assert "front/ncts/main, which had said that it is active, has not been heard since" in active.why
+    heard = told({**moved, "front/ncts/main": Look("ok", "", {"role": "active"}, LATER)})["active"]
+    assert (heard.agreement, heard.why) == (Agreement.DRIFT, "it was seen to be active at main")
 
 
 @given(
