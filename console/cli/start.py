@@ -92,8 +92,8 @@ def switchover() -> None:
 def reprotect() -> None:
     """Make the old side the standby after a failover; the service stays where it is.
 
-    What only the old side still holds is discarded there, and counted: it is what the failover lost. It waits for the
-    approval of a second person.
+    What only the old side still holds is discarded there, and counted: what the failover lost, and what was written
+    there and nobody was told is accepted. It waits for the approval of a second person.
 
     \b
     Example:

@@ -17,6 +17,7 @@ from dr.journal.run import Run, StepRecord, StepState
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 UNKNOWN = -1
+LOST_OR_UNTOLD = "what the failover lost, and what was written there and nobody was told is accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,7 @@ def _discarded(run: Run) -> list[Measure]:
     )
     if follow is None:
         return []
-    note = "what the earlier failover really lost: only the old side had it, and it was thrown away to follow"
+    note = f"thrown away to follow, for only the old side had it: {LOST_OR_UNTOLD}"
     count = _number(follow, "discarded")
     told = None if count == UNKNOWN else count
     return [Measure("discarded", "Discarded at the old side", told, "declarations", note=note)]
@@ -323,9 +324,7 @@ def _of_objectives(run: Run, measured: Sequence[Measure]) -> list[Finding]:
             found.append(Finding("warning", "how many declarations were lost is not known"))
         if measure.name == "discarded" and measure.value:
             found.append(
-                Finding(
-                    "warning", f"{_counted(measure.value, 'record')} of the old side thrown away; it was lost before"
-                )
+                Finding("warning", f"{_counted(measure.value, 'record')} of the old side thrown away: {LOST_OR_UNTOLD}")
             )
     return found
 

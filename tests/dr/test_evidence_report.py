@@ -144,6 +144,18 @@ def test_a_loss_is_never_no_time_at_all() -> None:
     assert any("nobody says when the newest one that is lost was accepted" in said for said in unsaid.not_known)
 
 
+def test_what_the_old_side_threw_away_is_not_called_lost_before_anybody_was_told_that_it_is_accepted() -> None:
+    """After a synchronous failover that lost nothing, a record is left that was written and never acknowledged."""
+    stands_by = (("system/ncts/main", "role", "standby"),)
+    back = plan(step("follow", effects=stands_by, site="main"), kind="reprotect")
+    back = replace(back, from_site="dr", to_site="main")
+    followed = done("follow", 1057.0, {"discarded": 1, "position": 9})
+    made = reported([*opening(back, 0.0, 0.0), *followed, RunEnded(1059.0, "SUCCEEDED", "")])
+    both = "what the failover lost, and what was written there and nobody was told is accepted"
+    assert (measure(made, "discarded").value, both in measure(made, "discarded").note) == (1, True)
+    assert Finding("warning", f"1 record of the old side thrown away: {both}") in made.findings
+
+
 @pytest.mark.parametrize(
     ("point", "value", "bound", "met"),
     [
