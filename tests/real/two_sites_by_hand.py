@@ -68,26 +68,33 @@ def clients(acks: list[Ack]) -> None:
             say(f"from {before.site} to {after.site}: nobody accepted any for {gap_s:.1f} s, after number {before.n}")
 
 
-def lost(estate: TwoSites, acks: list[Ack]) -> None:
-    """Hold what clients were told against the databases."""
+def lost(estate: TwoSites, acks: list[Ack], known: set[str]) -> None:
+    """Hold what clients were told against the databases; name what is not ``known`` to be lost, which it is then."""
+    found: set[str] = set()
     for site, servers in estate.sites.items():
         try:
             standby, *held = servers.pg.sql("SELECT pg_is_in_recovery(); SELECT id FROM declaration").split()
         except subprocess.CalledProcessError:
             say(f"{site}: its database does not answer")
             continue
-        missing = [ack for ack in acks if ack.id not in set(held)]
-        told = ", ".join(f"{ack.id} (number {ack.n} of {ack.site})" for ack in missing[:FEW])
-        more = f", … {len(missing) - FEW} more" if len(missing) > FEW else ""
+        there = set(held)
+        missing = [ack for ack in acks if ack.id not in there]
+        new = [ack for ack in missing if ack.id not in known]
+        told = ", ".join(f"{ack.id} (number {ack.n} of {ack.site})" for ack in new[:FEW])
+        more = f", … {len(new) - FEW} more" if len(new) > FEW else ""
         role = "standby" if standby == "t" else "primary"
-        say(f"{site}, {role}: {len(missing)} of {len(acks)} accepted are not there{': ' if told else ''}{told}{more}")
+        said = f"{site}, {role}: {len(missing)} of {len(acks)} accepted are not there, {len(new)} of them newly"
+        say(f"{said}{': ' if told else ''}{told}{more}")
+        found |= {ack.id for ack in missing}
+    known |= found
 
 
-class Clones:
-    """What a drill's clones run, at one site at a time, until it is removed."""
+class Hand:
+    """What is remembered between orders: which loss is known, and what a drill's clones run, at one site at a time."""
 
     def __init__(self, estate: TwoSites) -> None:
         self._estate = estate
+        self.lost: set[str] = set()
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -112,13 +119,13 @@ class Clones:
         self._end.clear()
 
 
-def order(estate: TwoSites, clones: Clones, words: list[str]) -> Callable[[], object] | None:
+def order(estate: TwoSites, hand: Hand, words: list[str]) -> Callable[[], object] | None:
     """Return what one line asks for; None where it is no order, or asks for what is so."""
     net, acks = estate.net, estate.clients.seen()
     if len(words) == 2 and words[1] in SITES:
         servers, lost_before = estate.sites[words[1]], not estate.outlets[words[1]].site_power
         about: dict[str, Callable[[], object]] = {"stop": servers.stop_beside, "resume": servers.start_beside}
-        about["clones"] = lambda: clones.stand_in(words[1])
+        about["clones"] = lambda: hand.stand_in(words[1])
         about |= {"repair": servers.repair_site} if lost_before else {"lose": servers.lose_site}
         return about.get(words[0])
     return {
@@ -127,15 +134,15 @@ def order(estate: TwoSites, clones: Clones, words: list[str]) -> Callable[[], ob
         "cut-far": lambda: net.cut("far"),
         "mend-far": lambda: net.mend("far"),
         "synchronous": estate.make_synchronous,
-        "no-clones": clones.close,
+        "no-clones": hand.close,
         "clients": lambda: clients(acks),
-        "lost": lambda: lost(estate, acks),
+        "lost": lambda: lost(estate, acks, hand.lost),
     }.get(" ".join(words))
 
 
-def obey(estate: TwoSites, clones: Clones, words: list[str]) -> None:
+def obey(estate: TwoSites, hand: Hand, words: list[str]) -> None:
     """Do what one line says."""
-    work = order(estate, clones, words)
+    work = order(estate, hand, words)
     if work is None:
         say(f"'{' '.join(words)}' is no order, or changes nothing now; there are:\n{ORDERS}")
         return
@@ -160,13 +167,13 @@ def stay() -> None:
         end_at_once_by_signals(net)
         Path(folder).chmod(0o755)  # the databases' user comes by
         tempfile.tempdir = folder
-        with two_sites_on(net, Path(folder)) as estate, contextlib.closing(Clones(estate)) as clones:
+        with two_sites_on(net, Path(folder)) as estate, contextlib.closing(Hand(estate)) as hand:
             welcome(estate)
             with contextlib.suppress(OSError):  # a terminal that is gone
                 for line in sys.stdin:
                     if line.split() == ["end"]:
                         break
-                    obey(estate, clones, line.split())
+                    obey(estate, hand, line.split())
             say("ending")
 
 
