@@ -6,6 +6,7 @@ behind a shared account. Over loopback TCP the page asks for a name. Both are re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import socket
@@ -19,10 +20,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from console.api.desk import desk_of
 from dr.journal.names import same_person
 from dr.rights import must_be_proven
-from monitor.inventory.recovery import LONGEST_NAME
-from monitor.inventory.rules import person
+from monitor.inventory.recovery import EVERYBODY, LONGEST_NAME
+from monitor.inventory.rules import DAEMON, person
 
 HEADER = "x-karaula-as"
+SOMEBODY = "somebody"
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -56,9 +58,23 @@ def actor_of(request: Request, claimed: str = "") -> Actor:
 
     Raises HTTPException 400 when a name is needed or is not one, 403 for a name that its own account alone may use.
     """
-    name = (claimed or _utf8(request.headers.get(HEADER, ""))).strip()
-    if name and not _is_one(name):
-        raise HTTPException(400, f"'{name[:LONGEST_NAME]}' cannot be a person's name here")
+    actor = caller_of(request, claimed)
+    if actor.name.casefold() == DAEMON:  # as an account: nobody may claim it
+        raise HTTPException(400, f"'{actor.name}' is the daemon's own account: say who you are, with --as NAME")
+    return actor
+
+
+def looker_of(request: Request) -> str:
+    """Return who looks at what a run of theirs would meet; a look needs no name."""
+    unix = request.client is not None and request.client.host == "unix"
+    return caller_of(request, "" if unix else _claimed(request) or SOMEBODY).name
+
+
+def caller_of(request: Request, claimed: str = "") -> Actor:
+    """Return who sends ``request``, which may be the daemon's own account. Raises as ``actor_of``."""
+    name = claimed.strip() or _claimed(request)
+    if name:
+        name = _one(name)
     client = request.client
     if client is not None and client.host == "unix":
         account = _account(client.port)
@@ -71,11 +87,17 @@ def actor_of(request: Request, claimed: str = "") -> Actor:
     return Actor(name, "web on loopback, name not proven")
 
 
-def _is_one(name: str) -> bool:
-    try:
-        return bool(person(name)) and len(name) <= LONGEST_NAME
-    except ValueError:
-        return False
+def _claimed(request: Request) -> str:
+    return _utf8(request.headers.get(HEADER, "")).strip()
+
+
+def _one(name: str) -> str:
+    """Return the name as it is written down. Raises HTTPException 400 for what is nobody's."""
+    with contextlib.suppress(ValueError):
+        found = person(name)
+        if found != EVERYBODY and len(found) <= LONGEST_NAME:
+            return found
+    raise HTTPException(400, f"'{name[:LONGEST_NAME]}' cannot be a person's name here")
 
 
 def _not_proven(request: Request, name: str) -> None:

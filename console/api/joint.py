@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.actor import Actor, actor_of
+from console.api.actor import Actor, actor_of, looker_of
 from console.api.desk import Desk, desk_of
 from console.api.files import pdf_named, whole_page
 from console.api.joint_views import JointPlanView, JointView, joint_plan_view, joint_view
@@ -57,7 +57,7 @@ class JointDecision(BaseModel):
 async def plan(request: Request, ask: JointAsk) -> JointPlanView:
     """Return what a joint run would do and in which order; changes nothing."""
     desk = desk_of(request)
-    requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
+    requester = looker_of(request)
     return whole_plan(desk, desk.joints.plan(ask.playbook, ask.systems, wish=Wish(ask.settings, ask.forced)), requester)
 
 

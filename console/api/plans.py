@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.actor import actor_of
+from console.api.actor import actor_of, looker_of
 from console.api.desk import desk_of
 from console.api.plan_views import AheadView, PlanView, plan_view
 from console.api.views import PauseView, pause_view
@@ -45,7 +45,7 @@ async def plan(request: Request, ask: PlanAsk) -> PlanView:
     """Return the plan with every argument resolved and the guards' present answers; changes nothing."""
     desk = desk_of(request)
     made = desk.orchestrator.plan(ask.playbook, ask.system, wish=Wish(ask.settings, ask.forced))
-    requester = actor_of(request, "somebody" if request.client and request.client.host != "unix" else "").name
+    requester = looker_of(request)
     verdicts = desk.orchestrator.verdicts(made, requester)
     return plan_view(made, verdicts, desk.past.forecast(made), desk.clock.now(), desk.readying.of_plan(made))
 

@@ -26,6 +26,7 @@ from dr.playbook.joint import JointPlan, Member
 from dr.playbook.model import ANY_RUN
 from dr.playbook.order import in_order
 from dr.playbook.parameters import AS_WRITTEN, Wish
+from dr.rights import none_for_all
 from monitor.errors import StateError
 
 log = logging.getLogger(__name__)
@@ -202,6 +203,10 @@ class JointRuns:
         ]
         if against:
             raise RunRefused(against[0][0], "; ".join(dict.fromkeys(sentence for _, sentence in against)))
+        if plan.attended:
+            rights, systems = self.orchestrator.world.inventory.rights, [member.system for member in plan.members]
+            if lack := none_for_all(rights, plan.kind, systems, requester):
+                raise RunRefused("approval", lack)
 
     async def _write(self, after: Joint, event: JointEvent) -> None:
         """Make the event durable, then true. Tries for as long as the journal cannot be written."""

@@ -25,7 +25,7 @@ from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnde
 from dr.journal.pause import EVERYTHING, Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal
-from dr.rights import Deed, Rights, demand, kinds_of, overrides
+from dr.rights import Deed, Rights, kinds_of, lacking, lacking_all, may, overrides
 from dr.world import World
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class Standing:
             raise RunRefused("override", f"{found.id} is confirmed already, by {found.confirmed_by}")
         if same_person(found.by, by):
             raise RunRefused("override", f"{by} asked for {found.id}; somebody else must confirm it")
-        self._may_override(found.rule, found.system, by)
+        self._may_override(found.rule, found.system, by, found.by)
         return await self._write(found.id, _story(found), OverrideConfirmed(self._now(), by, comment))
 
     async def end(self, override_id: str, by: str, reason: str) -> Override:
@@ -184,15 +184,22 @@ class Standing:
     def _rights(self) -> Rights:
         return self._world().inventory.rights
 
-    def _may_override(self, rule: str, system: str, by: str) -> None:
-        """See that ``by`` may override the rule for every kind of run that it concerns. Raises RunRefused."""
-        inventory = self._world().inventory
-        demand(self._rights, by, Deed.OVERRIDE, kinds_of(rule, system, inventory), (system,))
+    def _may_override(self, rule: str, system: str, by: str, first: str = "") -> None:
+        """See that ``by`` may override the rule for some kind of run that it concerns, as ``first`` may.
+
+        For which of them an override counts is asked when it is to. Raises RunRefused.
+        """
+        rights, deed = self._rights, Deed.OVERRIDE
+        concerned = kinds_of(rule, system, self._world().inventory)
+        kinds = [kind for kind in concerned if not first or may(rights, first, deed, kind, system)] or concerned
+        if lack := lacking_all(rights, by, deed, kinds, system):
+            raise RunRefused("rights", lack)
 
     def _may_pause(self, system: str, by: str) -> None:
         """See that ``by`` may steer a failover, the gravest thing that a pause holds back. Raises RunRefused."""
         systems = self._world().inventory.systems if system == EVERYTHING else (system,)
-        demand(self._rights, by, Deed.STEER, ("failover",), systems)
+        if lack := lacking(self._rights, by, Deed.STEER, "failover", systems):
+            raise RunRefused("rights", f"a pause holds back failovers, and {lack}")
 
     def _known(self, system: str) -> None:
         systems = self._world().inventory.systems

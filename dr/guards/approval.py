@@ -10,7 +10,7 @@ from dr.guard import Facts, Ruling, Verdict
 from dr.journal.names import same_person
 from dr.journal.run import Run
 from dr.readiness.lights import NEEDED_ALONE, said
-from dr.rights import Deed, holders, lacking, listed, others
+from dr.rights import Deed, by_right, holders, lacking, listed, others
 from monitor.inventory.recovery import EVERYBODY
 
 NAME = "approval"
@@ -24,7 +24,8 @@ def approval(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     if run.origin == PERSON and (lack := lacking(facts.rights, run.requester, Deed.REQUEST, *_what(run))):
         return Verdict(NAME, Ruling.REFUSE, "requester-may-not", lack)
     if not run.plan.attended:
-        return Verdict(NAME, Ruling.ALLOW, "not-needed", f"a {run.plan.kind} does not change production")
+        sentence = f"a {run.plan.kind} does not change production{_asked_by_right(run, facts)}"
+        return Verdict(NAME, Ruling.ALLOW, "not-needed", sentence)
     if run.automatic and not run.approved_by:
         return _by_itself(run, facts)
     return _approved(run, facts, now) if run.approved_by else _asked_for(run, facts)
@@ -46,7 +47,15 @@ def _approved(run: Run, facts: Facts, now: float) -> Verdict:
             f"look how things stand now, then ask for the {run.plan.kind} again"
         )
         return Verdict(NAME, Ruling.REFUSE, "approval-expired", sentence)
-    return Verdict(NAME, Ruling.ALLOW, "approved", f"approved by {run.approved_by}")
+    right = by_right(facts.rights, run.approved_by, Deed.APPROVE, run.plan.kind, run.system)
+    sentence = f"approved by {run.approved_by}{right}{_asked_by_right(run, facts)}"
+    return Verdict(NAME, Ruling.ALLOW, "approved", sentence)
+
+
+def _asked_by_right(run: Run, facts: Facts) -> str:
+    """Say by which right a person has asked for the run; empty where nobody needed one."""
+    right = by_right(facts.rights, run.requester, Deed.REQUEST, run.plan.kind, run.system)
+    return f"; asked for by {run.requester}{right}" if right and run.origin == PERSON else ""
 
 
 def _what(run: Run) -> tuple[str, tuple[str, ...]]:

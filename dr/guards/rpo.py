@@ -10,6 +10,8 @@ from __future__ import annotations
 from dr.guard import Facts, Ruling, Verdict
 from dr.journal.run import Run
 from dr.loss import MAY_LOSE, Loss, counted, measured, span
+from dr.rights import Deed, by_right, holders, listed, may
+from monitor.inventory.recovery import EVERYBODY
 
 NAME = "rpo"
 
@@ -29,11 +31,17 @@ def rpo(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
     limit = f"the {span(run.plan.rpo_s)} that may be"
     if loss.seconds <= run.plan.rpo_s:
         return Verdict(NAME, Ruling.ALLOW, "within-objective", f"{said}; no more than {limit}")
+    right = (facts.rights, run.loss_accepted_by, Deed.APPROVE, run.plan.kind, run.system)
+    lost = ""
     if run.loss_accepted_s >= loss.seconds:
-        accepted = f"{run.loss_accepted_by} has accepted {span(run.loss_accepted_s)}"
-        return Verdict(NAME, Ruling.ALLOW, "loss-accepted", f"{said}; more than {limit}. {accepted}")
+        if may(*right):
+            accepted = f"{run.loss_accepted_by} has accepted {span(run.loss_accepted_s)}{by_right(*right)}"
+            return Verdict(NAME, Ruling.ALLOW, "loss-accepted", f"{said}; more than {limit}. {accepted}")
+        lost = f"{run.loss_accepted_by} has accepted it, and has no right to any more. "
+    who = holders(facts.rights, *right[2:])
+    person = "A person" if EVERYBODY in who else f"One of those who may ({listed(who)})"
     sentence = (
-        f"{said}; more than {limit}. A person must accept that: 'karaula run accept-loss {run.id} --reason …', "
+        f"{said}; more than {limit}. {lost}{person} must accept that: 'karaula run accept-loss {run.id} --reason …', "
         "or get the standby to catch up first"
     )
     return Verdict(NAME, Ruling.WAIT, "loss-not-accepted", sentence)

@@ -124,7 +124,10 @@ def _groups(inventory: Inventory, document: Document) -> Iterator[Problem]:
 
 
 def _rights(inventory: Inventory, document: Document) -> Iterator[Problem]:
-    """Demand that what a disaster needs can be asked for and approved, by two people: not found out in that night."""
+    """Demand that what a disaster needs can be asked for and approved, by two people, and steered when it stands still.
+
+    Not found out in that night.
+    """
     for key, right in inventory.rights.items():
         if right.proven and EVERYBODY in right.people:
             message = "everybody cannot be proven to be themselves"
@@ -135,7 +138,7 @@ def _rights(inventory: Inventory, document: Document) -> Iterator[Problem]:
     for kind in NEEDED if inventory.rights else ():
         found: dict[str, list[str]] = {}
         for system in inventory.systems:
-            if lack := _two_people(inventory, kind, system):
+            if lack := _people_lacking(inventory, kind, system):
                 found.setdefault(lack, []).append(system)
         for lack, systems in found.items():
             hint = "what is given to some is taken from all others"
@@ -144,7 +147,7 @@ def _rights(inventory: Inventory, document: Document) -> Iterator[Problem]:
             return
 
 
-def _two_people(inventory: Inventory, kind: str, system: str) -> str:
+def _people_lacking(inventory: Inventory, kind: str, system: str) -> str:
     who: dict[str, set[str]] = {}
     for deed in ("request", "approve"):
         covering = (right for right in inventory.rights.values() if right.covers(deed, kind, system))
@@ -152,7 +155,10 @@ def _two_people(inventory: Inventory, kind: str, system: str) -> str:
         if not who[deed]:
             return f"nobody may {deed}"
     everyone = who["request"] | who["approve"]
-    return "" if len(everyone) > 1 or EVERYBODY in everyone else "one person alone may both request and approve"
+    if len(everyone) == 1 and EVERYBODY not in everyone:
+        return "one person alone may both request and approve"
+    steered = any(right.covers("steer", kind, system) for right in inventory.rights.values())
+    return "" if steered else "nobody may steer (retry, resume, cancel)"
 
 
 def _vantage(inventory: Inventory, document: Document) -> Iterator[Problem]:

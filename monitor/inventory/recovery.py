@@ -18,7 +18,7 @@ RunKind = Literal["backup", "verify", "drill", "switchover", "failover", "reprot
 KINDS: tuple[str, ...] = get_args(RunKind)
 WindowKind = Literal["backup", "verify", "drill"]
 WINDOW_KINDS: tuple[str, ...] = get_args(WindowKind)
-EVERYBODY = "everybody"
+EVERYBODY = rules.EVERYBODY
 LONGEST_NAME = 64
 DeedWord = Literal["request", "approve", "steer", "override"]
 Person = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(rules.person)]

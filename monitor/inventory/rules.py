@@ -6,6 +6,7 @@ Each takes the value and gives it back, or raises ValueError whose text is fit f
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -15,6 +16,7 @@ from cronsim import CronSim, CronSimError
 from monitor.problem import did_you_mean
 
 DAEMON = "karaula"  # what it is called where a person's name could stand
+EVERYBODY = "everybody"
 
 _CRON_FIELDS = 5
 _CRON_LENGTH = 100
@@ -66,11 +68,17 @@ def _shown(text: str) -> str:
 
 
 def person(name: str) -> str:
-    """Accept a person's name: letters of any script, digits, and what stands between them in names and accounts."""
+    """Accept a person's name: letters of any script, digits, and what stands between them in names and accounts.
+
+    However an editor or a terminal has put its letters and spaces together, it is one name.
+    """
+    name = re.sub(" +", " ", unicodedata.normalize("NFC", name))
     if not re.fullmatch(r"\w[\w .@'-]*", name) or name != name.strip():
         raise ValueError(f"{_shown(name)} cannot be a person's name here; write it as it stands with decisions: ana")
     if name.casefold() == DAEMON:
         raise ValueError(f"'{name}' is the daemon itself, which needs no right: what it starts goes by responses")
+    if name != EVERYBODY and name.casefold() == EVERYBODY:
+        raise ValueError(f"'{name}' is nobody's name; write '{EVERYBODY}' for whoever reaches the daemon")
     return name
 
 

@@ -12,6 +12,7 @@ import pytest
 from cli_kit import DeskDaemon, desk_daemon, estate
 from web_kit import WebDaemon, web_daemon
 
+from console.api import actor
 from dr.engine.orchestrator import Request
 from monitor.inventory.recovery import Right
 
@@ -156,3 +157,31 @@ def test_a_proven_name_is_taken_from_its_own_account_alone(pages: WebDaemon) -> 
     assert pages.orchestrator.run(run.id).state.value == "WAITING"
     assert pages.karaula("run", "approve", run.id, "--yes", "--no-wait", name=ME).exit_code == 0
     assert pages.orchestrator.run(run.id).approved_by == ME
+
+
+def test_a_name_is_one_however_its_letters_are_put_together_and_everybody_is_nobodys(daemon: DeskDaemon) -> None:
+    composed, apart = "\u0453or\u0453i ilieva", "\u0433\u0301or\u0433\u0301i  ilieva"  # Cyrillic gje, as NFC and as NFD
+    give(daemon, {**RIGHTS, "own": Right(people=(composed,), may=("request",), kinds=("drill", "verify"))})
+    assert Right(people=(apart,), may=("request",), kinds=("drill",)).people == (composed,)
+    asked = daemon.karaula("drill", "ncts", "--no-wait", name=apart)
+    assert asked.exit_code == 0, asked.stderr
+    assert daemon.orchestrator.runs()[0].requester == composed
+    refused = daemon.karaula("failover", "ncts", "--no-wait", name="Everybody")
+    assert (refused.exit_code != 0, "cannot be a person's name here" in refused.stderr) == (True, True)
+
+
+def test_the_daemons_own_account_is_no_person(daemon: DeskDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor, "_account", lambda _uid: "karaula")
+    give(daemon, {})
+    run = daemon.json("failover", "ncts", "--no-wait", name="ana")["run"]["id"]
+    for words in (
+        ("failover", "ite", "--no-wait"),
+        ("run", "approve", run, "--yes", "--no-wait"),
+        ("run", "deny", run),
+    ):
+        refused = daemon.karaula(*words, name="")
+        assert refused.exit_code != 0, words
+        assert "'karaula' is the daemon's own account: say who you are, with --as NAME" in refused.stderr
+    assert daemon.orchestrator.run(run).state.value == "WAITING"
+    assert daemon.karaula("plan", "failover", "ite", name="").exit_code == 0, "a look needs no name"
+    assert daemon.karaula("run", "approve", run, "--yes", "--no-wait", name="vera").exit_code == 0

@@ -29,6 +29,7 @@ from dr.journal.run import RunState
 from dr.metrics import JOINT_ACTIVE, JOINT_RTA, JOINT_SINCE, JOINTS_ENDED, of_joints
 from monitor.errors import StateError
 from monitor.inventory.read import read
+from monitor.inventory.recovery import Right
 
 ESTATE = read(ROOT / "inventory.yaml")
 ORDER = ["ncts", "ite", "cdeps", "exim"]
@@ -268,6 +269,20 @@ async def test_what_a_guard_refuses_is_said_for_all_of_them_at_once(tmp_path: Pa
         with pytest.raises(RunRefused, match=r"unknown system 'nctx'; did you mean 'ncts'.*unknown system 'eximm'"):
             await here.ask("nctx", "eximm")
         assert here.joints.joints() == []
+
+
+@in_a_loop
+async def test_what_nobody_may_approve_as_a_whole_is_not_left_waiting(tmp_path: Path) -> None:
+    def may(person: str, *systems: str) -> Right:
+        return Right(people=(person,), may=("approve", "steer"), kinds=("failover",), systems=systems)
+
+    asks = Right(people=("ana",), may=("request",), kinds=("failover",))
+    rights = {"asks": asks, "one": may("boris", "ncts", "exim"), "two": may("goce", "ite", "exim", "cdeps")}
+    async with hall(tmp_path, inventory=ESTATE.model_copy(update={"rights": rights})) as here:
+        with pytest.raises(RunRefused, match=r"nobody approve all of it \(ncts: boris; ite: goce\)"):
+            await here.ask("ncts", "ite")
+        assert not here.joints.joints()
+        assert (await here.ask("ite", "exim")).state == "WAITING"
 
 
 @in_a_loop

@@ -16,12 +16,16 @@ from dr.engine.standing import OverrideAsk
 from dr.errors import RunRefused
 from dr.guard import Verdict
 from dr.guards.approval import approval
+from dr.guards.rpo import rpo
 from dr.journal.event import ApprovalAsked, Approved
 from dr.journal.fold import fold
+from dr.journal.joint import JointAccepted, begin_joint
 from dr.journal.override import BLACKOUT, FENCING, READINESS
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
-from dr.rights import Deed, demand_decision, holders, kinds_of, listed, may, must_be_proven, others
+from dr.loss import Loss
+from dr.playbook.joint import JointPlan, Member
+from dr.rights import Deed, by_right, demand_decision, holders, kinds_of, listed, may, must_be_proven, others
 from monitor.inventory.recovery import EVERYBODY, KINDS, Right, Window
 
 asynchronous = pytest.mark.anyio
@@ -112,10 +116,37 @@ def test_the_wait_says_who_may_approve() -> None:
 
 
 def test_an_approval_counts_only_by_right() -> None:
-    assert ruled(verdict(by="goce")) == ("allow", "approved")
+    allowed = verdict(by="goce")
+    assert ruled(allowed) == ("allow", "approved")
+    assert allowed.sentence == "approved by goce (rights: duty); asked for by ana (rights: asking)"
     refused = verdict(by="boris")
     assert ruled(refused) == ("refuse", "approver-may-not")
     assert "boris may not approve a failover of ncts: the inventory gives that right to vera, goce" in refused.sentence
+
+
+def test_the_verdict_says_by_which_right() -> None:
+    assert verdict(by="goce", rights={}).sentence == "approved by goce"
+    assert verdict("drill").sentence == "a drill does not change production; asked for by ana (rights: drills)"
+    own = {**RIGHTS, "all": DUTY.model_copy(update={"people": (EVERYBODY,)})}
+    assert by_right(own, "goce", Deed.APPROVE, "failover", "ncts") == " (rights: duty)"
+    assert by_right(own, "boris", Deed.APPROVE, "failover", "ncts") == " (rights: all)"
+    scheduled = verdict("drill", rights={"all": DRILLS.model_copy(update={"people": (EVERYBODY,)})}, origin="schedule")
+    assert scheduled.sentence == "a drill does not change production"
+
+
+def losing(accepted_by: str, rights: dict[str, Right]) -> Verdict:
+    run = replace(run_of(plan(step("look"), kind="failover")), loss_accepted_s=7000.0, loss_accepted_by=accepted_by)
+    return rpo(run, replace(NOTHING, rights=rights, loss=Loss(6000.0, 3, "seen")), None, 110.0)
+
+
+def test_a_loss_is_accepted_by_right() -> None:
+    allowed = losing("goce", RIGHTS)
+    assert ruled(allowed) == ("allow", "loss-accepted")
+    assert allowed.sentence.endswith("goce has accepted 117 min (rights: duty)")
+    waits = losing("goce", {"asking": ASKING, "duty": DUTY.model_copy(update={"people": ("vera",)})})
+    assert ruled(waits) == ("wait", "loss-not-accepted")
+    assert "goce has accepted it, and has no right to any more. One of those who may (vera) must" in waits.sentence
+    assert ruled(losing("goce", {})) == ("allow", "loss-accepted")
 
 
 # -- decisions ---------------------------------------------------------------------------------------------------------
@@ -158,6 +189,16 @@ def test_a_rule_concerns_kinds() -> None:
     held = INVENTORY.model_copy(update={"windows": {"one": window}})
     assert kinds_of(BLACKOUT, "ncts", held) == ("drill",)
     assert kinds_of(BLACKOUT, "ite", held) == ("backup", "verify", "drill")
+    assert kinds_of("safety/taken-away", "ncts", INVENTORY) == KINDS
+
+
+def test_who_asked_for_a_joint_run_does_not_cancel_what_an_alarm_had_prepared_with_it() -> None:
+    member = Member("ncts", "n", 1, (), plan(step("look")))
+    body = JointPlan("failover", "failover", (member,), {}).to_json()
+    for replaces, refused in (({}, False), ({"ncts-1": "ncts"}, True)):
+        accepted = JointAccepted(1.0, body, "ana", "", 99.0, {}, {}, replaces)
+        assert refuses("cancel", "ana", begin_joint("joint-1", accepted)) is refused
+        assert not refuses("cancel", "goce", begin_joint("joint-1", accepted)), "he may steer it"
 
 
 # -- in the engine -----------------------------------------------------------------------------------------------------
@@ -198,7 +239,8 @@ async def test_an_override_counts_while_both_have_the_right(tmp_path: Path) -> N
         four = DUTY.model_copy(update={"kinds": (*MOVES, "reprotect")})
         given_to(at, {"asking": ASKING, "duty": four})
         wanted = OverrideAsk("ncts", FENCING, "ana", "I saw it dark", 3600.0)
-        with pytest.raises(RunRefused, match="ana may not override a switchover of ncts"):
+        none = "ana may not override a switchover or failover or reprotect or failback of ncts: .* to vera, goce "
+        with pytest.raises(RunRefused, match=none):
             await standing.override(wanted)
         made = await standing.override(replace(wanted, by="vera"))
         with pytest.raises(RunRefused, match="boris may not override"):
@@ -216,11 +258,36 @@ async def test_an_override_counts_while_both_have_the_right(tmp_path: Path) -> N
 
 
 @asynchronous
+async def test_a_right_to_override_for_failovers_alone_is_enough_for_a_failovers_fence(tmp_path: Path) -> None:
+    failovers = DUTY.model_copy(update={"kinds": ("failover",)})
+    drills = DRILLS.model_copy(update={"kinds": ("drill", "switchover")})
+    rights = {"asking": ASKING, "duty": failovers, "drills": drills}
+    async with house(tmp_path, inventory=INVENTORY.model_copy(update={"rights": rights})) as at:
+        standing, now = at.orchestrator.standing, at.clock.now()
+        made = await standing.override(OverrideAsk("ncts", FENCING, "vera", "I saw it dark", 3600.0))
+        with pytest.raises(RunRefused, match="boris may not override a failover of ncts"):
+            await standing.confirm(made.id, "boris", "")  # he may for switchovers: together they let nothing pass
+        await standing.confirm(made.id, "goce", "")
+        assert standing.overridden(FENCING, run_of(plan(step("look"), kind="failover")), now) is not None
+        assert standing.overridden(FENCING, run_of(plan(step("look"), kind="failback")), now) is None
+
+
+@asynchronous
+async def test_an_override_of_a_rule_that_is_gone_can_be_taken_back(tmp_path: Path) -> None:
+    async with house(tmp_path, inventory=INVENTORY.model_copy(update={"rights": RIGHTS})) as at:
+        standing = at.orchestrator.standing
+        made = await standing.override(OverrideAsk("ncts", "safety/name-server", "boris", "one is enough", 3600.0))
+        inventory = INVENTORY.model_copy(update={"rights": RIGHTS, "safety": {}})
+        at.orchestrator.reload(replace(at.orchestrator.world, inventory=inventory), at.orchestrator.rules)
+        assert (await standing.end(made.id, "goce", "")).ended_by == "goce"
+
+
+@asynchronous
 async def test_a_pause_is_for_who_may_steer_a_failover(tmp_path: Path) -> None:
     async with house(tmp_path, inventory=INVENTORY.model_copy(update={"rights": RIGHTS})) as at:
         standing, now = at.orchestrator.standing, at.clock.now()
         for system in ("ncts", "all"):
-            with pytest.raises(RunRefused, match="boris may not steer a failover of ncts"):
+            with pytest.raises(RunRefused, match="a pause holds back failovers, and boris may not steer a failover"):
                 await standing.pause(Pause(system, "boris", "works", now, now + 60.0))
         await standing.pause(Pause("ncts", "goce", "works", now, now + 60.0))
         with pytest.raises(RunRefused, match="boris may not steer"):
