@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from postgres_kit import binaries
 from dr.action import Holds
 from dr.actions import ACTIONS
 from dr.backups.catalog import Backup, catalog, newest
-from dr.backups.proof import proof_of
+from dr.backups.proof import Proof, proof_of
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.errors import StepFailed
 from dr.estate.backups import method_of
@@ -137,43 +138,84 @@ class Catalogue(dict[str, Backup]):
         return newest(self.orchestrator.runs(), system)
 
 
-async def test_nights_of_the_shipped_playbooks_prove_and_tell_and_do_not_advance_by_a_corrupt_one(
-    vault: Vault, tmp_path: Path
-) -> None:
+@asynccontextmanager
+async def nights(
+    vault: Vault, method: str, playbooks: Path, journal: Path, **policy: Any
+) -> AsyncIterator[Orchestrator]:
+    """Yield what carries out runs of ``cdeps`` at the vault."""
     catalogue = Catalogue()
     shelf = lambda system: catalog(catalogue.orchestrator.runs(), system)  # noqa: E731 - what the daemon's wiring has
-    retention = {"newest": 1, "days": 0, "weeks": 0, "months": 0}
-    with vault.world("pg_dump", catalogue, shelf, "cdeps-db-main", retention=retention) as world:
-        rules = Rules(read_playbooks(REPOSITORY / "playbooks"), ACTIONS, RUN_GUARDS, STEP_GUARDS, "hash")
-        orchestrator = Orchestrator(SqliteJournal(tmp_path / "journal.db"), world, rules, epoch_seen=lambda _system: 1)
+    with vault.world(method, catalogue, shelf, "cdeps-db-main", **policy) as world:
+        rules = Rules(read_playbooks(playbooks), ACTIONS, RUN_GUARDS, STEP_GUARDS, "hash")
+        orchestrator = Orchestrator(SqliteJournal(journal), world, rules, epoch_seen=lambda _system: 1)
         catalogue.orchestrator = orchestrator
         await orchestrator.start()
         try:
-            for playbook in ("backup", "verify", "backup", "verify", "backup"):
-                run = await carried_out(orchestrator, playbook, "cdeps")
-                assert run.state is RunState.SUCCEEDED, run.end_reason
-            first, second, third = catalog(orchestrator.runs(), "cdeps")
-            assert (first.level, second.level, third.level) == ("L4", "L4", "")
-            # The second verification ran when the first backup was the newest proven one; so it stayed.
-            assert first.removed_at is None
-            dump = vault.folder / "store" / f"{third.id}.dump"
-            dump.write_bytes(dump.read_bytes()[:-9] + b"flipped..")
-            run = await carried_out(orchestrator, "verify", "cdeps")
-            assert run.state is RunState.FAILED
-            assert not list((vault.folder / "scratch").iterdir())
-            proof = proof_of(orchestrator.runs(), "cdeps", world.system("cdeps"), world.clock.now())
-            assert proof.newest is not None
-            assert (proof.newest.id, proof.newest.fell_at) == (third.id, "L1")
-            assert proof.proven == second
-            assert "fell at L1 (its checksums hold)" in proof.findings[0]
-            # Another good night: what is older than the newest proof goes, and is recorded as gone.
-            for playbook in ("backup", "verify", "verify"):
-                run = await carried_out(orchestrator, playbook, "cdeps")
-                assert run.state is RunState.SUCCEEDED, run.end_reason
-            gone = [one.id for one in catalog(orchestrator.runs(), "cdeps") if one.removed_at is not None]
-            assert gone == [first.id, second.id, third.id]
-            assert not dump.exists()
+            yield orchestrator
         finally:
             await orchestrator.stop()
             await world.ssh.close()
             await world.http.close()
+
+
+def told(orchestrator: Orchestrator) -> Proof:
+    """Return what is proven of ``cdeps`` now."""
+    world = orchestrator.world
+    return proof_of(orchestrator.runs(), "cdeps", world.system("cdeps"), world.clock.now())
+
+
+async def test_a_night_without_the_second_place_has_its_backup_in_one_and_the_verification_makes_up_for_it(
+    vault: Vault, tmp_path: Path
+) -> None:
+    playbooks = shutil.copytree(REPOSITORY / "playbooks", tmp_path / "playbooks")
+    patient = (playbooks / "backup.yaml").read_text()
+    (playbooks / "backup.yaml").write_text(patient.replace("retry_wait_s: 60", "retry_wait_s: 0"))
+    place = vault.second(append_only=True)
+    second = vault.folder / "second"
+    async with nights(vault, "pg_dump", playbooks, tmp_path / "journal.db", second_place=place) as orchestrator:
+        away = second.rename(vault.folder / "away")
+        run = await carried_out(orchestrator, "backup", "cdeps")
+        assert run.state is RunState.SUCCEEDED_WITH_WARNINGS
+        (taken,) = catalog(orchestrator.runs(), "cdeps")
+        alone = f"{taken.id} is taken, in one place only: the restic repository rclone:second cannot be opened"
+        assert f"passed over: copy ({alone}" in run.end_reason
+        proof = told(orchestrator)
+        assert (proof.newest, proof.copies, proof.one_place) == (taken, 1, (taken.id,))
+        assert any(alone in finding for finding in proof.findings)
+        away.rename(second)
+        run = await carried_out(orchestrator, "verify", "cdeps")
+        assert run.state is RunState.SUCCEEDED, run.end_reason
+        proof = told(orchestrator)
+        assert (proof.copies, proof.append_only, proof.one_place, proof.findings) == (2, True, (), ())
+
+
+async def test_nights_of_the_shipped_playbooks_prove_and_tell_and_do_not_advance_by_a_corrupt_one(
+    vault: Vault, tmp_path: Path
+) -> None:
+    retention = {"newest": 1, "days": 0, "weeks": 0, "months": 0}
+    shipped, journal = REPOSITORY / "playbooks", tmp_path / "journal.db"
+    async with nights(vault, "pg_dump", shipped, journal, retention=retention) as orchestrator:
+        for playbook in ("backup", "verify", "backup", "verify", "backup"):
+            run = await carried_out(orchestrator, playbook, "cdeps")
+            assert run.state is RunState.SUCCEEDED, run.end_reason
+        first, second, third = catalog(orchestrator.runs(), "cdeps")
+        assert (first.level, second.level, third.level) == ("L4", "L4", "")
+        # The second verification ran when the first backup was the newest proven one; so it stayed.
+        assert first.removed_at is None
+        dump = vault.folder / "store" / f"{third.id}.dump"
+        dump.write_bytes(dump.read_bytes()[:-9] + b"flipped..")
+        run = await carried_out(orchestrator, "verify", "cdeps")
+        assert run.state is RunState.FAILED
+        assert not list((vault.folder / "scratch").iterdir())
+        proof = told(orchestrator)
+        assert proof.newest is not None
+        assert (proof.newest.id, proof.newest.fell_at) == (third.id, "L1")
+        assert proof.proven == second
+        assert "fell at L1 (its checksums hold)" in proof.findings[0]
+        # Another good night: what is older than the newest proof goes, and is recorded as gone.
+        for playbook in ("backup", "verify", "verify"):
+            run = await carried_out(orchestrator, playbook, "cdeps")
+            assert run.state is RunState.SUCCEEDED, run.end_reason
+        gone = [one.id for one in catalog(orchestrator.runs(), "cdeps") if one.removed_at is not None]
+        assert gone == [first.id, second.id, third.id]
+        assert not dump.exists()
