@@ -130,6 +130,8 @@ class Client:
             answer = self._http.request(method, path, **more)
         except httpx2.TransportError as error:
             self._failed(error)
+        except UnicodeEncodeError as error:  # a byte of the command line that is no text in this terminal's encoding
+            raise ClientError("what was typed is no text: it is not UTF-8", "usage", exits.USAGE) from error
         self._look(answer)
         return answer
 

@@ -21,6 +21,7 @@ from dr.engine import commands
 from dr.engine.orchestrator import Orchestrator, Request
 from dr.errors import PlaybookError, RunRefused
 from dr.guard import Ruling
+from dr.guards.quorum import NAME as QUORUM
 from dr.journal.event import Event
 from dr.journal.run import Run, RunState
 from monitor.inventory.behaviour import Response
@@ -149,9 +150,8 @@ class Trigger:
         said = {}
         for run in self._orchestrator.runs():
             if run.automatic and not run.state.final and not run.approved_by:
-                why = "; ".join(note.sentence for note in run.guards if note.ruling == Ruling.WAIT.value)
                 waits = run.state is RunState.WAITING
-                said[run.id] = f"{run.id} waits for a person: {why}" if waits else f"{run.id} runs without an approval"
+                said[run.id] = f"{run.id} {'waits for a person: ' + _why(run) if waits else 'runs without an approval'}"
         return said
 
     def _against(self, response: Response) -> str:
@@ -196,3 +196,12 @@ def _refused(run: Run) -> bool:
     """Tell whether a guard, and no person, ended the run before it was let in."""
     decided = run.approval_expires_at is not None or run.started_at is not None
     return run.state.final and not decided and any(note.ruling == Ruling.REFUSE.value for note in run.guards)
+
+
+def _why(run: Run) -> str:
+    """Say what keeps the run from beginning, each thing once: what the vantage points say others may repeat."""
+    waits = [note for note in run.guards if note.ruling == Ruling.WAIT.value]
+    votes = str(run.poll)
+    elsewhere = any(votes in note.sentence for note in waits if note.guard != QUORUM)
+    said = [note.sentence for note in waits if note.guard != QUORUM or not elsewhere]
+    return "; ".join(dict.fromkeys(said))

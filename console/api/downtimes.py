@@ -8,7 +8,7 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, HTTPException, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from console.api.actor import actor_of
 from console.api.desk import Desk, desk_of
@@ -58,7 +58,7 @@ class DowntimeAsk(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     subject: Annotated[str, Field(min_length=1, max_length=250)]
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
     for_s: Annotated[float, Field(gt=0, le=MOST_S)]
     starts: Annotated[str, Field(max_length=40)] = ""
     owner: Annotated[str, Field(max_length=100)] = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from console.api.actor import actor_of, looker_of
 from console.api.desk import desk_of
@@ -36,7 +36,7 @@ class PauseAsk(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     system: Name
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
     for_s: Annotated[float, Field(gt=0, le=7 * 86400)]
 
 

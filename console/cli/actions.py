@@ -56,7 +56,8 @@ def actions(names: tuple[str, ...], output: str) -> None:
     screen.document({"actions": wanted, "problems": list(found.problems)})
     if names:
         for body in wanted:
-            screen.line("\n".join(_told(body)))
+            for line in _told(body):
+                screen.line(line)
     else:
         screen.say(table(("ACTION", "FROM", "", "WHAT IT DOES"), [_row(body) for body in wanted]))
     for sentence in found.problems:

@@ -11,6 +11,7 @@ import click
 
 from console.cli.evidence_year import year_command
 from console.cli.session import output_option
+from monitor.errors import CredentialError
 
 if TYPE_CHECKING:
     from console.terminal.screen import Screen
@@ -117,7 +118,13 @@ def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, downtimes
     beside = journal.with_name("downtimes.sqlite")
     planned = downtimes or (beside if beside.is_file() else None)
     heads, strange = _anchors(anchors)
-    found = verified(journal, heads, read_key(_bytes(key)) if key is not None else None, planned)
+    try:
+        public = read_key(_bytes(key)) if key is not None else None
+    except CredentialError as error:
+        raise click.UsageError(
+            f"{key}: {error}; 'karaula evidence public-key FILE' prints that of a signing key"
+        ) from None
+    found = verified(journal, heads, public, planned)
     faults = [*found.faults, *strange]
     screen = Screen(as_json=output == "json")
     screen.document(
@@ -137,12 +144,14 @@ def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, downtimes
     )
     for fault in faults:
         screen.line(f"FAULT  {fault}")
-    screen.line(f"journal {found.journal.record}: {found.journal.entries} events of {found.runs} runs")
+    runs = f"{found.runs} run{'' if found.runs == 1 else 's'}"
+    screen.line(f"journal {found.journal.record}: {found.journal.entries} events of {runs}")
     screen.line(_anchored(found.journal, "events", screen))
     if found.unchained:
         screen.line(found.unchained)
     if found.downtimes is not None:
-        screen.line(f"planned downtimes {found.downtimes.record}: {found.downtimes.entries} entries")
+        entries = f"{found.downtimes.entries} {'entry' if found.downtimes.entries == 1 else 'entries'}"
+        screen.line(f"planned downtimes {found.downtimes.record}: {entries}")
         screen.line(_anchored(found.downtimes, "entries", screen))
     screen.line("intact as far as this shows" if not faults else "NOT as it was written")
     screen.line(LIMITS)
@@ -154,10 +163,8 @@ def _anchored(record: Vouched, what: str, screen: Screen) -> str:
     if record.anchored_at is None:
         return "no anchor vouches for it: that its end was not cut off, nor all of it written anew, is not shown"
     since = record.entries - record.anchored
-    return (
-        f"anchored: {record.anchored} {what}, signed {screen.moment(record.anchored_at)} UTC; "
-        f"{since or 'none'} since then {'is' if since == 1 else 'are'} only chained"
-    )
+    later = f"{since} since then {'is' if since == 1 else 'are'} only chained" if since else "nothing came after that"
+    return f"anchored: {record.anchored} {what}, signed {screen.moment(record.anchored_at)} UTC; {later}"
 
 
 def _anchors(files: tuple[Path, ...]) -> tuple[list[Anchor], list[str]]:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from console.cli.session import Session, complete_run, complete_system, talks
+from console.cli.session import Session, complete_run, complete_system, reasoned, segment, talks
 
 if TYPE_CHECKING:
     from console.terminal.shapes import Finding
@@ -73,7 +73,7 @@ def show(session: Session, number: str) -> None:
     Example:
       karaula finding show 3
     """  # noqa: D301 - click's mark
-    _shown(session, session.get(f"/api/findings/{number}"))
+    _shown(session, session.get(f"/api/findings/{segment(number)}"))
 
 
 @finding.command()
@@ -106,7 +106,7 @@ def agree(session: Session, number: str, what: str, owner: str, due: date) -> No
     Example:
       karaula finding agree 3 --owner ana --due 2026-12-10 "second DNS"
     """  # noqa: D301 - click's mark
-    session.get(f"/api/findings/{number}")  # and so the estate's time zone is known
+    session.get(f"/api/findings/{segment(number)}")  # and so the estate's time zone is known
     end = datetime.combine(due, time.max, ZoneInfo(session.client.zone))
     _follow(session, number, "agree", text=what, owner=owner, due_at=end.timestamp())
 
@@ -141,7 +141,7 @@ def close(session: Session, number: str, comment: str) -> None:
 
 @finding.command()
 @click.argument("number")
-@click.option("--reason", required=True, help="Why nothing is done.")
+@click.option("--reason", required=True, callback=reasoned, help="Why nothing is done.")
 @talks
 def accept(session: Session, number: str, reason: str) -> None:
     """Take the risk as it is.
@@ -155,7 +155,7 @@ def accept(session: Session, number: str, reason: str) -> None:
 
 @finding.command()
 @click.argument("number")
-@click.option("--reason", required=True, help="Why it is not over.")
+@click.option("--reason", required=True, callback=reasoned, help="Why it is not over.")
 @talks
 def reopen(session: Session, number: str, reason: str) -> None:
     """Open it again.
@@ -168,7 +168,7 @@ def reopen(session: Session, number: str, reason: str) -> None:
 
 
 def _follow(session: Session, number: str, word: str, **body: Any) -> None:
-    _shown(session, session.post(f"/api/findings/{number}/{word}", body))
+    _shown(session, session.post(f"/api/findings/{segment(number)}/{word}", body))
 
 
 def _shown(session: Session, found: Finding) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli.pause import Span
-from console.cli.session import Session, talks
+from console.cli.session import Session, segment, talks
 
 if TYPE_CHECKING:
     from console.terminal.shapes import Override
@@ -49,9 +49,13 @@ def override(
         if rule is not None or (confirmed is not None and ended is not None):
             raise click.UsageError("--confirm NUMBER and --end NUMBER stand alone")
         number, word = (confirmed, "confirm") if confirmed is not None else (ended, "end")
-        made: Override = session.post(f"/api/overrides/{number}/{word}", {"reason": reason})
+        path = f"/api/overrides/{segment((number or '').removeprefix('override/'))}/{word}"
+        made: Override = session.post(path, {"reason": reason})
         screen.document({"override": made})
-        screen.line(override_view.said(made, screen) if confirmed is not None else override_view.over(made))
+        if confirmed is not None:
+            screen.line(override_view.said(made, screen))
+        else:
+            screen.line(override_view.over(made, session.get("/api/overrides")))
         return
     if rule is None:
         found: list[Override] = session.get("/api/overrides")
@@ -60,7 +64,9 @@ def override(
             screen.line(line)
         return
     if system is None or for_s is None or not reason.strip():
-        raise click.UsageError("an override needs RULE SYSTEM --for TIME --reason TEXT")
+        given = {"SYSTEM": system, "--for TIME": for_s, "--reason TEXT": reason.strip()}
+        lacks = ", ".join(name for name, value in given.items() if not value)
+        raise click.UsageError(f"an override needs RULE SYSTEM --for TIME --reason TEXT; here is no {lacks}")
     asked: Override = session.post("/api/overrides", {"rule": rule, "system": system, "reason": reason, "for_s": for_s})
     screen.document({"override": asked})
     screen.line(override_view.said(asked, screen))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from console.cli.session import Session, complete_subject, complete_system, talks
+from console.cli.session import Session, complete_subject, complete_system, segment, talks
 
 if TYPE_CHECKING:
     from console.terminal.screen import Screen
@@ -61,7 +61,7 @@ def pause(session: Session, system: str | None, for_s: float | None, reason: str
         for said in [_said(one, screen) for one in found] or ["nothing is paused"]:
             screen.line(said)
         return
-    if for_s is None or not reason:
+    if for_s is None or not reason.strip():
         raise click.UsageError("a pause needs --for TIME and --reason TEXT")
     made: Pause = session.post("/api/pauses", {"system": system, "reason": reason, "for_s": for_s})
     screen.document({"pause": made})
@@ -80,7 +80,7 @@ def unpause(session: Session, system: str) -> None:
     """  # noqa: D301 - click's mark
     from console.terminal import exits
 
-    lifted = session.delete(f"/api/pauses/{system}")["lifted"]
+    lifted = session.delete(f"/api/pauses/{segment(system)}")["lifted"]
     session.screen.document({"system": system, "lifted": lifted})
     session.screen.line(f"{system} is not paused any more" if lifted else f"there was no pause of {system}")
     click.get_current_context().exit(exits.DONE if lifted else exits.FAILED)

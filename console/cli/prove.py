@@ -127,16 +127,22 @@ def prove(
     for each in bad:
         name, names, story = each.plans[0].playbook, each.systems, each.result.counterexample
         if story is None:
-            screen.line(f"\n{name} was not explored to its end; allow more moments with --most")
+            screen.line("")
+            screen.line(f"{name} was not explored to its end; allow more moments with --most")
             continue
-        screen.line(f"\n{name} of {', '.join(names)} breaks law {story.law} ({LAWS[story.law]}):")
+        screen.line("")
+        screen.line(f"{name} of {', '.join(names)} breaks law {story.law} ({LAWS[story.law]}):")
         for line in numbered(story.course):
             screen.line(f"  {line}")
         screen.line(f"  Then: {story.wrong}")
-    screen.line("" if plant else f"\n{_recorded(state, found)}")
+    screen.line("")
+    if not plant:
+        screen.line(_recorded(state, found))
     rate = moments / took_s if took_s else 0.0
-    screen.line(f"\n{moments} moments in {took_s:.1f} s, {rate:.0f} a second")
-    screen.line("\n".join(_limits(found, faults)))
+    screen.line("")
+    screen.line(f"{moments} moments in {took_s:.1f} s, {rate:.0f} a second")
+    for line in _limits(found, faults):
+        screen.line(line)
     if replay:
         click.get_current_context().exit(_replayed(found, inventory, playbooks, credentials, lab_url, screen))
     click.get_current_context().exit(exits.FAILED if bad else exits.DONE)

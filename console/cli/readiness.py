@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from console.cli.session import Session, complete_system, talks
+from console.cli.session import Session, complete_system, segment, talks
 
 if TYPE_CHECKING:
     from console.terminal.readiness_shapes import ReadinessAnswer
@@ -32,7 +32,7 @@ def readiness(session: Session, system: str | None) -> None:
     from console.terminal import exits
     from console.terminal.readiness_view import readiness_view
 
-    answer = cast("ReadinessAnswer", session.get(f"/api/readiness/{system}" if system else "/api/readiness"))
+    answer = cast("ReadinessAnswer", session.get(f"/api/readiness/{segment(system)}" if system else "/api/readiness"))
     session.screen.document({**answer})
     for number, found in enumerate(answer["systems"]):
         session.screen.say(*([""] if number else []), *readiness_view(found))

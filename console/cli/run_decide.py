@@ -7,7 +7,7 @@ import click
 from console.cli import joint
 from console.cli.pause import Span
 from console.cli.run_show import UNDER_WAY, found_run
-from console.cli.session import Session, complete_run, complete_step, complete_system, talks
+from console.cli.session import Session, complete_run, complete_step, complete_system, reasoned, talks
 from console.cli.watching import no_wait_option, watched
 
 PAUSED, WAITING = frozenset({"PAUSED"}), frozenset({"WAITING"})
@@ -45,7 +45,7 @@ def deny(session: Session, run: str, reason: str) -> None:
 
 @click.command("accept-loss")
 @click.argument("run", shell_complete=complete_run)
-@click.option("--reason", required=True, help="Why it may be lost; it is journaled.")
+@click.option("--reason", required=True, callback=reasoned, help="Why it may be lost; it is journaled.")
 @click.option("--up-to", "up_to_s", type=Span(), metavar="TIME", help="How much, if not what is stated now: 90s, 30m.")
 @no_wait_option
 @talks
@@ -101,7 +101,7 @@ def retry(session: Session, run: str, step: str, reason: str, no_wait: bool) -> 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
 @click.argument("step", shell_complete=complete_step)
-@click.option("--reason", required=True, help="Why it may be passed over; it is journaled.")
+@click.option("--reason", required=True, callback=reasoned, help="Why it may be passed over; it is journaled.")
 @no_wait_option
 @talks
 def ignore(session: Session, run: str, step: str, reason: str, no_wait: bool) -> None:
@@ -138,7 +138,7 @@ def cancel(session: Session, run: str, reason: str, no_wait: bool) -> None:
 @click.command("go-on")
 @click.argument("joint_run", metavar="JOINT_RUN")
 @click.argument("system", shell_complete=complete_system)
-@click.option("--reason", required=True, help="Why they may begin without it; it is journaled.")
+@click.option("--reason", required=True, callback=reasoned, help="Why they may begin without it; it is journaled.")
 @no_wait_option
 @talks
 def go_on(session: Session, joint_run: str, system: str, reason: str, no_wait: bool) -> None:

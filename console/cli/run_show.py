@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli import joint
-from console.cli.session import Mistyped, Session, complete_run, talks
+from console.cli.session import Mistyped, Session, complete_run, segment, talks
 from console.cli.watching import watched
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def found_run(session: Session, run: str | None, among: frozenset[str] = frozens
         meant = [one["id"] for one in known if one["id"].startswith(run) and one["state"] in among]
         if len(meant) == 1 and run not in {one["id"] for one in known}:
             run = meant[0]
-    answer: Run = session.get(f"/api/runs/{run}")
+    answer: Run = session.get(f"/api/runs/{segment(run)}")
     return answer
 
 

@@ -91,6 +91,29 @@ class Session:
         return answer
 
 
+def segment(text: str) -> str:
+    """Return ``text`` as one segment of a path: whatever was typed leads nowhere else. Raises Mistyped."""
+    from urllib.parse import quote
+
+    if "/" in text or not text.strip(".%"):
+        raise Mistyped(f"'{text}' names nothing that there is")
+    return quote(text, safe="")
+
+
+def reasoned(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Refuse a reason that says nothing; a click callback."""
+    if not value.strip():
+        raise click.BadParameter("a reason needs words")
+    return value
+
+
+def _named(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the name that was typed; refuse one that cannot be sent."""
+    if value and not value.isprintable():
+        raise click.BadParameter("a name has letters that can be printed, in one line")
+    return value.strip()
+
+
 def _noted(ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
     ctx.meta[JSON_WANTED] = value == "json"
     return value
@@ -126,6 +149,7 @@ def talks(function: Callable[..., None]) -> Callable[..., None]:
         envvar="KARAULA_AS",
         default="",
         metavar="NAME",
+        callback=_named,
         help="Who you are, on a shared account ($KARAULA_AS).",
     )(with_output)
     return click.option(

@@ -12,6 +12,7 @@ from console.terminal.changes import seen
 from console.terminal.drift_view import drift_view
 from console.terminal.screen import Cell, Screen, cell, state, table
 from console.terminal.words import BAD, GOOD, QUIET, STRONG, STYLES, span
+from dr.journal.override import ALONE
 
 WIDE = 110
 
@@ -47,6 +48,7 @@ def report_view(report: dict[str, Any], screen: Screen) -> Iterator[RenderableTy
         for sentence in report["not_known"]:
             yield cell(f"- {sentence}")
     yield from drift_view(report["drift"])
+    yield from _overridden(report["overrides"], screen)
     if report["people"]:
         yield Text()
         rows = [(screen.moment(one["at"]), one["by"], _said(one["what"], one["comment"])) for one in report["people"]]
@@ -81,6 +83,18 @@ def _value(value: float, unit: str) -> str:
 
 def _finding(finding: dict[str, Any]) -> str:
     return f"{finding['severity']}: {finding['what']}"
+
+
+def _overridden(overrides: list[dict[str, Any]], screen: Screen) -> Iterator[RenderableType]:
+    rows = []
+    for one in overrides:
+        second = one["confirmed_by"] or ("not needed" if one["rule"] in ALONE else "nobody: it counted for nothing")
+        over_at = one["expires_at"] if one["ended_at"] is None else one["ended_at"]
+        stood = f"{screen.moment(one['asked_at'])} to {screen.moment(over_at)}"
+        rows.append((one["rule"], one["by"], second, stood, one["reason"]))
+    if rows:
+        yield Text()
+        yield table(("OVERRIDDEN", "BY", "SECOND PERSON", "STOOD", "WHY"), rows, keep=2)
 
 
 def _said(what: str, comment: str) -> str:

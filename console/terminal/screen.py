@@ -18,6 +18,7 @@ from rich.text import Text
 
 from console.terminal.words import STYLES, clean, moment, moment_and_age, state_word
 from monitor.clock import Clock, RealClock
+from monitor.printable import printable
 
 SCHEMA_VERSION = 1
 PIPE_WIDTH = 100_000
@@ -63,9 +64,9 @@ class Screen:
         sys.stdout.flush()
 
     def line(self, text: str) -> None:
-        """Write one line of text of the world, at once and never broken."""
+        """Write one line of text of the world, at once and never broken: nothing in it can pass for a line of ours."""
         if not self.as_json:
-            sys.stdout.write(clean(text) + "\n")
+            sys.stdout.write(printable(text.replace("\t", " ")) + "\n")
             sys.stdout.flush()
 
     def note(self, text: str) -> None:

@@ -27,6 +27,7 @@ from console.terminal.words import (
     span,
     state_word,
 )
+from monitor.printable import printable
 
 ALWAYS = ("system", "site")
 FEW = 4
@@ -53,7 +54,8 @@ def overview(
     yield from _isolated(answer["isolated"])
     kinds = _by_kind(answer["subjects"])
     first = [item for kind in ALWAYS for item in kinds.pop(kind, [])]
-    yield from _numbers(kinds)
+    calm = not answer["alarms"] and not answer["isolated"] and all(item["health"] == "ok" for item in first)
+    yield from _numbers(kinds, calm=calm)
     alarmed = set() if everything else {alarm["subject"] for alarm in answer["alarms"]}
     causes = {alarm["subject"]: alarm["cause"] for alarm in answer["alarms"] if alarm["cause"]}
     if first:  # none, where other daemons watch them
@@ -226,7 +228,7 @@ def _doing(run: RunLine, screen: Screen) -> Text:
 def _paused(pause: Pause, screen: Screen) -> Text:
     what = "everything" if pause["system"] == "all" else pause["system"]
     left = span(pause["expires_at"] - screen.now)
-    return cell(f"{what} is paused by {pause['owner']} for another {left}: {pause['reason']}", CALL)
+    return cell(f"{what} is paused by {pause['owner']} for another {left}: {printable(pause['reason'])}", CALL)
 
 
 def _by_kind(subjects: Sequence[Subject]) -> dict[str, list[Subject]]:
@@ -275,18 +277,22 @@ def span_word(seconds: float) -> str:
     return age(max(seconds, 0.0)).removesuffix(" ago")
 
 
-def _numbers(kinds: dict[str, list[Subject]]) -> Iterator[Text]:
-    """Yield how many of each kind are how: those where all is well together, the others a line each."""
-    well = []
+def _numbers(kinds: dict[str, list[Subject]], *, calm: bool) -> Iterator[Text]:
+    """Yield how many of each kind are how: those where all is well together, the others a line each.
+
+    Only where the systems are well too and no alarm stands (``calm``) is it said that all is.
+    """
+    well, others = [], False
     for kind, found in kinds.items():
         counted = _counted(kind, found)
         name = called(kind, len(found))
         if all(item["health"] == "ok" for item in found):
             well.append(f"{len(found)} {name}" + (" on primary" if kind == "crossing" else ""))
         else:
+            others = True
             yield Text.assemble(f"{name}: ", counted)
     if well:
-        yield cell(f"all well: {', '.join(well)}", GOOD)
+        yield cell(f"{'all well' if calm and not others else 'well'}: {', '.join(well)}", GOOD)
 
 
 def _counted(kind: str, found: Sequence[Subject]) -> Text:

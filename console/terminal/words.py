@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 MINUTE_S = 60
 HOUR_S = 3600
 DAY_S = 86400
+FARTHEST = 253_370_000_000.0  # in the year 9998: what lies beyond cannot be shown in every zone
 SENSOR_FAULT = "sensor-fault"
 _UNITS = {"s": 1, "m": MINUTE_S, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
@@ -110,7 +111,7 @@ def zone_of(name: str) -> tzinfo:
 
 def moment(at: float, now: float, zone: tzinfo) -> str:
     """Return a time of day in ``zone``, with its date unless that is today's: ``14:03:22``, ``24 Nov 14:03``."""
-    then, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(now, zone)
+    then, today = datetime.fromtimestamp(min(at, FARTHEST), zone), datetime.fromtimestamp(now, zone)
     if then.date() == today.date():
         return f"{then:%H:%M:%S}"
     return f"{then.day} {then:%b %H:%M}" if then.year == today.year else f"{then.day} {then:%b %Y}"

@@ -14,6 +14,7 @@ from dr.playbook.foreign import TIERS
 from monitor.clients.redfish import OutletGroup, recalled
 from monitor.inventory.model import Inventory
 from monitor.inventory.systems import System
+from monitor.status.reachability import SPLIT_BRAIN
 
 HEARD = frozenset({"ok", "degraded"})
 FEW = 3
@@ -71,8 +72,10 @@ def _observed(one: Compared, system: System, inventory: Inventory, look: Sight) 
 def _active(one: Compared, look: Sight) -> Compared:
     subject = f"system/{one.system}"
     seen = look(subject)
+    if seen is not None and seen.detail == SPLIT_BRAIN and seen.at > one.at:
+        return _judged(one, SPLIT_BRAIN, "it was seen to be active at both sites at once")
     if seen is None or seen.health not in HEARD or not seen.detail or seen.at <= one.at:
-        return replace(one, why=f"{subject} was not seen to be active anywhere since")
+        return replace(one, why=f"{subject} was not seen to be active at one site since")
     front = f"front/{one.system}/{seen.detail}"
     said = look(front)
     if seen.detail != one.declared and (said is None or said.at <= one.at):  # what it said before it was moved

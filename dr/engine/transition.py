@@ -366,11 +366,13 @@ def _why_failed(run: Run, bad: Sequence[StepRecord]) -> str:
     parts = []
     for record in bad:
         if record.state is StepState.UNDO_FAILED:
-            parts.append(f"step '{record.plan.id}' could not be undone, a person is needed: {record.reason}")
+            parts.append(
+                f"step '{record.plan.id}' could not be undone, a person is needed: {record.reason.rstrip('.')}"
+            )
         elif record.stuck:
             parts.append(f"step '{record.plan.id}': it cannot be told whether it happened: {record.evidence}")
         else:
-            parts.append(f"step '{record.plan.id}' failed: {record.reason}")
+            parts.append(f"step '{record.plan.id}' failed: {record.reason.rstrip('.')}")
     if left := undoing.left_in_place(run):
         parts.append(f"what that was built upon is left in place: {', '.join(left)}")
     return "; ".join(parts)

@@ -57,7 +57,8 @@ def _question(record: StepRecord, left: str) -> str:
         what = f"step '{record.plan.id}': it cannot be told whether it happened ({record.reason}; {record.evidence})"
         again = "resume (look again)"
     else:
-        what, again = f"step '{record.plan.id}' could not be undone: {record.reason}", "retry (undo it again)"
+        what = f"step '{record.plan.id}' could not be undone: {record.reason.rstrip('.')}"
+        again = "retry (undo it again)"
     if left:
         return (
             f"{what}; what it was built upon is therefore left in place: {left}. Look, then: {again}, "

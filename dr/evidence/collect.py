@@ -80,7 +80,7 @@ def measures(run: Run, events: Sequence[Event], expected: Forecast) -> tuple[Mea
 
 
 def findings(run: Run, measured: Sequence[Measure], damaged_outputs: Sequence[str]) -> tuple[Finding, ...]:
-    """Return what should be followed up, the worst first."""
+    """Return what should be followed up, the worst first; what a guard has said before several steps once."""
     found = [*_of_run(run), *_of_objectives(run, measured)]
     if run.plan.wished:
         found.append(Finding("warning" if run.plan.forced else "info", run.plan.wished))
@@ -89,7 +89,7 @@ def findings(run: Run, measured: Sequence[Measure], damaged_outputs: Sequence[st
     found.extend(
         Finding("critical", f"the kept output of {where} is not what was journaled") for where in damaged_outputs
     )
-    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+    return tuple(sorted(dict.fromkeys(found), key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def unknowns(run: Run, measured: Sequence[Measure]) -> tuple[str, ...]:
@@ -172,9 +172,9 @@ def interruption(run: Run) -> tuple[float | None, str]:
     if run.service_lost_at:
         return run.service_lost_at, "from the last time the service was seen working until it answered by its name"
     cuts = [
-        (record.started_at, record.plan.id)
+        (record.first_started_at, record.plan.id)
         for record in run.steps.values()
-        if record.started_at is not None
+        if record.first_started_at is not None
         and record.plan.site == run.plan.from_site
         and any((field, value) in {("fence", "on"), ("role", "standby")} for _, field, value in record.plan.effects)
     ]
@@ -265,9 +265,9 @@ def _discarded(run: Run) -> list[Measure]:
 def _exercise(run: Run) -> Measure:
     bubble, answers = _succeeded(run, "bubble_create"), _succeeded(run, "http_check")
     title = "Start of the copy"
-    if bubble is None or answers is None or bubble.started_at is None or answers.ended_at is None:
+    if bubble is None or answers is None or bubble.first_started_at is None or answers.ended_at is None:
         return Measure("exercise", title, None, "s", run.plan.rto_s, note="the copy was not seen to answer")
-    seconds = answers.ended_at - bubble.started_at
+    seconds = answers.ended_at - bubble.first_started_at
     note = "from the first clone until the copy answered; a failover does not have to clone"
     return Measure("exercise", title, seconds, "s", run.plan.rto_s, met=seconds <= run.plan.rto_s, note=note)
 

@@ -99,7 +99,7 @@ def _story(report: Report, times: Times) -> Iterator[Flowable]:
             )
             for one in report.overrides
         ]
-        yield from tabled(("Rule", "By", "Second person", "When", "Reason"), over, (0.17, 0.13, 0.17, 0.21, 0.32))
+        yield from tabled(("Rule", "By", "Second person", "When", "Reason"), over, (0.24, 0.12, 0.15, 0.2, 0.29))
     yield heading("Steps")
     for step in report.steps:
         yield from _step(step, times)

@@ -26,6 +26,7 @@ from dr.journal.finding import (
     FindingEvent,
     FindingReopened,
     FindingSeenAgain,
+    FindingState,
     TrackedFinding,
     after,
 )
@@ -35,6 +36,7 @@ from monitor.clock import Clock
 
 T = TypeVar("T")
 DAEMON = "karaula"
+FARTHEST_S = 100 * 366 * 86400.0
 
 
 class Runs(Protocol):
@@ -108,6 +110,8 @@ class Tracker:
         now = self._clock.now()
         if due_at <= now:
             raise RunRefused("finding", "the day on which an action is to be done must lie ahead")
+        if due_at > now + FARTHEST_S:
+            raise RunRefused("finding", "the day on which an action is to be done lies more than a hundred years ahead")
         action = ActionAgreed(now, by, _said(owner, "an owner"), due_at, _said(what, "words: what will be done"))
         return await self._follow(number, action, "its action cannot be agreed on any more: it is {state}")
 
@@ -118,9 +122,13 @@ class Tracker:
 
     async def close(self, number: str, by: str, comment: str) -> TrackedFinding:
         """Close it as another person. Raises StateError, RunRefused."""
+        found = self.finding(number)
         word = FindingClosed(self._clock.now(), by, comment)
-        against = "it is {state}; what was done is closed by another person than {done_by}"
-        return await self._follow(number, word, against)
+        against = {
+            FindingState.DONE: f"what was done is closed by another person than {found.done_by}",
+            FindingState.AGREED: f"{found.owner} has still to say that it was done, and where that can be seen",
+        }
+        return await self._follow(number, word, against.get(found.state, "it is {state}; only what was done is closed"))
 
     async def accept(self, number: str, by: str, reason: str) -> TrackedFinding:
         """Take the risk as it is. Raises StateError, RunRefused."""
@@ -155,7 +163,7 @@ class Tracker:
         try:
             return await self._write(found, event)
         except IllegalEvent as error:
-            said = against.format(state=found.state.replace("-", " "), done_by=found.done_by or "the one who did it")
+            said = against.format(state=found.state.replace("-", " "))
             raise RunRefused("finding", f"finding {found.id.removeprefix(PREFIX)}: {said}") from error
 
     async def _write(self, found: TrackedFinding, event: FindingEvent) -> TrackedFinding:

@@ -129,13 +129,14 @@ def _vouched(
 ) -> tuple[Vouched, list[str]]:
     """Return how far ``anchors`` vouch for a record, and what they say against it; ``links`` begin before its first."""
     heads: list[Anchor] = []
-    faults: list[str] = []
+    against: dict[tuple[str, str], list[int]] = {}
     for anchor in anchors:
-        fault = _against(anchor, record, links, key, what)
+        fault = _against(anchor, record, links, key)
         if fault:
-            faults.append(fault)
+            against.setdefault(fault, []).append(anchor.count)
         else:
             heads.append(anchor)
+    faults = [_said(counts, what, one, many) for (one, many), counts in against.items()]
     if key is not None and not anchors:
         faults.append(f"no anchor vouches for any of the {what}: they were taken away, or were never kept")
     newest = max(heads, key=lambda anchor: anchor.count, default=None)
@@ -176,7 +177,8 @@ def _damage(record: _Record) -> list[str]:
     """Return what is wrong with the file beneath the records: who reads by a spoiled index is shown other ones."""
     if not record.damage:
         return []
-    return [f"the file is damaged, and whoever reads it may be shown other records than these: {record.damage}"]
+    damage = " ".join(record.damage.split())
+    return [f"the file is damaged, and whoever reads it may be shown other records than these: {damage}"]
 
 
 def _chain(record: _Record, true_links: Sequence[bytes]) -> list[str]:
@@ -237,17 +239,29 @@ def _folded(run_id: str, events: list[Event]) -> None:
         fold_all(run_id, events)
 
 
-def _against(anchor: Anchor, record: str, links: Sequence[bytes], key: Ed25519PublicKey | None, what: str) -> str:
-    """Return what an anchor says against the record; empty when it vouches for it."""
-    which = f"the anchor over {anchor.count} {what}"
+def _against(
+    anchor: Anchor, record: str, links: Sequence[bytes], key: Ed25519PublicKey | None
+) -> tuple[str, str] | None:
+    """Return what an anchor says against the record, in words about one and about several; None: it vouches for it."""
     if key is None:
-        return f"{which} cannot be verified without the public key"
+        return ("cannot be verified without the public key",) * 2
     if not genuine(anchor, key):
-        return f"{which} was not signed with this key, or was changed"
+        return "was not signed with this key, or was changed", "were not signed with this key, or were changed"
     if anchor.journal != record:
-        return f"{which} belongs to another record ({anchor.journal})"
+        return f"belongs to another record ({anchor.journal})", f"belong to another record ({anchor.journal})"
     if anchor.count >= len(links):
-        return f"{which} vouches for more than the {len(links) - 1} that are there: the end was cut off"
+        more = f"for more than the {len(links) - 1} that are there: the end was cut off"
+        return f"vouches {more}", f"vouch {more}"
     if anchor.link != links[anchor.count]:
-        return f"{which} does not fit: the record up to there was written anew"
-    return ""
+        return (
+            "does not fit: the record up to there was written anew",
+            "do not fit: the record up to each of them was written anew",
+        )
+    return None
+
+
+def _said(counts: Sequence[int], what: str, one: str, many: str) -> str:
+    """Say of how many anchors it is so: one is signed every minute, and what spoils the first spoils all after it."""
+    if len(counts) == 1:
+        return f"the anchor over {counts[0]} {what} {one}"
+    return f"{len(counts)} anchors, over {min(counts)} to {max(counts)} {what}, {many}"

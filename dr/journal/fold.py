@@ -142,6 +142,7 @@ def _step_started(run: Run, event: StepStarted) -> Run:
         attempt=event.attempt,
         token=event.token,
         started_at=event.at,
+        first_started_at=event.at if record.first_started_at is None else record.first_started_at,
         started_seq=run.seq,
         ended_at=None,
         reason="",

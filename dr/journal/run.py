@@ -82,6 +82,7 @@ class StepRecord:
 
     ``attempt`` counts from 1 (0: never started). ``retries_left`` falls with each automatic retry.
     ``cannot_tell`` is set once the world could not say whether the effect of an UNKNOWN step holds.
+    ``started_at`` is of the newest attempt, ``first_started_at`` of the first: since then its effect may be there.
     ``started_seq`` is the place in the journal of the newest attempt's intent: order that no clock can turn round.
     ``crashed`` marks a step that the daemon's death made UNKNOWN: running it again costs no retry.
     ``token`` is the fencing token of the newest attempt, which a probe of it looks for. ``left_by`` is who has decided
@@ -94,6 +95,7 @@ class StepRecord:
     attempt: int = 0
     token: int = 0
     started_at: float | None = None
+    first_started_at: float | None = None
     started_seq: int = 0
     ended_at: float | None = None
     outputs: Mapping[str, Scalar] = field(default_factory=dict)

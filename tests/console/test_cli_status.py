@@ -54,6 +54,15 @@ def test_when_all_is_well_it_is_a_few_lines(daemon: DeskDaemon) -> None:
     )
 
 
+def test_not_all_is_well_while_a_system_is_not_or_an_alarm_stands(daemon: DeskDaemon) -> None:
+    hold(daemon, "system/ncts", Health.DOWN, "split-brain", "active at main and dr at once")
+    assert "\nwell: 2 crossings on primary, 1 sensor\n" in daemon.karaula("status").stdout
+    hold(daemon, "system/ncts", Health.OK, "main")
+    assert "\nall well: 2 crossings" in daemon.karaula("status").stdout
+    alarm(daemon, "evidence-not-anchored", "karaula/vault", "the vault does not answer")
+    assert "\nwell: 2 crossings" in daemon.karaula("status").stdout
+
+
 def test_what_an_alarm_says_is_said_once_and_what_matters_most_last(daemon: DeskDaemon) -> None:
     hold(daemon, "system/ncts", Health.DOWN, reason=CUT)
     hold(daemon, "system/ite", Health.DOWN, reason=CUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from web_kit import WebDaemon, web_daemon
 
 from dr.engine.orchestrator import Request
 from dr.journal.override import FENCING
+from monitor.inventory.recovery import Condition, SafetyRule
 from monitor.status.alarm import Alarm
 from monitor.status.state import Health
 
@@ -78,6 +80,10 @@ def trouble(daemon: WebDaemon) -> tuple[str, str]:
     given = urlencode({"decision": "give", "rule": f"ite {FENCING}", "name": "vera", "reason": LONG})
     assert daemon.ask("POST", "/overrides/decide", form=given).status == 303
     daemon.broken.append(f"the journal cannot be written {LONG}")
+    world, well = daemon.orchestrator.world, Condition(subject="site/dr", status="ok")
+    rules = {"a-rule-whose-name-is-longer-than-a-phone": SafetyRule(reason=LONG, only_while=(well,))}
+    inventory = world.inventory.model_copy(update={"safety": rules})
+    daemon.orchestrator.reload(replace(world, inventory=inventory), daemon.orchestrator.rules)
     return waiting, paused
 
 
@@ -100,6 +106,11 @@ def test_everything_fits_and_can_be_read(
             found = box.bounding_box()
             assert found is not None
             assert found["height"] >= LEAST_TARGET_PX[size], box.inner_text()
+        for choice in seen.page.locator("select:visible").all():
+            inside, around = choice.bounding_box(), choice.locator("xpath=ancestor::form").bounding_box()
+            assert inside is not None
+            assert around is not None
+            assert inside["x"] + inside["width"] <= around["x"] + around["width"] + 1, f"{path}: it leaves its box"
         for field in seen.page.locator("input:visible").all():
             assert float(field.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 16, "iOS zooms in on focus"
     assert [text for text in seen.complaints if "404" not in text] == []

@@ -54,7 +54,7 @@ def test_a_fence_is_overridden_from_the_page_of_its_run_by_two_people(daemon: We
     assert (made.by, made.confirmed_by, made.rule, made.system) == ("vera", "boris", FENCING, "ncts")
     shown = page(daemon, f"/runs/{run_id}")
     assert "second person boris" in shown
-    assert "out of force" in shown
+    assert "in force</span>" in shown
     assert "confirm:" not in page(daemon, form)
     assert 'href="/overrides"' in page(daemon, "/")
     assert decide(daemon, "end:override/1", run=run_id, name="vera") == 303

@@ -202,6 +202,7 @@ async def test_whatever_is_missing_makes_it_a_prepared_one_that_says_why(
         assert run.state is RunState.WAITING
         assert said in trigger.pages()[run.id]
         assert f"{run.id} waits for a person" in trigger.pages()[run.id]
+        assert trigger.pages()[run.id].count(str(poll)) == (poll is not None and not poll.reached), "and once"
         assert at.actions["fence"].calls == []
         # What came too late starts nothing by itself: a person has been asked.
         sees(at, LOST)

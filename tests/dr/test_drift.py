@@ -82,6 +82,12 @@ def test_what_is_as_declared_agrees() -> None:
 @pytest.mark.parametrize(
     ("subject", "look", "what", "says"),
     [
+        (
+            "system/ncts",
+            Look("down", "split-brain", {}, LATER),
+            "active",
+            "was seen to be active at both sites at once",
+        ),
         ("database/ncts/dr", Look("ok", "", {"role": "standby"}, LATER), "role", "says that it is standby"),
         ("front/ncts/main", Look("ok", "", {}, LATER), "fence", "front/ncts/main answers"),
         ("database/ncts/main", Look("degraded", "", {}, LATER), "fence", "database/ncts/main answers"),

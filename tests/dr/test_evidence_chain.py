@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -194,6 +195,16 @@ def test_a_record_written_anew_fits_its_chain_but_not_the_anchor() -> None:
         assert verify(path, (), None).intact, "a chain alone cannot show it"
         (fault,) = verify(path, anchors, CHECK).faults
         assert "the record up to there was written anew" in fault
+
+
+def test_many_anchors_that_say_the_same_are_one_sentence() -> None:
+    """One is signed every minute: what spoils the record of a year's beginning is not told half a million times."""
+    path, (anchor,), _ = template()
+    heads = [replace(anchor, count=count) for count in (3, 5, 4)]
+    (fault,) = verify(path, heads, None).faults
+    assert fault == "3 anchors, over 3 to 5 events, cannot be verified without the public key"
+    (fault,) = verify(path, [*heads, anchor], CHECK).faults
+    assert fault == "3 anchors, over 3 to 5 events, were not signed with this key, or were changed"
 
 
 def test_a_cut_without_an_anchor_is_not_claimed_to_be_shown() -> None:

@@ -27,6 +27,7 @@ from dr.journal.event import (
     Paused,
     Recovered,
     Resumed,
+    RetryAsked,
     RunAccepted,
     RunEnded,
     RunStarted,
@@ -75,6 +76,33 @@ def reported(
     events: Sequence[Event], outputs: dict[tuple[str, int], str] | None = None, expected: Forecast = NO_PAST
 ) -> Report:
     return report(fold_all("ncts-1", events), events, outputs or {}, INVENTORY, expected, 2000.0)
+
+
+def test_recovery_time_counts_from_the_first_attempt_at_the_fence() -> None:
+    """What cut the service off was begun then; that it had to be tried again is part of the recovery's time."""
+    failed = StepFailed(1090.0, "fence", 1, "the relay is stuck", timed_out=False, retry_helps=False, output_sha256="")
+    events: list[Event] = [
+        *opening(FAILOVER, lost_at=0.0, alarm_at=0.0),
+        StepStarted(1060.0, "fence", 1, "k", 7),
+        failed,
+        Paused(1091.0, "karaula", "step 'fence' failed"),
+        RetryAsked(1100.0, "fence", "ana", "the relay was replaced"),
+        Resumed(1100.0, "ana", ""),
+        *done("fence", 1101.0, {"proof": "PROVEN"}, attempt=2),
+        *done("loss", 1103.0, POINT),
+        *done("promote", 1105.0),
+        *done("names", 1107.0),
+        *done("service", 1109.0),
+        RunEnded(1111.0, "SUCCEEDED", ""),
+    ]
+    assert measure(reported(events), "rta").value == 1110.0 - 1060.0
+
+
+def test_what_a_guard_says_before_several_steps_is_one_finding() -> None:
+    said = GuardRuled(1056.0, "safety", "allow", "overridden", "rule 'site': two people say so", "")
+    events = [*opening(FAILOVER), said, replace(said, step="fence"), replace(said, step="promote")]
+    found = [one.what for one in reported(events).findings if "overridden" in one.what]
+    assert found == ["guard 'safety' was overridden: rule 'site': two people say so"]
 
 
 def measure(made: Report, name: str) -> Measure:

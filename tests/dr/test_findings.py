@@ -107,7 +107,13 @@ async def test_an_action_is_agreed_done_and_closed_by_somebody_else(tmp_path: Pa
             await tracker.done("7", "ana", "x")
         with pytest.raises(RunRefused, match="needs a reason"):
             await tracker.accept("1", "ana", " ")
+        with pytest.raises(RunRefused, match="more than a hundred years ahead"):
+            await tracker.agree("1", "ana", "boris", 253_402_297_199.0, "renew it")
+        with pytest.raises(RunRefused, match="it is open; only what was done is closed"):
+            await tracker.close("1", "ana", "")
         await tracker.agree("1", "ana", "boris", now + DAY_S, "renew it")
+        with pytest.raises(RunRefused, match="boris has still to say that it was done"):
+            await tracker.close("1", "ana", "")
         assert not tracker.finding("1").overdue(now + DAY_S)
         assert tracker.finding("finding/1").overdue(now + DAY_S + 1)
         await tracker.done("1", "boris", "binder 3")
@@ -116,6 +122,8 @@ async def test_an_action_is_agreed_done_and_closed_by_somebody_else(tmp_path: Pa
         closed = await tracker.close("1", "ana", "looked at it")
         assert closed.state is FindingState.CLOSED
         assert tracker.standing() == []
+        with pytest.raises(RunRefused, match="it is closed; only what was done is closed"):
+            await tracker.close("1", "ana", "once more")
         with pytest.raises(RunRefused, match="it is closed already"):
             await tracker.accept("1", "ana", "why not")
         await tracker.reopen("1", "ana", "it is old again")

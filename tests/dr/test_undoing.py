@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from engine_kit import accepted, plan, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dr.engine import commands, joint_course
+from dr.engine import commands, joint_course, undoing
 from dr.engine.transition import Perform, Probe, Record, Undo, decide
 from dr.errors import RunRefused
 from dr.journal.event import (
@@ -244,6 +244,14 @@ def test_a_person_is_asked_with_all_that_matters_in_one_sentence() -> None:
         "it all as it is)"
     )
     assert course.run.steps["tidy"].attempt == 0
+
+
+def test_a_reason_that_is_a_sentence_of_its_own_ends_once() -> None:
+    course = tower(walls=["fails"])
+    record = replace(course.run.steps["walls"], reason="The vCenter refused it.")
+    run = replace(course.run, steps={**course.run.steps, "walls": record})
+    assert ".." not in undoing.asks(run)
+    assert "could not be undone: The vCenter refused it" in undoing.asks(run)
 
 
 @pytest.mark.parametrize("word", ["retry", "resume"])
