@@ -29,6 +29,7 @@ from console.api.replies import add_error_replies
 from console.api.streams import Streams
 from console.web import ahead as ahead_page
 from console.web import backups as backups_page
+from console.web import findings as findings_page
 from console.web import joint as joint_page
 from console.web import overrides as overrides_page
 from console.web import pages
@@ -70,6 +71,7 @@ def make_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         readiness_page.router,
         joint_page.router,
         overrides_page.router,
+        findings_page.router,
     ):
         app.include_router(routes)
     app.mount("/static", pages.static)

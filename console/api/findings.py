@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.actor import actor_of
-from console.api.desk import desk_of
+from console.api.actor import Actor, actor_of
+from console.api.desk import Desk, desk_of
 from console.api.views import View
+from dr.engine.names import unknown
 from dr.errors import RunRefused
+from dr.evidence.words import sentence
 from dr.journal.finding import PREFIX, TrackedFinding
 
 router = APIRouter(prefix="/api/findings")
@@ -62,6 +64,19 @@ class FindingView(View):
     comment: str
 
 
+class MomentView(View):
+    """A moment in a finding's life; Unix seconds."""
+
+    at: float
+    text: str
+
+
+class FindingDetailView(FindingView):
+    """A finding with all that became of it, in its order."""
+
+    history: list[MomentView]
+
+
 @router.get("")
 async def findings(request: Request, *, everything: bool = False) -> list[FindingView]:
     """Return the findings to see to, the worst first; ``everything``: also those that are over."""
@@ -82,10 +97,16 @@ async def enter(request: Request, ask: Ask) -> FindingView:
 
 
 @router.get("/{number}")
-async def finding(request: Request, number: str) -> FindingView:
-    """Return one finding."""
+async def finding(request: Request, number: str) -> FindingDetailView:
+    """Return one finding with its history."""
     desk = desk_of(request)
-    return finding_view(desk.tracker.finding(number), desk.clock.now())
+    view = finding_view(desk.tracker.finding(number), desk.clock.now())
+    return FindingDetailView(**dict(view), history=await history(desk, number))
+
+
+async def history(desk: Desk, number: str) -> list[MomentView]:
+    """Return what became of a finding. Raises StateError, RunRefused."""
+    return [MomentView(at=event.at, text=sentence(event)) for event in await desk.tracker.history(number)]
 
 
 @router.post("/{number}/{word}")
@@ -93,19 +114,24 @@ async def follow(
     request: Request, number: str, word: Literal["agree", "done", "close", "accept", "reopen"], said: Word
 ) -> FindingView:
     """Agree on an action, say that it was done, close, accept or reopen. 409 with a sentence when that cannot be."""
-    desk, actor = desk_of(request), actor_of(request)
+    desk = desk_of(request)
+    return finding_view(await followed(desk, actor_of(request), number, word, said), desk.clock.now())
+
+
+async def followed(desk: Desk, actor: Actor, number: str, word: str, said: Word) -> TrackedFinding:
+    """Take a person's word about a finding. Raises StateError, RunRefused."""
     text = actor.said(said.text) if said.text.strip() else ""
+    acts = {
+        "done": desk.tracker.done,
+        "close": desk.tracker.close,
+        "accept": desk.tracker.accept,
+        "reopen": desk.tracker.reopen,
+    }
     if word == "agree":
-        made = await desk.tracker.agree(number, actor.name, said.owner, said.due_at, text)
-    else:
-        acts = {
-            "done": desk.tracker.done,
-            "close": desk.tracker.close,
-            "accept": desk.tracker.accept,
-            "reopen": desk.tracker.reopen,
-        }
-        made = await acts[word](number, actor.name, text)
-    return finding_view(made, desk.clock.now())
+        return await desk.tracker.agree(number, actor.name, said.owner, said.due_at, text)
+    if word not in acts:
+        raise RunRefused("decision", unknown("decision", word, ["agree", *acts]))
+    return await acts[word](number, actor.name, text)
 
 
 def finding_view(found: TrackedFinding, now: float) -> FindingView:

@@ -14,6 +14,8 @@ from console.cli.session import output_option
 from monitor.errors import CredentialError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from console.terminal.screen import Screen
     from dr.evidence.anchor import Anchor
     from dr.evidence.verify import Vouched
@@ -107,7 +109,6 @@ def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, downtimes
     """  # noqa: D301 - click's mark
     from console.terminal import exits
     from console.terminal.screen import Screen
-    from dr.evidence.anchor import public_key as read_key
     from dr.evidence.verify import LIMITS
     from dr.evidence.verify import verify as verified
 
@@ -118,13 +119,7 @@ def verify(journal: Path, anchors: tuple[Path, ...], key: Path | None, downtimes
     beside = journal.with_name("downtimes.sqlite")
     planned = downtimes or (beside if beside.is_file() else None)
     heads, strange = _anchors(anchors)
-    try:
-        public = read_key(_bytes(key)) if key is not None else None
-    except CredentialError as error:
-        raise click.UsageError(
-            f"{key}: {error}; 'karaula evidence public-key FILE' prints that of a signing key"
-        ) from None
-    found = verified(journal, heads, public, planned)
+    found = verified(journal, heads, _public_key(key) if key is not None else None, planned)
     faults = [*found.faults, *strange]
     screen = Screen(as_json=output == "json")
     screen.document(
@@ -177,6 +172,16 @@ def _anchors(files: tuple[Path, ...]) -> tuple[list[Anchor], list[str]]:
         heads += found
         strange += [f"{file}: {sentence}" for sentence in odd]
     return heads, strange
+
+
+def _public_key(file: Path) -> Ed25519PublicKey:
+    from dr.evidence.anchor import public_key as read_key
+
+    try:
+        return read_key(_bytes(file))
+    except CredentialError as error:
+        why = f"{file}: {error}; 'karaula evidence public-key FILE' prints that of a signing key"
+        raise click.UsageError(why) from None
 
 
 def _bytes(file: Path) -> bytes:

@@ -11,7 +11,7 @@ import click
 from console.cli.session import Session, complete_run, complete_system, reasoned, segment, talks
 
 if TYPE_CHECKING:
-    from console.terminal.shapes import Finding
+    from console.terminal.shapes import Finding, FindingDetail
 
 
 class Day(click.ParamType[date]):
@@ -73,7 +73,11 @@ def show(session: Session, number: str) -> None:
     Example:
       karaula finding show 3
     """  # noqa: D301 - click's mark
-    _shown(session, session.get(f"/api/findings/{segment(number)}"))
+    from console.terminal.finding_view import history
+
+    found: FindingDetail = session.get(f"/api/findings/{segment(number)}")
+    _shown(session, found)
+    session.screen.say(*history(found, session.screen))
 
 
 @finding.command()

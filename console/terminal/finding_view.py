@@ -12,7 +12,7 @@ from console.terminal.screen import Screen, cell, table
 from console.terminal.words import BAD, CALL, QUIET, STRONG
 
 if TYPE_CHECKING:
-    from console.terminal.shapes import Finding
+    from console.terminal.shapes import Finding, FindingDetail
 
 SEVERITY = {"critical": BAD, "warning": CALL}
 
@@ -52,6 +52,13 @@ def finding_lines(one: Finding, screen: Screen) -> Iterator[RenderableType]:
         yield cell(f"done by {one['done_by']}: {one['evidence']}")
     if one["over_by"]:
         yield cell(f"{one['state']} by {one['over_by']}" + (f": {one['comment']}" if one["comment"] else ""))
+
+
+def history(one: FindingDetail, screen: Screen) -> Iterator[RenderableType]:
+    """Yield all that became of a finding."""
+    yield Text()
+    rows = [(screen.moment(each["at"]), each["text"]) for each in one["history"]]
+    yield table(("AT", "WHAT BECAME OF IT"), rows)
 
 
 def _state(one: Finding, screen: Screen) -> str:

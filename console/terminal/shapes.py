@@ -239,6 +239,19 @@ class Finding(TypedDict):
     comment: str
 
 
+class FindingMoment(TypedDict):
+    """A moment in a finding's life; Unix seconds."""
+
+    at: float
+    text: str
+
+
+class FindingDetail(Finding):
+    """A finding with all that became of it, in its order."""
+
+    history: list[FindingMoment]
+
+
 class Override(TypedDict):
     """An override; one that stands and is not ``in_force`` waits for its second person."""
 

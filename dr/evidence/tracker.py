@@ -97,6 +97,12 @@ class Tracker:
             raise RunRefused("finding", unknown("finding", number, known))
         return found
 
+    async def history(self, number: str) -> list[Event]:
+        """Return all that was written of the finding, in its order. Raises StateError, RunRefused."""
+        found = self.finding(number)
+        stories = await self._runs.in_thread(lambda: self._journal.stories_of([found.id]))
+        return stories[found.id].events
+
     # -- people's words ------------------------------------------------------------------------------------------------
 
     async def enter(self, by: str, system: str, severity: str, what: str, run: str = "") -> TrackedFinding:

@@ -181,8 +181,8 @@ def _of_finding(event: Event) -> str:  # noqa: PLR0911 - likewise
             return f"{severity} finding about {system}, entered by {by}: {what}"
         case FindingSeenAgain(run=run):
             return f"found again by {run}"
-        case ActionAgreed(owner=owner, what=what):
-            return f"{owner} is to do it: {what}"
+        case ActionAgreed(by=by, owner=owner, what=what):
+            return f"agreed by {by}: {owner} is to do it: {what}"
         case ActionDone(by=by, evidence=evidence):
             return f"done by {by}: {evidence}"
         case FindingClosed(by=by, comment=comment):

@@ -41,6 +41,9 @@ def test_from_a_failed_run_to_a_closed_finding(daemon: DeskDaemon) -> None:
     assert number not in left
     assert number in {one["number"] for one in daemon.json("findings", "--all")["findings"]}
     assert "open" in daemon.karaula("finding", "reopen", number, "--reason", "again").stdout
+    told = [" ".join(line.split()[1:4]) for line in daemon.karaula("finding", "show", number).stdout.splitlines()]
+    course = ["critical finding about", "agreed by ana:", "done by boris:", "closed by ana:", "opened again by"]
+    assert [line for line in told if line in course] == course, "all that became of it, in its order"
 
 
 def test_a_person_enters_what_an_exercise_showed(daemon: DeskDaemon) -> None:

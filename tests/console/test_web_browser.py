@@ -77,6 +77,7 @@ def trouble(daemon: WebDaemon) -> tuple[str, str]:
         Alarm("two", "host-down", "host/vault-dr", "warning", now - 50, LONG, None, "site-down site/main"),
         Alarm("three", "link-down", "link/blace/backup", "warning", now - 50, LONG),
     ]
+    daemon.call(daemon.tracker.enter("vera", "ite", "critical", LONG))
     given = urlencode({"decision": "give", "rule": f"ite {FENCING}", "name": "vera", "reason": LONG})
     assert daemon.ask("POST", "/overrides/decide", form=given).status == 303
     daemon.broken.append(f"the journal cannot be written {LONG}")
@@ -93,7 +94,17 @@ def test_everything_fits_and_can_be_read(
 ) -> None:
     waiting, paused = trouble(daemon)
     seen = open_page(browser, size, colours=colours)  # type: ignore[arg-type]  # one of two words
-    for path in ("/", "/runs", f"/runs/{waiting}", f"/runs/{paused}", "/readiness", "/overrides", "/nowhere"):
+    for path in (
+        "/",
+        "/runs",
+        f"/runs/{waiting}",
+        f"/runs/{paused}",
+        "/readiness",
+        "/overrides",
+        "/findings",
+        "/findings/1",
+        "/nowhere",
+    ):
         seen.page.goto(daemon.url + path)
         for summary in seen.page.locator("summary").all():
             summary.click()
