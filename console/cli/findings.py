@@ -11,7 +11,7 @@ import click
 from console.cli.session import Session, complete_run, complete_system, reasoned, segment, talks
 
 if TYPE_CHECKING:
-    from console.terminal.shapes import Finding, FindingDetail
+    from console.terminal.finding_shapes import Finding, FindingDetail
 
 
 class Day(click.ParamType[date]):

@@ -107,8 +107,6 @@ def prove(
     """  # noqa: D301 - click's mark
     from console.terminal import exits
     from console.terminal.screen import Screen, table
-    from dr.checker.laws import LAWS
-    from dr.checker.story import numbered
 
     screen = Screen(as_json=output == "json")
     plans, faults = _plans(inventory, playbooks, playbook, systems, faults)
@@ -125,16 +123,7 @@ def prove(
     screen.say(table(headings, [_row(each) for each in found]))
     bad = [each for each in found if not each.result.proved]
     for each in bad:
-        name, names, story = each.plans[0].playbook, each.systems, each.result.counterexample
-        if story is None:
-            screen.line("")
-            screen.line(f"{name} was not explored to its end; allow more moments with --most")
-            continue
-        screen.line("")
-        screen.line(f"{name} of {', '.join(names)} breaks law {story.law} ({LAWS[story.law]}):")
-        for line in numbered(story.course):
-            screen.line(f"  {line}")
-        screen.line(f"  Then: {story.wrong}")
+        _spoken(each, screen)
     screen.line("")
     if not plant:
         screen.line(_recorded(state, found))
@@ -146,6 +135,22 @@ def prove(
     if replay:
         click.get_current_context().exit(_replayed(found, inventory, playbooks, credentials, lab_url, screen))
     click.get_current_context().exit(exits.FAILED if bad else exits.DONE)
+
+
+def _spoken(each: Found, screen: Screen) -> None:
+    """Say which law is broken, and by which course; or that not everything was explored."""
+    from dr.checker.laws import LAWS
+    from dr.checker.story import numbered
+
+    name, names, story = each.plans[0].playbook, each.systems, each.result.counterexample
+    screen.line("")
+    if story is None:
+        screen.line(f"{name} was not explored to its end; allow more moments with --most")
+        return
+    screen.line(f"{name} of {', '.join(names)} breaks law {story.law} ({LAWS[story.law]}):")
+    for line in numbered(story.course):
+        screen.line(f"  {line}")
+    screen.line(f"  Then: {story.wrong}")
 
 
 def _planted(name: str, plans: list[Plan]) -> list[Plan]:

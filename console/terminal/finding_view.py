@@ -12,7 +12,7 @@ from console.terminal.screen import Screen, cell, table
 from console.terminal.words import BAD, CALL, QUIET, STRONG
 
 if TYPE_CHECKING:
-    from console.terminal.shapes import Finding, FindingDetail
+    from console.terminal.finding_shapes import Finding, FindingDetail
 
 SEVERITY = {"critical": BAD, "warning": CALL}
 

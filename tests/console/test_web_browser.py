@@ -109,6 +109,7 @@ def test_everything_fits_and_can_be_read(
         for summary in seen.page.locator("summary").all():
             summary.click()
         seen.fits()
+        assert seen.page.evaluate("innerWidth") == size[0], f"{path}: a phone shows it smaller, for it is too wide"
         tables = seen.page.evaluate("[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)")
         assert not any(tables), f"{path}: a table must be pushed to and fro: {tables}"
         contrast, where = seen.page.evaluate(CONTRASTS)[0]
