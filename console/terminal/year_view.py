@@ -26,7 +26,7 @@ def year_view(year: dict[str, Any], screen: Screen) -> Iterator[RenderableType]:
         (one["name"], *_reached(one["recovery_time"]), *_reached(one["lost_time"]), f"{one['longest_gap_days']:.0f} d")
         for one in year["systems"]
     ]
-    yield table(("SYSTEM", "RTO", "WORST RTA", "RPO", "WORST RPA", "NO GOOD DRILL FOR"), rows)
+    yield table(("SYSTEM", "RTO", "WORST RTA", "RPO", "WORST RPA", "LONGEST GAP OF GOOD DRILLS"), rows)
     if year["joint"]:
         yield Text()
         rows = [

@@ -18,6 +18,7 @@ from dr.evidence.year import Year
 from dr.forecast import ENOUGH, Forecast
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+TENTH_S = 0.1
 
 
 class Times:
@@ -83,12 +84,13 @@ def span(seconds: float) -> str:
     """Return a duration as people say it."""
     if seconds < 0:
         return f"-{span(-seconds)}"
-    if seconds < MINUTE_S:
+    if seconds < MINUTE_S - TENTH_S / 2:
         return f"{seconds:.1f} s"
-    if seconds < HOUR_S:
-        return _two(seconds, MINUTE_S, "min", 1, "s")
-    if seconds < DAY_S:
-        return _two(seconds, HOUR_S, "h", MINUTE_S, "min")
+    whole = round(seconds)
+    if whole < HOUR_S:
+        return _two(whole, MINUTE_S, "min", 1, "s")
+    if whole < DAY_S:
+        return _two(whole, HOUR_S, "h", MINUTE_S, "min")
     return f"{seconds / DAY_S:.1f} d"
 
 

@@ -24,7 +24,7 @@ from console.api import readiness as readiness_api
 from console.cli import reload
 from console.cli.lazy import LazyGroup
 from console.main import COMMANDS, EPILOG, karaula
-from console.terminal import drift_view, exits, joint_shapes, readiness_shapes, shapes
+from console.terminal import drift_view, exits, finding_shapes, joint_shapes, readiness_shapes, shapes
 from console.terminal.reference import every_command, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,7 +118,9 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.Pause, views.PauseView),
         (shapes.Override, overrides_api.OverrideView),
         (drift_view.Compared, drift_api.ComparedView),
-        (shapes.Finding, findings_api.FindingView),
+        (finding_shapes.Finding, findings_api.FindingView),
+        (finding_shapes.FindingDetail, findings_api.FindingDetailView),
+        (finding_shapes.FindingMoment, findings_api.MomentView),
         (shapes.Forecast, plan_views.ForecastView),
         (shapes.Slot, views.SlotView),
         (shapes.Entry, journal_views.EventView),

@@ -326,7 +326,10 @@ def test_json_keeps_its_shape() -> None:
     [
         (0.04, "0.0 s"),
         (59.94, "59.9 s"),
+        (59.97, "1 min"),
         (76, "1 min 16 s"),
+        (89.9, "1 min 30 s"),  # as the terminal says it; never less than was measured by nearly a second
+        (3599.7, "1 h"),
         (900, "15 min"),
         (3700, "1 h 1 min"),
         (200_000, "2.3 d"),
