@@ -3,7 +3,8 @@
 
     ./do run            set up, start the simulated estate and the daemon, and say where the console is
     ./do test           set up, install the servers that tests need (as root), run every check and test
-    ./do check          the quick part of it: formatting, types, import contracts, tests without servers
+    ./do check          the quick part of it, under two minutes: formatting, types, import contracts, and tests without
+                        servers, lab, browser and exploration, with a fifth of the random examples
     ./do bench [NAME]   repeatable measurements beside peers (bench/README.md)
     ./do sites          two sites of real servers in network namespaces, to play with as root (docs/two-sites.md)
     ./do matrix         every crash of every playbook, and every fault of its disk and clock (docs/crashes.md)
@@ -47,6 +48,7 @@ from deploy.environment import (
     succeeds,
     uv_environment,
 )
+from deploy.gates import QUICK, gates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,34 +220,6 @@ def run() -> int:
 # -- checks and the rest ----------------------------------------------------------------------------------------------
 
 
-def gates(*pytest: str) -> int:
-    """Run every gate, all of them even when one fails; return the first failure's exit code."""
-    tools = VENV / "bin"
-    # Three workers for two processors: half of the time a test waits for a server, a clock or a cut to be noticed.
-    workers = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
-    steps: tuple[tuple[str, tuple[str | Path, ...]], ...] = (
-        ("ruff check", (tools / "ruff", "check", ".", "do")),
-        ("ruff format", (tools / "ruff", "format", "--check", ".", "do")),
-        ("mypy", (tools / "mypy",)),
-        ("mypy do, bench", (tools / "mypy", "--explicit-package-bases", "do", *ROOT.glob("bench/*.py"))),
-        ("lint-imports", (tools / "lint-imports",)),
-        ("pytest", (PYTHON, "-m", "pytest", *workers, "-rs", *pytest)),
-    )
-    results: list[tuple[str, int, float]] = []
-    for name, command in steps:
-        say(name)
-        begun = time.monotonic()
-        code = subprocess.run([str(word) for word in command], cwd=ROOT, check=False).returncode
-        results.append((name, code, time.monotonic() - begun))
-    print()
-    for name, code, seconds in results:
-        say(
-            f"{'ok    ' if code == 0 else 'FAILED'} {name:16} {seconds:6.1f} s"
-            + (f"  exit code {code}" if code else "")
-        )
-    return next((code for _, code, _ in results if code), 0)
-
-
 def servers(what_then: str, packages: tuple[str, ...] = TEST_PACKAGES) -> None:
     """Install Debian's servers, as root; where they cannot be, say what then."""
     missing = [name for name in packages if not quietly("dpkg", "-s", name)]
@@ -277,9 +251,9 @@ def sites() -> int:
 
 
 def check(*arguments: str) -> int:
-    """Run what needs no servers."""
+    """Run what needs no servers and explores nothing, and fewer examples of everything: in less than two minutes."""
     setup()
-    return gates("-m", "not lab and not real and not browser and not proof", *arguments)
+    return gates(*QUICK, *arguments)
 
 
 def bench(name: str = "") -> int:

@@ -1,6 +1,6 @@
 """The part of ``inventory.yaml`` that the lab builds: who has which address, what belongs to what.
 
-Read with plain ``yaml.safe_load`` and on purpose not with the product's reader. The file is trusted to be right
+Read with PyYAML's safe loader and on purpose not with the product's reader. The file is trusted to be right
 (``karaula check`` is what judges it); a missing key raises KeyError.
 """
 
@@ -201,7 +201,7 @@ class Plan:
 
 def read_plan(path: Path) -> Plan:
     """Read the inventory at ``path``. Raises OSError, yaml.YAMLError or KeyError."""
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # ten times as fast as safe_load
     notify = data.get("notify", {})
     points = data.get("vantage", {}).get("points", {})
     mail = notify.get("mail_server")

@@ -79,6 +79,7 @@ def serving(
 def _talk(server: Server, plain: socket.socket, context: ssl.SSLContext | None, answer: Answer) -> None:
     with contextlib.suppress(OSError, ssl.SSLError, ValueError), contextlib.ExitStack() as stack:
         stack.callback(plain.close)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or an answer waits for the tickets' receipt
         connection = stack.enter_context(context.wrap_socket(plain, server_side=True)) if context else plain
         server.connections.append(connection)
         reader = stack.enter_context(connection.makefile("rb"))

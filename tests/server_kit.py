@@ -57,8 +57,8 @@ async def running(folder: Path, *factories: Factory, only: str = "") -> AsyncIte
 
 def _reduced(text: str, system: str) -> str:
     """Keep one system with its hosts and the vault: fewer keys to make, fewer ports to open."""
-    data = yaml.safe_load(text)
+    data = yaml.load(text, yaml.CSafeLoader)  # ten times as fast as safe_load
     data["systems"] = {system: data["systems"][system]}
     hosts = {data["systems"][system]["backup"]["vault"], f"{system}-db-main", f"{system}-db-dr"}
     data["hosts"] = {key: host for key, host in data["hosts"].items() if key in hosts}
-    return yaml.safe_dump(data, allow_unicode=True)
+    return yaml.dump(data, Dumper=yaml.CSafeDumper, allow_unicode=True)

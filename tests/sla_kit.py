@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from monitor.clock import ManualClock
@@ -59,6 +62,9 @@ class Books:
     def close(self) -> None:
         self.ledger.close()
         self.history.close()
+
+    def files(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        return self.history._writer, self.ledger._db
 
     def write(self, rows: list[Row], flips: list[Flip] | None = None) -> None:
         before = self.history.last_number()
@@ -115,16 +121,31 @@ class Bureau:
         return work(self.books.ledger)
 
     def fill(self, until_us: int = WHOLE.end_us + HOUR_US) -> None:
-        outage = [
-            flip(LINK, Health.DOWN, WHOLE.start_us + 5 * HOUR_US, HOSTILE),
-            flip(LINK, Health.OK, WHOLE.start_us + 8 * HOUR_US),
-        ]
-        self.books.most_flips = 2
-        self.books.watch(1, WHOLE.start_us - HOUR_US, until_us, outage, terms())
-        self.books.write(list(quarters(LINK, WHOLE.start_us, min(until_us, WHOLE.end_us), 1, 1)))
+        """Have a month with one outage recorded; the books are empty."""
+        for own, filled in zip(self.books.files(), _a_month(until_us), strict=True):
+            filled.backup(own)
 
     async def shown(self) -> Any:
         self.clock.advance(3600)  # nothing is kept so long
         answer = await self.office.month(OCTOBER)
         assert answer is not None
         return answer
+
+
+@cache
+def _a_month(until_us: int) -> list[sqlite3.Connection]:
+    """The files of books with a month in them, in memory: written minute by minute once, and copied from then on."""
+    with TemporaryDirectory() as folder:
+        books = Books(Path(folder), most_flips=2)
+        outage = [
+            flip(LINK, Health.DOWN, WHOLE.start_us + 5 * HOUR_US, HOSTILE),
+            flip(LINK, Health.OK, WHOLE.start_us + 8 * HOUR_US),
+        ]
+        books.watch(1, WHOLE.start_us - HOUR_US, until_us, outage, terms())
+        books.write(list(quarters(LINK, WHOLE.start_us, min(until_us, WHOLE.end_us), 1, 1)))
+        kept = []
+        for file in books.files():
+            kept.append(sqlite3.connect(":memory:", check_same_thread=False))
+            file.backup(kept[-1])
+        books.close()
+    return kept

@@ -118,7 +118,14 @@ class ScriptedProbe:
     async def observe(self, targets: Sequence[Target]) -> AsyncIterator[Observation]:
         for target in targets:
             self.asked.append((self.clock.monotonic(), target.subject))
-        tasks = [asyncio.ensure_future(self._ask(target)) for target in targets]
+        slow = []
+        for target in targets:  # who answers at once needs no task of its own
+            says = self.behaviour(target)
+            if says.after_s == 0:
+                yield self._said(target, says)
+            else:
+                slow.append(target)
+        tasks = [asyncio.ensure_future(self._ask(target)) for target in slow]
         try:
             for done in asyncio.as_completed(tasks):
                 yield await done
@@ -138,6 +145,9 @@ class ScriptedProbe:
                 says = self.behaviour(target)
         if says.after_s:
             await self.clock.sleep(says.after_s)
+        return self._said(target, says)
+
+    def _said(self, target: Target, says: Says) -> Observation:
         return Observation(
             target.subject, target.probe, self.clock.now(), says.answer, says.reason, says.values, says.facts
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -97,14 +98,19 @@ def _named(inventory: Inventory) -> Iterator[tuple[Path, str]]:
 
 def _windows(inventory: Inventory, document: Document) -> Iterator[Problem]:
     for key, planned in inventory.downtimes.items():
-        due = itertools.islice(CronSim(planned.cron, _FROM.astimezone(ZoneInfo("UTC"))), _LOOKED_AT)
-        gaps = [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(due)]
-        shortest_s = min(gaps, default=planned.duration_s + 1)
-        if planned.duration_s >= shortest_s:
+        shortest_s = _shortest_gap_s(planned.cron)
+        if shortest_s is not None and planned.duration_s >= shortest_s:
             message = (
                 f"lasts until the next one begins: it comes every {shortest_s:g} s and lasts {planned.duration_s:g}"
             )
             yield document.problem(("downtimes", key, "duration_s"), message, "what is always down is not planned")
+
+
+@lru_cache(maxsize=256)  # the same few lines are looked at in every reading, and each takes longer than all the rest
+def _shortest_gap_s(cron: str) -> float | None:
+    """Return how soon a line is due again at the soonest; None when it is not due twice."""
+    due = itertools.islice(CronSim(cron, _FROM.astimezone(ZoneInfo("UTC"))), _LOOKED_AT)
+    return min(((later - sooner).total_seconds() for sooner, later in itertools.pairwise(due)), default=None)
 
 
 def _groups(inventory: Inventory, document: Document) -> Iterator[Problem]:

@@ -61,14 +61,7 @@ def judged(memory: Memory, judgement: Judgement, at: float, rules: Rules) -> Mem
     if believed is not None:
         since = status.since if believed.health is status.health else at
         seen_at = at if judgement.health in KNOWN else status.seen_at
-        status = replace(
-            status,
-            health=believed.health,
-            reason=believed.reason,
-            detail=believed.detail,
-            since=since,
-            seen_at=seen_at,
-        )
+        status = Status(status.subject, believed.health, believed.reason, since, seen_at, believed.detail)
     elif status.health is not Health.OK and judgement.health in KNOWN:
         status = replace(status, seen_at=at)
     return Memory(status, recent, trusting=False)

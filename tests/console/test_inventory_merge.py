@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -189,14 +190,14 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(values)
 def test_whatever_is_written_is_read_back_as_it_was(value: Any) -> None:
     text = f"top: {flow(value)}\n"
     assert parse(text.encode(), "t").data["top"] == value
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=40))
 def test_any_text_is_one_line_of_yaml(text: str) -> None:
     assert len(scalar(text).splitlines()) <= 1
@@ -206,7 +207,7 @@ def test_any_text_is_one_line_of_yaml(text: str) -> None:
 cells = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=12)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.lists(st.lists(cells, min_size=2, max_size=4), min_size=1, max_size=6), st.sampled_from([",", ";", "\t"]))
 def test_a_table_is_read_as_it_was_written_each_cell_at_its_place(rows: list[list[str]], separator: str) -> None:
     text = f"sep={separator}\n" + "".join(
@@ -221,7 +222,7 @@ def test_a_table_is_read_as_it_was_written_each_cell_at_its_place(rows: list[lis
             assert lines[cell.place.line - 1][cell.place.column - 1] == '"'
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.binary(max_size=200))
 def test_any_bytes_give_rows_or_a_mistake_with_a_place(raw: bytes) -> None:
     for read in (lambda: csvtext.rows(raw, "t"), lambda: netbox.entries(raw, "t", netbox.Wish())):

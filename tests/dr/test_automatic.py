@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine_kit import plan, step
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestrator_kit import HOUR_S, House, house
@@ -63,7 +64,7 @@ def earlier(ended_s_ago: float) -> Run:
     ended_s_ago=st.sampled_from([None, None, 60.0, 2 * HOUR_S, 25 * HOUR_S]),
     ready=st.sampled_from([None, None, *Light]),
 )
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_nothing_begins_by_itself_unless_all_holds(
     *,
     poll: Poll | None,

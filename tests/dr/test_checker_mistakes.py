@@ -28,6 +28,7 @@ from dr.journal.event import (
 from dr.journal.fold import fold
 from dr.journal.run import Run, RunState, StepState
 
+pytestmark = pytest.mark.proof
 AT_ONCE = {4, 9, 12}  # may be broken by the very beginning of a run
 FENCE_OFF = (("system/ncts/main", "fence", "off"),)
 

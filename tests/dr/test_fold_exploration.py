@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import combinations
 
+import pytest
 from engine_kit import FAILOVER, Crash, MemoryJournal, SimWorld, accepted, again, drive
 
 from dr.engine import commands
@@ -18,6 +19,7 @@ from dr.journal.event import Event, RunEnded, StepStarted, decode, encode
 from dr.journal.fold import fold, fold_all
 from dr.journal.run import Run, RunState
 
+pytestmark = pytest.mark.proof
 STEPS = [step.id for step in FAILOVER.steps]
 READING = {step.id for step in FAILOVER.steps if step.reads_only}
 WAITS = {RunState.WAITING, RunState.PAUSED}

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from engine_kit import FAILOVER, FENCE, accepted, plan, step
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ DRILL = plan(
     step("tidy", effects=(("a", "bubble", "absent"),), final=True),
     kind="drill",
 )
-SETTINGS = settings(deadline=None, max_examples=200)
+SETTINGS = settings(deadline=None, max_examples=examples(200))
 TEXT = st.text(max_size=20)
 SCALAR = TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
 JSON = st.recursive(
@@ -200,7 +201,7 @@ def test_a_damaged_plan_is_illegal_or_harmless(data: st.DataObject) -> None:
 
 
 @given(st.lists(EVENTS, max_size=40))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_any_sequence_folds_or_is_illegal(events: list[Event]) -> None:
     """What is illegal is left out, so that the rest comes far; whatever results, ``decide`` has an answer to."""
     run, kept = accepted(DRILL)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from examples_kit import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 GOOD = ROOT / "tests" / "bad_files" / "playbooks"
 INVENTORY = read(ROOT / "tests" / "bad_files" / "good.yaml")
 BACKUP = "kind: backup\nsummary: Write it\nsteps:\n  - { id: write, action: backup, site: from, timeout_s: 60 }\n"
-FUZZ = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(deadline=None, max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def mistakes_in(folder: Path, inventory: Inventory = INVENTORY) -> list[Problem]:

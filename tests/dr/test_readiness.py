@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from engine_kit import plan, step
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestrator_kit import INVENTORY
@@ -328,7 +329,7 @@ ANY = st.builds(
     st.booleans(),
     st.booleans(),
 )
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_less_knowledge_makes_nothing_better(
     sights: Mapping[str, Sight], forgotten: set[str], loss: Loss, lost_loss: bool, unreadable: bool
 ) -> None:

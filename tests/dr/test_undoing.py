@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from engine_kit import accepted, plan, step
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,7 +163,7 @@ MIDDLE = st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["undo", "pause"
 
 
 @given(courses(), MIDDLE, st.lists(st.tuples(WORDS, st.integers(0, 6)), max_size=8))
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 def test_every_course_ends_and_nothing_is_undone_beneath_what_stands(
     course: Course, unasked: list[tuple[int, str]], said: list[tuple[str, int]]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from examples_kit import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +72,7 @@ async def test_a_connection_reset_within_a_request_leaves_nothing_behind():
     await listener.stop()
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=400))
 def test_no_bytes_break_the_reader(wire):
     async def read() -> None:

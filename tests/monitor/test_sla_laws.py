@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from watch_kit import START, estate
@@ -61,7 +62,7 @@ def fills(spans: list[Span], period: Period) -> None:
 
 
 @given(lives())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_a_timeline_fills_its_period_exactly(life: tuple[list[Chain], dict[int, Seen], list[NumberedFlip]]) -> None:
     chains, seen, flips = life
     spans = timeline(chains, seen, flips, PERIOD)
@@ -75,7 +76,7 @@ def test_a_timeline_fills_its_period_exactly(life: tuple[list[Chain], dict[int, 
 
 
 @given(lives(), lives(), st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_the_parts_of_links_and_crossings_sum_to_the_period(
     one: tuple[list[Chain], dict[int, Seen], list[NumberedFlip]],
     other: tuple[list[Chain], dict[int, Seen], list[NumberedFlip]],
@@ -240,7 +241,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_marks_never_vouch_for_more_time_than_the_machine_lived(steps: list[tuple[str, int, int]]) -> None:
     """Whatever is done to clock and daemon: chains are numbered on, marks follow one another, time is never double."""
     inventory = estate()

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
@@ -174,7 +175,7 @@ def unset(name: str, value: Any) -> Any:
     return value or None if name in ("triggeredAlarmState", "customValue") else value
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(update_sets())
 def test_both_readers_of_updates_agree(sent: Any) -> None:
     body = reply("WaitForUpdatesEx", sent)
@@ -216,7 +217,7 @@ def metrics(draw: st.DrawFn) -> Any:
     )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(metrics(), max_size=4))
 def test_both_readers_of_counters_agree(sent: list[Any]) -> None:
     body = reply("QueryPerf", *sent)
@@ -288,7 +289,7 @@ def test_hostile_bytes_are_garbled(body: bytes) -> None:
         read_samples(body.replace(b"WaitForUpdatesExResponse", b"X"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=60), st.integers(0, 900), st.integers(0, 40))
 def test_any_damage_is_garbled_or_read(noise: bytes, at: int, length: int) -> None:
     update = Collector.ObjectUpdate(

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from examples_kit import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from story_kit import Story, story
@@ -144,7 +145,7 @@ KNOWN = [
 ] + [("flapping", subject) for subject in SUBJECTS]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(standing=st.sets(st.sampled_from(KNOWN), max_size=60), circle=st.booleans())
 def test_whoever_follows_the_causes_comes_to_an_alarm_that_stands_alone(
     standing: set[tuple[str, str]], circle: bool

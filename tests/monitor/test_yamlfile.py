@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from examples_kit import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,7 +168,7 @@ def test_json_means_the_same(data):
     assert parse(json.dumps(data, ensure_ascii=False).encode(), "f").data == data
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.binary() | st.text(alphabet="ab:-[]{}&*!|>'\"%@`#?,~<= \n\t\\10\0\x85\u2028ž", max_size=60).map(str.encode))
 def test_any_bytes_are_data_or_mistakes(raw):
     problems: tuple[Problem, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import environment
+from deploy import environment, gates
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -171,3 +172,35 @@ def test_where_nothing_can_install_that_is_said(
     assert capsys.readouterr().out == (
         "do: neither uv nor a usable pip is here. Type: sudo apt-get install python3-pip\n"
     )
+
+
+def test_every_gate_runs_beside_the_tests_and_the_first_that_failed_is_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, code in (("ruff", 0), ("mypy", 7), ("lint-imports", 4), ("python", 1)):
+        tool = tools / name
+        tool.write_text(f'#!/bin/sh\necho "{name} ${{PYTHONDONTWRITEBYTECODE-compiles}} $*"\nexit {code}\n')
+        tool.chmod(0o755)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(gates, "VENV", tmp_path)
+    monkeypatch.setattr(gates, "PYTHON", tools / "python")
+    assert gates.gates("-m", "not lab") == 7
+    told = capfd.readouterr().out
+    assert "ruff 1 format --check . do" in told
+    assert "lint-imports 1\n" in told
+    assert "python compiles -m pytest" in told, "each of the tests' Pythons would compile the program anew"
+    summary = [line.split()[1:3] for line in told.splitlines()[-6:]]
+    assert summary == [["ok", "ruff"]] * 2 + [["FAILED", "mypy"]] * 2 + [
+        ["FAILED", name] for name in ("lint-imports", "pytest")
+    ]
+
+
+def test_what_the_quick_part_does_not_look_into_holds_nothing_for_it() -> None:
+    """A test without a mark in such a folder would be tried in the whole run alone, and nobody would have said so."""
+    folders = [ROOT / word.removeprefix("--ignore=") for word in gates.QUICK if word.startswith("--ignore=")]
+    assert len(folders) == 3
+    marks = re.compile(r"^pytestmark = .*pytest\.mark\.(lab|real|browser|proof)\b", re.MULTILINE)
+    files = [path for folder in folders for path in folder.rglob("test_*.py")]
+    assert [path.name for path in files if not marks.search(path.read_text())] == []
