@@ -78,7 +78,8 @@ def _active(one: Compared, look: Sight) -> Compared:
         return replace(one, why=f"{subject} was not seen to be active at one site since")
     front = f"front/{one.system}/{seen.detail}"
     said = look(front)
-    if seen.detail != one.declared and (said is None or said.at <= one.at):  # what it said before it was moved
+    silent = said is None or said.health not in HEARD or said.at <= one.at
+    if seen.detail != one.declared and silent:  # that is what it said before it was moved
         return replace(one, why=f"{front}, which had said that it is active, has not been heard since")
     return _judged(one, seen.detail, f"it was seen to be active at {seen.detail}")
 

@@ -111,7 +111,8 @@ def test_a_system_is_seen_elsewhere_only_by_a_front_that_was_heard_since() -> No
     """The system is judged anew with each front that is heard: right after a move by what the other one had said."""
     moved = {**AS_DECLARED, "system/ncts": Look("ok", "main", {}, LATER)}
     moved.pop("front/ncts/main", None)
-    for front in ({}, {"front/ncts/main": Look("ok", "", {"role": "active"}, DONE_AT)}):
+    before, down = Look("ok", "", {"role": "active"}, DONE_AT), Look("down", "", {}, LATER)
+    for front in ({}, {"front/ncts/main": before}, {"front/ncts/main": down}):
         active = told({**moved, **front})["active"]
         assert active.agreement is Agreement.UNKNOWN
         assert "front/ncts/main, which had said that it is active, has not been heard since" in active.why
