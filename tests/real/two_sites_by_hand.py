@@ -151,12 +151,13 @@ def obey(estate: TwoSites, hand: Hand, words: list[str]) -> None:
 
 
 def welcome(estate: TwoSites) -> None:
-    say(
-        f"The estate stands; clients write. In another terminal:\n\n  export KARAULA_SOCKET={estate.daemon.socket_path}"
-    )
+    say("The estate stands; clients write. In another terminal, as root:\n")
+    say(f"  export KARAULA_SOCKET={estate.daemon.socket_path}")
     say(f"  karaula status; karaula readiness; karaula switchover {SYSTEM} --reason rehearsal --as ana")
     say("  karaula run approve RUN --as bojan; karaula run report")
     say(f"  karaula backup {SYSTEM}; karaula verify {SYSTEM}; karaula backups")
+    place = f"nsenter --net=/run/netns/{estate.witness.namespace}"
+    say(f"  {place} curl {estate.daemon.url}/metrics   # its pages are within its namespace")
     say(f"\nOrders, to be typed here:\n{ORDERS}")
 
 
