@@ -43,7 +43,8 @@ class DnsRecord:
         found = await front.answers(context.world, args.system, deadline.left(BEFORE_LIMIT_S))
         before = {answer.addresses[0] for answer in found if answer.addresses}
         address = context.world.deployment(args.system, args.site).front.address
-        updated, missed = await _point(args.system, address, context, deadline)
+        silent = frozenset(answer.server for answer in found if not answer.addresses)
+        updated, missed = await _point(args.system, address, context, deadline, silent)
         pointed = before.pop() if len(before) == 1 else ""
         return Done(
             {
@@ -87,9 +88,16 @@ class DnsRecord:
         return Done()
 
 
-async def _point(system: str, address: str, context: Context, deadline: Deadline) -> tuple[list[str], list[str]]:
-    """Return the servers that took the update and those that did not."""
+async def _point(
+    system: str, address: str, context: Context, deadline: Deadline, silent: frozenset[str] = frozenset()
+) -> tuple[list[str], list[str]]:
+    """Return the servers that took the update and those that did not.
+
+    ``silent`` did not answer just now. Where others did they are not waited for as long: a lost site's name server
+    would hold up the service's return by the whole limit.
+    """
     world, service = context.world, context.world.system(system).service
+    others = silent < frozenset(service.dns)
 
     errors: list[TargetError] = []
 
@@ -106,7 +114,7 @@ async def _point(system: str, address: str, context: Context, deadline: Deadline
                 service.ttl_s,
                 server.tsig_name,
                 secret,
-                deadline.left(ASK_LIMIT_S),
+                deadline.left(front.NAME_LIMIT_S if others and key in silent else ASK_LIMIT_S),
             )
         except TargetError as error:
             context.say(f"{key}: {error}")

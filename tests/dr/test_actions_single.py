@@ -17,6 +17,8 @@ from dr.action import Holds
 from dr.actions import ACTIONS
 from dr.backups.catalog import Backup
 from dr.errors import StepFailed
+from dr.estate.front import NAME_LIMIT_S
+from dr.estate.waiting import ASK_LIMIT_S
 from dr.world import World
 from monitor.clients import dns
 from monitor.errors import GarbledReply, TargetError
@@ -142,6 +144,30 @@ async def test_names_move_where_a_server_answers_and_back(lab: RunningLab) -> No
             await desk.run("dns_record", "dr", timeout_s=3)
         assert not failed.value.outcome_known
         assert (await desk.probe("dns_record", "dr")).holds is Holds.CANNOT_TELL
+
+
+async def test_a_silent_name_server_does_not_hold_up_the_return_of_the_service(
+    lab: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost site takes its name server along: where others answer, it is not waited for as for one that does."""
+    waited: dict[str, float] = {}
+    update = dns.replace_a
+
+    async def noted(address: str, *rest: Any) -> None:
+        waited[address] = rest[-1]
+        await update(address, *rest)
+
+    monkeypatch.setattr(dns, "replace_a", noted)
+    async with world_of(lab) as world:
+        main, dr = (world.inventory.dns_servers[key].address for key in ("dns-main", "dns-dr"))
+        lab.fault("hang-dns", "dns-main")
+        done = await Desk(world, "cdeps").run("dns_record", "dr", timeout_s=60)
+        assert (done.outputs["updated"], done.outputs["missed"]) == ("dns-dr", "dns-main")
+        assert waited == {main: NAME_LIMIT_S, dr: ASK_LIMIT_S}
+        lab.fault("hang-dns", "dns-dr")
+        with pytest.raises(TargetError):
+            await Desk(world, "cdeps").run("dns_record", "dr", timeout_s=5)
+        assert min(waited.values()) > NAME_LIMIT_S, "where none answers none is given up sooner"
 
 
 async def test_a_name_that_is_pointed_back_at_one_server_only_is_not_taken_back(lab: RunningLab) -> None:
