@@ -18,8 +18,10 @@ from typing import Any
 
 from dr.engine import undoing
 from dr.guard import Ruling, Verdict
+from dr.guards.safety import NAME as SAFETY
 from dr.journal.event import (
     ApprovalAsked,
+    CancelAsked,
     Denied,
     Event,
     GuardRuled,
@@ -120,14 +122,19 @@ def admit(run: Run, verdicts: Sequence[Verdict], token: int, now: float, approva
 def gate(run: Run, verdicts: Sequence[Verdict], step: str, now: float) -> tuple[Event, ...]:
     """Return the events that a step's verdicts lead to: their notes, and unless all allow a pause.
 
-    A run that is being canceled cannot pause; there the step is left out.
+    A run that is being canceled cannot pause; there the step is left out. One that nobody attends does not wait for a
+    rule of the inventory to hold again, for it would keep its system from a failover meanwhile: it is canceled, and
+    cleans up. (What cleans up is kept from beginning only by a rule that names it: then a person is asked.)
     """
     notes: list[Event] = [_note(verdict, step, now) for verdict in verdicts]
     blocked = [verdict for verdict in verdicts if verdict.ruling is not Ruling.ALLOW]
     if blocked:
         why = "; ".join(f"guard '{verdict.guard}': {verdict.sentence}" for verdict in blocked)
+        rules = all(verdict.guard == SAFETY for verdict in blocked)
         if run.state is RunState.IN_PROGRESS:
-            notes.append(Paused(now, DAEMON, f"step '{step}' may not begin: {why}"))
+            attended = run.plan.attended or run.steps[step].plan.final or not rules
+            kept = f"step '{step}' may not begin: {why}"
+            notes.append(Paused(now, DAEMON, kept) if attended else CancelAsked(now, DAEMON, kept))
         else:
             notes.append(StepSkipped(now, step, f"it may not begin: {why}"))
     return tuple(notes)

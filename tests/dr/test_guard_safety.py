@@ -14,10 +14,11 @@ from orchestrator_kit import INVENTORY, House, house
 
 from dr.engine.observed import fenced, observed
 from dr.engine.standing import OverrideAsk
+from dr.engine.transition import gate
 from dr.errors import RunRefused
-from dr.guard import Facts, Verdict
+from dr.guard import Facts, Ruling, Verdict
 from dr.guards.safety import safety
-from dr.journal.event import Event, RunAccepted
+from dr.journal.event import CancelAsked, Event, Paused, RunAccepted
 from dr.journal.fold import begin
 from dr.journal.run import Run, RunState, StepState
 from monitor.inventory.recovery import Condition, SafetyRule
@@ -207,6 +208,32 @@ async def test_a_step_waits_for_what_is_about_to_be_observed_then_pauses_and_two
         (note,) = [note for note in run.guards if note.reason == "overridden"]
         assert (note.guard, note.step) == ("safety", "machines")
         assert "by vera, confirmed by boris: I see it" in note.sentence
+
+
+@pytest.mark.anyio
+async def test_what_nobody_attends_ends_when_a_rule_keeps_its_step_back_and_a_failover_is_not_kept_waiting(
+    tmp_path: Path,
+) -> None:
+    rule = SITE.model_copy(update={"before": ("backup",), "kinds": ("backup",)})
+    async with house(tmp_path, inventory=INVENTORY.model_copy(update={"safety": {"site": rule}})) as at:
+        seeing(at, {"site/dr": {"status": "degraded"}})
+        run = await at.until(await at.submit("backup"))
+        assert run.state is RunState.CANCELED
+        assert "canceled by karaula: step 'write' may not begin: guard 'safety': rule 'site'" in run.end_reason
+        assert not at.actions["write"].calls
+        assert (await at.moved()).state is RunState.SUCCEEDED
+
+
+def test_what_cleans_up_and_is_kept_back_by_name_waits_for_a_person() -> None:
+    clones = ("system/ncts/dr", "bubble", "absent")
+    drill = plan(step("look"), step("remove", effects=(clones,), final=True), kind="drill")
+    run = begin("one", RunAccepted(0.0, drill.to_json(), "ana", "", "person", "", 0.0, 0.0))
+    run = replace(run, state=RunState.IN_PROGRESS)
+    refusal = Verdict("safety", Ruling.REFUSE, "rule-broken", "rule 'site' is broken")
+    assert isinstance(gate(run, [refusal], "remove", 1.0)[-1], Paused)
+    assert isinstance(gate(run, [refusal], "look", 1.0)[-1], CancelAsked)
+    other = replace(refusal, guard="lease")
+    assert isinstance(gate(run, [refusal, other], "look", 1.0)[-1], Paused), "the lease is no rule of the inventory's"
 
 
 def by_vera(run: Run, now: float) -> list[Event]:
