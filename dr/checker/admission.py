@@ -15,7 +15,7 @@ from dr.guard import Facts, Guard, Ruling
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.lease import Tenancy
-from dr.loss import Loss
+from dr.loss import MAY_LOSE, Loss
 from dr.playbook.model import Plan
 from dr.readiness.lights import ACCESS, Check, Light, Readiness
 from dr.rights import Deed
@@ -24,7 +24,7 @@ from monitor.status.votes import FEWEST, Poll, Vote, Word
 
 DAY_S = 86400.0
 APPROVAL = "approval"
-ASKS, OTHER = "ana", "boris"
+ASKS, AGREES, OTHER = "ana", "vera", "boris"
 AGREED = tuple(Vote(f"point-{n}", Word.DOWN, "the side", 0.0, "no answer") for n in range(FEWEST))
 UNSATISFIED = SafetyRule(reason="a rule", only_while=(Condition(subject="site/dr", status="ok"),))
 LEAP_DAY = Window(kinds=("backup", "verify", "drill"), cron="0 0 29 2 *", duration_s=60.0)
@@ -52,16 +52,40 @@ def admission(run: Run, guards: Sequence[Guard]) -> Iterator[Broken]:
 
 
 def _without_right(run: Run, guards: Sequence[Guard]) -> Iterator[Broken]:
-    """Let people ask for the run, and approve it, whose right is to another kind: some guard must refuse."""
-    kind = run.plan.kind
-    other = Right(people=(OTHER,), may=tuple(deed.value for deed in Deed), kinds=tuple(k for k in KINDS if k != kind))
-    asks = Right(people=(ASKS,), may=(Deed.REQUEST.value,), kinds=(kind,))
-    calm = replace(_calm(run.plan), rights={"other": other, "asks": asks})
-    person = replace(run, origin="person", requester=OTHER)
-    approved = replace(person, requester=ASKS, approved_by=OTHER)
-    for asked, words in ((person, "asked for"), *(((approved, "approved"),) if run.plan.attended else ())):
-        if not any(guard(asked, calm, None, DAY_S).ruling is Ruling.REFUSE for guard in guards):
-            yield Broken(12, f"a {kind} begins {words} by somebody whose right is to anything but that")
+    """Let people ask for the run, approve it and accept its loss who have every right but that: some guard must object.
+
+    To all kinds but this one, to all systems but this one, to do everything but this.
+    """
+    plan, kind = run.plan, run.plan.kind
+    well = replace(run, origin="person", requester=ASKS, approved_by=AGREES if plan.attended else "")
+    tried = [(replace(well, requester=OTHER), Deed.REQUEST, "asked for", 0.0)]
+    if plan.attended:
+        tried.append((replace(well, approved_by=OTHER), Deed.APPROVE, "approved", 0.0))
+    if kind in MAY_LOSE:
+        much = plan.rpo_s + 1.0
+        lost = replace(well, loss_accepted_by=OTHER, loss_accepted_s=much)
+        tried.append((lost, Deed.APPROVE, "over a loss accepted", much))
+    asks, agrees = _right(ASKS, Deed.REQUEST, kind), _right(AGREES, Deed.APPROVE, kind)
+    for asked, deed, words, lost_s in tried:
+        for lack, right in _all_but(deed, kind, run.system):
+            rights = {"other": right, "asks": asks, "agrees": agrees}
+            calm = replace(_calm(plan), rights=rights, loss=Loss(lost_s, 1, "seen"))
+            if all(guard(asked, calm, None, DAY_S).ruling is Ruling.ALLOW for guard in guards):
+                yield Broken(12, f"a {kind} begins {words} by somebody whose right is to {lack}")
+
+
+def _all_but(deed: Deed, kind: str, system: str) -> Iterator[tuple[str, Right]]:
+    """Yield the greatest rights that do not let one do ``deed`` to such a run, with what they are to, in words."""
+    every = Right(people=(OTHER,), may=tuple(each.value for each in Deed), kinds=KINDS)
+    kinds = tuple(each for each in KINDS if each != kind)
+    deeds = tuple(each.value for each in Deed if each is not deed)
+    yield "anything but that", every.model_copy(update={"kinds": kinds})
+    yield "those of other systems", every.model_copy(update={"systems": (f"other-than-{system}",)})
+    yield f"do anything but {deed}", every.model_copy(update={"may": deeds})
+
+
+def _right(who: str, deed: Deed, kind: str) -> Right:
+    return Right(people=(who,), may=(deed.value,), kinds=(kind,))
 
 
 def _calm(plan: Plan) -> Facts:

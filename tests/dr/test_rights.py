@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from checker_kit import shipped
 from engine_kit import plan, step
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_kit import INVENTORY, House, house
 from test_guards_verdicts import NOTHING, ruled, run_of
 
+from dr.checker.admission import admission
 from dr.engine.standing import OverrideAsk
 from dr.errors import RunRefused
-from dr.guard import Verdict
+from dr.guard import Facts, Guard, Verdict
+from dr.guards import RUN_GUARDS
 from dr.guards.approval import approval
 from dr.guards.rpo import rpo
-from dr.journal.event import ApprovalAsked, Approved
-from dr.journal.fold import fold
+from dr.journal.event import ApprovalAsked, Approved, RunAccepted
+from dr.journal.fold import begin, fold
 from dr.journal.joint import JointAccepted, begin_joint
 from dr.journal.override import BLACKOUT, FENCING, READINESS
 from dr.journal.pause import Pause
@@ -299,3 +303,38 @@ def test_a_name_that_is_proven_is_so_wherever_it_stands() -> None:
     proven = {**RIGHTS, "own": Right(people=("Goce",), may=("request",), kinds=("drill",), proven=True)}
     assert must_be_proven(proven, "goce")
     assert not must_be_proven(proven, "vera")
+
+
+# -- the checker -------------------------------------------------------------------------------------------------------
+
+OVERLOOKED = {
+    "kinds": ("kinds", KINDS, "anything but that"),
+    "systems": ("systems", (), "those of other systems"),
+    "deeds": ("may", tuple(deed.value for deed in Deed), "do anything but "),
+}
+
+
+@pytest.mark.parametrize("what", OVERLOOKED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_checker_finds_guards_that_overlook_what_a_right_is_to(kind: str, what: str) -> None:
+    """For every kind of run, and for each person of it: who asks, who approves, who accepts the loss."""
+    field, value, words = OVERLOOKED[what]
+    shown = shipped(kind)
+    run = begin("proof", RunAccepted(0.0, shown.to_json(), "x", "", "person", "", 0.0, 0.0))
+    assert list(admission(run, RUN_GUARDS)) == []
+
+    def overlooked(guard: Guard) -> Guard:
+        def judged(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
+            rights = {key: right.model_copy(update={field: value}) for key, right in facts.rights.items()}
+            return guard(run, replace(facts, rights=rights), step, now)
+
+        return judged
+
+    def told(blind: Collection[Guard]) -> list[str]:
+        guards = [overlooked(guard) if guard in blind else guard for guard in RUN_GUARDS]
+        found = [broken.words for broken in admission(run, guards)]
+        assert all(f"by somebody whose right is to {words}" in one for one in found)
+        return [one.removeprefix(f"a {kind} begins ").partition(" by somebody")[0] for one in found]
+
+    assert told([approval]) == (["asked for", "approved"] if shown.attended else ["asked for"])
+    assert told([rpo]) == (["over a loss accepted"] if kind == "failover" else [])
