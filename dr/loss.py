@@ -13,7 +13,6 @@ from monitor.status.board import Evidence
 
 MINUTE_S, HOUR_S = 60, 3600
 ACTION = "recovery_point"
-MAY_LOSE = frozenset({"failover"})  # whatever else promotes waits until everything has arrived
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from dr.guard import Facts, Guard, Ruling
 from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from dr.lease import Tenancy
-from dr.loss import MAY_LOSE, Loss
-from dr.playbook.model import Plan
+from dr.loss import Loss
+from dr.playbook.model import MAY_LOSE, Plan
 from dr.readiness.lights import ACCESS, Check, Light, Readiness
 from dr.rights import Deed
 from monitor.inventory.recovery import KINDS, Condition, Right, SafetyRule, Window

@@ -27,8 +27,8 @@ from dr.journal.names import same_person
 from dr.journal.override import Override
 from dr.journal.people import QuestionAnswered, UndoAsked
 from dr.journal.run import Run, RunState, StepRecord, StepState
-from dr.loss import MAY_LOSE, Loss, measured
-from dr.playbook.model import ancestors, brings_up_again
+from dr.loss import Loss, measured
+from dr.playbook.model import MAY_LOSE, ancestors, arrivals, brings_up_again
 
 RETRY, IGNORE = "retry", "ignore"
 
@@ -199,6 +199,13 @@ def _not_built_upon(run: Run, record: StepRecord) -> None:
             "proof",
             f"step '{step}' is the proof that clients reach {record.plan.site}; without it no run is called a "
             "success: retry it, or cancel the run, which then ends as it stands",
+        )
+    ahead = [plan for key, plan in plans.items() if plan.promotes and run.steps[key].state is StepState.QUEUED]
+    if run.plan.kind not in MAY_LOSE and any(step in arrivals(plans, promotion) for promotion in ahead):
+        raise RunRefused(
+            "arrival",
+            f"step '{step}' sees that {record.plan.site} has everything; passed over, the {run.plan.kind} would lose "
+            "the rest, and nobody would have accepted that: retry it, or cancel the run and ask for a failover",
         )
     for other in brings_up_again(plans, step):
         if run.steps[other].state is StepState.QUEUED:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dr.guard import Facts, Ruling, Verdict
 from dr.journal.run import Run
-from dr.loss import MAY_LOSE, Loss, counted, measured, span
+from dr.loss import Loss, counted, measured, span
+from dr.playbook.model import MAY_LOSE
 from dr.rights import Deed, by_right, holders, listed, may
 from monitor.inventory.recovery import EVERYBODY
 

@@ -25,6 +25,9 @@ ATTENDED: frozenset[str] = frozenset({"switchover", "failover", "reprotect", "fa
 """Kinds that change production: they need an approval, and a failed step waits for a person. The others run at
 night: a failed step ends them through their ``finally`` steps."""
 
+MAY_LOSE: frozenset[str] = frozenset({"failover"})
+"""Kinds that may promote before everything has arrived; whatever else promotes waits for that."""
+
 # Where each kind leaves from and goes to, in terms of the system's inventory entry.
 DIRECTION: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -246,6 +249,27 @@ def brings_up_again(steps: Mapping[str, PlannedStep], step_id: str) -> Iterator[
         }
         if held & up and step_id in ancestors(steps, other.id):
             yield other.id
+
+
+def arrivals(steps: Mapping[str, PlannedStep], promotion: PlannedStep) -> Iterator[str]:
+    """Yield the steps before a promotion that see all arrive which its peer has taken, once that takes no more."""
+    own = {subject for subject, field, value in promotion.effects if (field, value) == ("role", "primary")}
+    peers = {subject.rpartition("/")[0] for subject in own}
+
+    def stopped(wait: str) -> bool:
+        return any(
+            subject not in own
+            and subject.rpartition("/")[0] in peers
+            and ((field, value) == ("role", "standby") or (field == "power" and value.rpartition("-")[2] == "off"))
+            for before in ancestors(steps, wait)
+            for subject, field, value in steps[before].effects
+        )
+
+    for key in ancestors(steps, promotion.id):
+        step = steps[key]
+        waits = (step.action, step.site) == ("wait_replica", promotion.site) and step.on_failure != "continue"
+        if waits and stopped(key):
+            yield key
 
 
 def plan_from_json(body: Mapping[str, Any]) -> Plan:

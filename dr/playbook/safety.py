@@ -2,14 +2,24 @@
 
 Nothing is promoted before the other side is fenced, nobody passes over a fence or a promotion, nothing is undone
 beneath one; what runs without an approval leaves production alone and cleans up; who claims to move a service proves
-that clients arrive.
+that clients arrive. And no kind does the work of another, which a right to it would then be to: but for a failover
+everything has arrived before a promotion, and a reprotect leaves the active side as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dr.playbook.model import ATTENDED, Mistake, PlannedStep, Playbook, ancestors, brings_up_again
+from dr.playbook.model import (
+    ATTENDED,
+    MAY_LOSE,
+    Mistake,
+    PlannedStep,
+    Playbook,
+    ancestors,
+    arrivals,
+    brings_up_again,
+)
 
 MOVES = frozenset({"failover", "failback", "switchover"})
 PRODUCTION = frozenset({"role", "fence", "traffic", "power"})
@@ -30,6 +40,8 @@ def unsafe(
     yield from rules.leftovers()
     if playbook.kind == "drill":
         yield from rules.drill()
+    if playbook.kind == "reprotect":
+        yield from rules.reprotects(from_site)
 
 
 class _Rules:
@@ -58,7 +70,7 @@ class _Rules:
             message = f"a playbook of kind '{self.kind}' moves the service, but nothing here promotes {to_site}"
             yield Mistake(("kind",), message, "add a step with action 'promote' and site: to")
         for step in self.promoting:
-            if self.kind not in ATTENDED:
+            if self.kind not in MOVES:
                 yield self._mistake(step, f"a playbook of kind '{self.kind}' must not promote anything")
                 continue
             other = self.other.get(step.site, "")
@@ -74,12 +86,27 @@ class _Rules:
                 if fences and not earlier and step.id not in self.before[opening.id]:
                     message = f"step '{opening.id}' may open the fence of {other} before '{step.id}' has promoted"
                     yield self._mistake(opening, message, f"let it need '{step.id}'")
+            if self.kind not in MAY_LOSE and not any(arrivals(self.by_id, step)):
+                yield self._mistake(
+                    step,
+                    f"step '{step.id}' may promote {step.site} before it has everything; only a failover may lose some",
+                    f"let it need a step 'wait_replica' that needs a step 'demote' of {other or 'its peer'}",
+                )
             if not any(self._proves_service(check, step) for check in self.steps):
                 yield self._mistake(
                     step,
                     f"nothing after step '{step.id}' proves that clients reach {step.site}",
                     "add a step with action 'http_check', where: service, expect_role: active, on_failure: stop",
                 )
+
+    def reprotects(self, active: str) -> Iterator[Mistake]:
+        """Refuse what touches the side that is active, or where clients are led."""
+        side = f"system/{self.system}/{active}"
+        for step in self.steps:
+            touched = [what for subject, what, _ in step.effects if what in PRODUCTION and side == subject]
+            if touched := touched or [what for _, what, _ in step.effects if what == "traffic"]:
+                message = f"step '{step.id}' changes {touched[0]} at {step.site}"
+                yield self._mistake(step, f"{message}; a reprotect leaves the active side alone")
 
     def _proves_service(self, check: PlannedStep, promotion: PlannedStep) -> bool:
         return (

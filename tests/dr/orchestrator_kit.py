@@ -144,6 +144,8 @@ def acts(**more: Act) -> dict[str, Act]:
         "fence": Act("fence", ("fence", "on"), proven, outputs=("proof",)),
         "unfence": Act("unfence", ("fence", "off")),
         "promote": Act("promote", ("role", "primary")),
+        "demote": Act("demote", ("role", "standby")),
+        "wait_replica": Act("wait_replica"),
         "http_check": Act("http_check"),
         "power": Act("power", ("power", "on"), undoable=True),
         "write": Act("write", ("backup", "written")),
@@ -161,7 +163,17 @@ steps:
   - { id: promote, action: promote, needs: [fence-old, machines], timeout_s: 60 }
   - { id: service, action: http_check, needs: [promote], timeout_s: 60, args: { where: service, expect_role: active } }
 """
-FAILBACK = FAILOVER.replace("kind: failover", "kind: failback")
+FAILBACK = """
+kind: failback
+summary: Move it back
+steps:
+  - { id: drain, action: demote, site: from, timeout_s: 60 }
+  - { id: all-there, action: wait_replica, needs: [drain], timeout_s: 60 }
+  - { id: fence-old, action: fence, site: from, needs: [all-there], timeout_s: 60 }
+  - { id: machines, action: power, timeout_s: 60 }
+  - { id: promote, action: promote, needs: [fence-old, machines], timeout_s: 60 }
+  - { id: service, action: http_check, needs: [promote], timeout_s: 60, args: { where: service, expect_role: active } }
+"""
 BACKUP = """
 kind: backup
 summary: Write it

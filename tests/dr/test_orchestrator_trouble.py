@@ -228,6 +228,17 @@ async def test_a_promotion_that_a_person_vouched_for_counts_once_traffic_was_see
         assert at.orchestrator.promoted("ncts") == "dr"
 
 
+async def test_that_everything_arrived_is_not_passed_over(tmp_path: Path) -> None:
+    """Whoever may steer would lose by that what only who may approve can accept."""
+    async with house(tmp_path, acts(wait_replica=Act("wait_replica", None, refused))) as at:
+        await at.moved("failover")
+        at.clock.advance(1)
+        run = await at.until(await at.approve(await at.submit("failback")), RunState.PAUSED)
+        with pytest.raises(RunRefused, match="'all-there' sees that main has everything; passed over, the"):
+            await at.orchestrator.command(run.id, lambda run, now: commands.ignore(run, "all-there", "a", "late", now))
+        assert not any(record.plan.promotes and record.attempt for record in at.orchestrator.run(run.id).steps.values())
+
+
 async def test_a_reprotect_moves_nothing(tmp_path: Path) -> None:
     text = "kind: reprotect\nsummary: Replicate back\nsteps:\n  - { id: power, action: power, timeout_s: 60 }\n"
     async with house(tmp_path, texts={**TEXTS, "reprotect": text}) as at:

@@ -97,12 +97,61 @@ def changed(section: str, key: str, **fields: Any) -> Inventory:
     return INVENTORY.model_copy(update={section: {**getattr(INVENTORY, section), key: entry}})
 
 
+DRAINED = """steps:
+  - { id: drain, action: demote, site: from, timeout_s: 60 }
+  - { id: all-there, action: wait_replica, needs: [drain], timeout_s: 120 }
+"""
+
+
+def planned(kind: str, before: str = DRAINED, needs: str = "all-there") -> str:
+    """Return the failover as a playbook of ``kind`` that does something before it fences."""
+    text = (GOOD / "failover.yaml").read_text().replace("kind: failover", f"kind: {kind}")
+    fence = f"    needs: [{needs}]\n    site: from\n" if needs else "    site: from\n"
+    return text.replace("steps:\n", before).replace("    site: from\n", fence)
+
+
+@pytest.mark.parametrize("kind", ["switchover", "failback"])
+def test_what_is_planned_promotes_only_what_has_everything(tmp_path: Path, kind: str) -> None:
+    """Else whoever may ask for a switchover could have a failover done, and nobody would be asked about the loss."""
+    path, alone = tmp_path / f"{kind}.yaml", INVENTORY.model_copy(update={"schedules": {}, "responses": {}})
+    path.write_text(planned(kind))
+    assert said(tmp_path, alone) == ""
+    for before, needs in (
+        ("steps:\n", ""),
+        (DRAINED.replace("needs: [drain], ", ""), "drain, all-there"),  # it may have come when more was taken
+        (DRAINED.replace("timeout_s: 120", "timeout_s: 120, on_failure: continue"), "all-there"),
+        (DRAINED.replace("action: wait_replica", "site: from, action: wait_replica"), "all-there"),
+        (
+            DRAINED.replace("demote", "check_role").replace("site: from", "site: from, args: {expect: primary}"),
+            "all-there",
+        ),
+        (DRAINED, "drain"),
+    ):
+        path.write_text(planned(kind, before, needs))
+        assert "may promote" in said(tmp_path, alone), before
+        assert "before it has everything; only a failover may lose some" in said(tmp_path, alone)
+    off = "drain, action: vm_power, args: { tier: application, state: off }"
+    path.write_text(planned(kind, DRAINED.replace("drain, action: demote", off)))
+    assert said(tmp_path, alone) == "", "nothing takes declarations any more"
+
+
+def test_a_reprotect_does_not_move_the_service(tmp_path: Path) -> None:
+    (tmp_path / "reprotect.yaml").write_text(planned("reprotect"))
+    found = said(tmp_path, INVENTORY.model_copy(update={"schedules": {}, "responses": {}}))
+    for says in (
+        "step 'drain' changes role at dr; a reprotect leaves the active side alone",
+        "step 'fence-old' changes fence at dr; a reprotect leaves the active side alone",
+        "a playbook of kind 'reprotect' must not promote anything",
+        "step 'names' changes traffic at main; a reprotect leaves the active side alone",
+    ):
+        assert says in found
+
+
 def test_schedules_and_responses_name_playbooks_that_fit(tmp_path: Path) -> None:
     for name in ("failover", "drill", "verify"):
         (tmp_path / f"{name}.yaml").write_text((GOOD / f"{name}.yaml").read_text())
     (tmp_path / "backup.yaml").write_text(BACKUP)
-    back = (GOOD / "failover.yaml").read_text().replace("kind: failover", "kind: failback")
-    (tmp_path / "failback.yaml").write_text(back)
+    (tmp_path / "failback.yaml").write_text(planned("failback"))
     assert said(tmp_path) == ""
     (job, *_), (answer, *_) = INVENTORY.schedules, INVENTORY.responses
     automatic = changed("responses", answer, mode="automatic")
