@@ -124,7 +124,7 @@ def _short(place: Place, need: Need, limits: ReadinessLimits) -> tuple[Light, st
     if not _fits(need.started, place.free):
         return Light.AMBER, f"{takes}, and do not all find room host by host: move machines between the hosts"
     if limits.spare_hosts and (said := _without(place, need, limits.spare_hosts)):
-        return Light.AMBER, f"{takes}: {said}"
+        return Light.AMBER, f"{takes}: {said}" if need.started else said
     usable = free * (1 - limits.memory_spare_percent / 100)
     if need.every > usable:
         if started <= usable:
@@ -140,8 +140,10 @@ def _without(place: Place, need: Need, spare: int) -> str:
         return ""
     left = sum(place.free) - sum(room.whole for room in place.rooms if room.host in lack.hosts)
     names = " and ".join(lack.hosts)
+    if left < 0:
+        return f"without {names} what runs there finds no room on other hosts"
     if sum(need.started) > left:
-        return f"without {names} there would be {size(max(0.0, left))}"
+        return f"without {names} there would be {size(left)}"
     whose = f"a machine of {size(lack.bytes)} that is started or runs there"
     return f"without {names} {whose} finds no room, while no other host has more than {size(lack.most)} free"
 

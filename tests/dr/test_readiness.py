@@ -225,8 +225,8 @@ def test_there_is_room(changed: Mapping[str, Sight], light: str, says: str) -> N
         (0, 40, False, "green", "take 34.4 GB"),
         (1, 10, False, "green", "take 34.4 GB"),
         (1, 24, False, "amber", "started take 34.4 GB: without esx/vc-dr/esx-1 there would be 17.2 GB"),
-        (1, 33, True, "amber", "started take 0 kB: without esx/vc-dr/esx-1 there would be 0 kB"),
-        (2, 10, False, "amber", "without esx/vc-dr/esx-1 and esx/vc-dr/esx-2 there would be 0 kB"),
+        (1, 33, True, "amber", "vc-dr, and without esx/vc-dr/esx-1 what runs there finds no room on other"),
+        (2, 10, False, "amber", "34.4 GB: without esx/vc-dr/esx-1 and esx/vc-dr/esx-2 what runs there finds no"),
     ],
 )
 def test_where_it_is_wanted_a_host_of_the_cluster_may_be_lost(
