@@ -11,6 +11,7 @@ from dr.errors import IllegalEvent, RunRefused
 from dr.journal.event import Event
 from dr.journal.names import same_person
 from dr.journal.override import (
+    ALONE,
     BLACKOUT,
     FENCING,
     PREFIX,
@@ -25,7 +26,7 @@ from dr.journal.overriding import OverrideAsked, OverrideConfirmed, OverrideEnde
 from dr.journal.pause import EVERYTHING, Pause
 from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal
-from dr.rights import Deed, Rights, kinds_of, lacking, lacking_all, may, overrides
+from dr.rights import Deed, Rights, kinds_of, lacking, lacking_all, may, others, overrides
 from dr.world import World
 
 T = TypeVar("T")
@@ -138,6 +139,12 @@ class Standing:
         if not 0 < ask.for_s <= LONGEST_S:
             raise RunRefused("override", f"an override lasts at most {LONGEST_S / 3600:.0f} h")
         self._may_override(ask.rule, ask.system, ask.by)
+        if ask.rule not in ALONE and not self._who_could_agree(ask):
+            raise RunRefused(
+                "override",
+                f"'{ask.rule}' needs a second person, and the inventory lets nobody but {ask.by} override it for "
+                f"{ask.system} (karaula rights {ask.system})",
+            )
         now = self._now()
         asked = OverrideAsked(now, ask.system, ask.rule, ask.by, ask.reason, now + ask.for_s)
         number = len(await self._in_thread(lambda: self._journal.names(PREFIX))) + 1
@@ -194,6 +201,16 @@ class Standing:
         kinds = [kind for kind in concerned if not first or may(rights, first, deed, kind, system)] or concerned
         if lack := lacking_all(rights, by, deed, kinds, system):
             raise RunRefused("rights", lack)
+
+    def _who_could_agree(self, ask: OverrideAsk) -> bool:
+        """Tell whether another person has the right for a kind of run for which ``ask.by`` has it."""
+        rights, deed = self._rights, Deed.OVERRIDE
+        kinds = kinds_of(ask.rule, ask.system, self._world().inventory)
+        return any(
+            others(rights, deed, kind, ask.system, ask.by)
+            for kind in kinds
+            if may(rights, ask.by, deed, kind, ask.system)
+        )
 
     def _may_pause(self, system: str, by: str) -> None:
         """See that ``by`` may steer a failover, the gravest thing that a pause holds back. Raises RunRefused."""

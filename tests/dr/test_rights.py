@@ -277,6 +277,23 @@ async def test_a_right_to_override_for_failovers_alone_is_enough_for_a_failovers
 
 
 @asynchronous
+async def test_what_nobody_could_agree_to_is_not_left_waiting(tmp_path: Path) -> None:
+    for second, refused in ((("vera",), True), (("Vera", "goce"), False), ((EVERYBODY,), False)):
+        duty = DUTY.model_copy(update={"people": second})
+        drills = DRILLS.model_copy(update={"people": ("vera", "boris")})  # may override, too, and no fence
+        rights = {"asking": ASKING, "duty": duty, "drills": drills}
+        async with house(tmp_path, inventory=INVENTORY.model_copy(update={"rights": rights})) as at:
+            standing = at.orchestrator.standing
+            ask = OverrideAsk("ncts", FENCING, "vera", "I saw it dark", 3600.0)
+            if refused:
+                with pytest.raises(RunRefused, match="the inventory lets nobody but vera override it for ncts"):
+                    await standing.override(ask)
+                await standing.override(replace(ask, rule=READINESS))  # one person may
+            else:
+                assert not (await standing.override(ask)).in_force(at.clock.now())
+
+
+@asynchronous
 async def test_an_override_of_a_rule_that_is_gone_can_be_taken_back(tmp_path: Path) -> None:
     async with house(tmp_path, inventory=INVENTORY.model_copy(update={"rights": RIGHTS})) as at:
         standing = at.orchestrator.standing
