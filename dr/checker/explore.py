@@ -128,7 +128,7 @@ class _Search:
         if self.stuck_at is None and node.left == self.result.faults and run.state in STANDS:
             self.stuck_at = key
         first = admission(run, self.engine.run_guards) if run.state is RunState.ACCEPTED and run.seq == 1 else ()
-        for broken in (*moment(run, node.world), *self._second(run), *first):
+        for broken in (*moment(run, node.world), *unasked(node), *self._second(run), *first):
             self._found(key, broken)
             return
         if run.state.final:
@@ -196,6 +196,13 @@ class _Search:
                 return
 
 
+def unasked(node: Node) -> Iterator[Broken]:
+    """Ask whether somebody has truly approved what the journal takes for approved."""
+    run = node.run
+    if run.started_at is not None and run.approved_by and not node.agreed:
+        yield Broken(10, f"the {run.plan.kind} begins, and what it takes for an approval was none")
+
+
 def beginnings(plan: Plan) -> Iterator[tuple[str, Run]]:
     """Yield every way in which a run is asked for: by a person, and a failover by an alarm, whoever sees what."""
     accepted = RunAccepted(0.0, plan.to_json(), REQUESTER, "proof", "person", "", 0.0, 0.0)
@@ -244,6 +251,7 @@ class Keys:
                 run.state,
                 run.before_interruption,
                 allowed(run),
+                node.agreed,
                 run.started_at is not None,
                 bool(run.cancel_by),
                 run.undo_asked,

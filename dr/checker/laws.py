@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from dr.checker.world import World, first_world
 from dr.journal.run import Run, RunState, StepState
 from dr.loss import measured
-from dr.playbook.model import ATTENDED, PlannedStep
+from dr.playbook.model import ATTENDED, MAY_LOSE, PlannedStep
 
 LAWS: Mapping[int, str] = {
     1: "at most one site accepts declarations",
@@ -35,6 +35,7 @@ LAWS: Mapping[int, str] = {
     11: "a loss beyond the objective is accepted by a person before anything is promoted over it",
     12: "a run begins only when it may",
     13: "nothing is undone beneath what may still stand, unless a person says so",
+    14: "nothing is promoted in a planned hand-over before everything has arrived",
 }
 LEFTOVERS = frozenset({("bubble", "present"), ("scratch", "restored")})
 MOVES = frozenset({"failover", "switchover", "failback"})
@@ -82,6 +83,12 @@ def effect(run: Run, step: PlannedStep, world: World, *, forced: bool) -> Iterat
             other = plan.to_site if site == plan.from_site else plan.from_site
             if world.value(plan.system, other, "fence") != "on":
                 yield Broken(2, f"step '{step.id}' promotes {site} while {other} is not fenced")
+            if plan.kind not in MAY_LOSE and world.arrived is not None and site not in world.arrived:
+                yield Broken(14, f"step '{step.id}' promotes {site}, and not everything from {other} has arrived there")
+            if plan.kind in MAY_LOSE and (early := sorted(world.early)):
+                yield Broken(
+                    11, f"step '{step.id}' promotes {site} by what '{early[0]}' measured before {other} stopped"
+                )
             loss = measured(run)
             lost_s = 0.0 if loss is None or loss.seconds is None else loss.seconds
             if lost_s > max(plan.rpo_s, run.loss_accepted_s):

@@ -29,7 +29,10 @@ def _role(world: World, plan: Plan, step: PlannedStep) -> bool:
 
 
 def _replica(world: World, plan: Plan, step: PlannedStep) -> bool:
-    return _database(world, plan, step) and world.value(plan.system, step.site, "role") == "standby"
+    """Where no position is given, the other side is asked how far it has come."""
+    peer = plan.to_site if step.site == plan.from_site else plan.from_site
+    there = step.args.get("position") is not None or _powered(world, plan, peer, "database")
+    return there and _database(world, plan, step) and world.value(plan.system, step.site, "role") == "standby"
 
 
 def _page(world: World, plan: Plan, step: PlannedStep) -> bool:

@@ -40,7 +40,7 @@ class Node:
     """One moment: the run as journaled, the world as it truly is, who cannot be reached, and how many faults are left.
 
     ``outputs`` are what each step of the plan yields; ``forced`` are steps that a person had run again without knowing
-    whether they had happened.
+    whether they had happened; ``agreed``: a person other than the requester has truly approved.
     """
 
     run: Run
@@ -50,6 +50,7 @@ class Node:
     outputs: Mapping[str, dict[str, Scalar]]
     cut: frozenset[str] = frozenset()
     forced: frozenset[str] = frozenset()
+    agreed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,12 @@ def moves(node: Node, engine: Engine) -> Iterator[Move]:
     run = node.run
     if run.state.final:
         return
-    yield from _engine(node, engine)
+    moved = False
+    for move in _engine(node, engine):
+        moved = True
+        yield move
+    if run.state is RunState.WAITING and not moved:
+        yield Move("nobody answers", node, (Broken(4, "nobody answers, and it waits for ever"),), Deed(Kind.TIME))
     for record in run.steps.values():
         if record.undoing:
             yield from _undone(node, engine, record)
@@ -178,7 +183,7 @@ def _happened(
     """Let the effect come about; ``event`` is what the journal learns of it."""
     step = record.plan
     broken = tuple(effect(node.run, step, node.world, forced=step.id in node.forced)) if step.effects else ()
-    world = node.world.apply(step) if step.effects else node.world
+    world = (node.world.apply(step) if step.effects else node.world).ended(step, node.run.plan)
     moved = after(replace(node, world=world), engine, [event], cost=cost)
     return Move(words, moved, broken, Deed(kind, step.id))
 
@@ -237,7 +242,7 @@ def _crash(node: Node, engine: Engine) -> Iterator[Move]:
                 world = world.undo(step)
             elif yes:
                 broken += effect(node.run, step, world, forced=step.id in node.forced)
-                world = world.apply(step)
+                world = world.apply(step).ended(step, node.run.plan)
             words.append(f"'{step.id}' {'did' if yes else 'did not'} happen")
         told = "the orchestrator dies and is started again" + (f"; {', '.join(words)}" if words else "")
         moved = after(replace(node, world=world), engine, [Interrupted(node.now)], cost=1)
@@ -252,8 +257,10 @@ def _people(node: Node, engine: Engine) -> Iterator[Move]:
     """Yield what a person who is asked may answer; refused commands change nothing."""
     run, now = node.run, node.now
     if run.state is RunState.WAITING:
-        approve = partial(commands.approve, run, PERSON, "", run.plan_hash, now)
-        yield from _said(node, engine, f"{PERSON} approves", approve, "approve")
+        for by in (PERSON, run.requester):  # who asked for it is refused
+            agreed = replace(node, agreed=True)
+            approve = partial(commands.approve, run, by, "", run.plan_hash, now)
+            yield from _said(agreed, engine, f"{by} approves", approve, "approve")
         yield from _said(node, engine, f"{PERSON} says no", lambda: commands.deny(run, PERSON, "no", now), "deny")
     yield from _answers(node, engine)
     if run.state is not RunState.PAUSED or _busy(run):

@@ -148,8 +148,9 @@ def ignore(
 
     A fence cannot be passed over unless two people have overridden it (``unfenced``; ``aside`` says why one that stands
     does not count), nor a step whose outputs a later one is going to use. What is known not to have happened cannot be
-    passed over where the run is built upon it: a promotion, the proof that clients reach the promoted side, and what
-    holds a side down that a later step brings up (else two sites could be active at once).
+    passed over where the run is built upon it: a promotion, the proof that clients reach the promoted side, in a
+    planned hand-over the wait until everything has arrived, and what holds a side down that a later step brings up
+    (else two sites could be active at once).
     """
     _paused(run)
     person(by)

@@ -139,6 +139,11 @@ class PlannedStep:
         return self.action == "ask"
 
     @property
+    def waits_for_arrival(self) -> bool:
+        """Tell whether the step waits until its site has everything; another package's is taken at its word."""
+        return self.action == "wait_replica" or (bool(self.provider) and self.reads_only)
+
+    @property
     def proves_service(self) -> bool:
         """Tell whether the step proves that clients reach the active side by the service's name."""
         return (

@@ -3,7 +3,8 @@
 Nothing is promoted before the other side is fenced, nobody passes over a fence or a promotion, nothing is undone
 beneath one; what runs without an approval leaves production alone and cleans up; who claims to move a service proves
 that clients arrive. And no kind does the work of another, which a right to it would then be to: but for a failover
-everything has arrived before a promotion, and a reprotect leaves the active side as it is.
+everything has arrived before a promotion, and a reprotect leaves the active side as it is. What a failover loses is
+measured behind its fence.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dr.playbook.model import (
 
 MOVES = frozenset({"failover", "failback", "switchover"})
 PRODUCTION = frozenset({"role", "fence", "traffic", "power"})
+MEASURES = "recovery_point"
 HAND_OVER = frozenset({"role", "fence", "traffic"})
 # What must not be left behind: the field, its value once it is there, and once it is gone.
 LEFTOVERS = (("bubble", "present", "absent"), ("scratch", "restored", "absent"))
@@ -34,6 +36,7 @@ def unsafe(
     """Yield every mistake of the rules above, at the step that it is about."""
     rules = _Rules(playbook, steps, system, {from_site: to_site, to_site: from_site})
     yield from rules.promotions(to_site)
+    yield from rules.losses()
     yield from rules.failures()
     yield from rules.unattended()
     yield from rules.final_steps()
@@ -115,6 +118,14 @@ class _Rules:
             and check.on_failure != "continue"
             and promotion.id in self.before[check.id]
         )
+
+    def losses(self) -> Iterator[Mistake]:
+        """Demand that what a failover loses is measured behind its fence: before, the old side may take still more."""
+        for step in self.steps if self.kind in MAY_LOSE else ():
+            if step.action == MEASURES and not any(self.by_id[need].fences for need in self.before[step.id]):
+                other = self.other.get(step.site, "the other side")
+                message = f"step '{step.id}' measures what is lost while {other} may still take declarations"
+                yield self._mistake(step, message, "name the fence in its needs", "needs")
 
     def failures(self) -> Iterator[Mistake]:
         """Refuse passing over a fence or a promotion, and undoing once something may be promoted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from dr.actions import ACTIONS
 from dr.checker.explore import Result, explore
 from dr.checker.moment import Engine
 from dr.checker.plant import Spoil, changed, with_steps, without
+from dr.engine.transition import Intent, decide
 from dr.guard import Facts, Guard, Ruling, Verdict
 from dr.guards import GUARDS, RUN_GUARDS, STEP_GUARDS
 from dr.journal.run import Run
@@ -21,6 +22,7 @@ from monitor.inventory.read import read
 TOP = Path(__file__).parents[2]
 __all__ = ["Spoil", "changed", "with_steps", "without"]
 REAL = Engine(RUN_GUARDS, STEP_GUARDS)
+AT_ONCE = {4, 9, 12}  # may be broken by the very beginning of a run
 
 
 @cache
@@ -91,3 +93,34 @@ def no_guard(name: str) -> Engine:
         return tuple(yes if guard is GUARDS[name] else guard for guard in guards)
 
     return Engine(off(RUN_GUARDS), off(STEP_GUARDS))
+
+
+def deciding(change: Callable[[Run, tuple[Intent, ...], float], tuple[Intent, ...]]) -> Engine:
+    """Return the engine that makes something else of what it decides."""
+    return replace(REAL, decide=lambda run, now: change(run, decide(run, now), now))
+
+
+# -- a mistake and what it breaks -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A mistake: in which playbook, how it is planted, and which of the laws it is to break."""
+
+    name: str
+    playbook: str
+    laws: set[int]
+    ways: tuple[Spoil, ...] = ()
+    engine: Engine = field(default=REAL)
+    faults: int = 1
+
+
+def is_found(seed: Seed, record_property: Callable[[str, object], None]) -> None:
+    """See that the checker finds it, by one of its laws, with a story to follow; and count it."""
+    result = found(spoiled(shipped(seed.playbook), *seed.ways), seed.faults, seed.engine)
+    story = result.counterexample
+    well = story is not None and story.law in seed.laws
+    record_property("counted", ("planted mistakes found by the checker", int(well), 1))
+    assert story is not None, "not found"
+    assert story.law in seed.laws, f"law {story.law}: {story.wrong}\n" + "\n".join(story.course)
+    assert story.course or story.law in AT_ONCE, "a story that a person can follow has something in it"

@@ -24,7 +24,7 @@ from dr.checker import laws
 from dr.checker.looks import possible
 from dr.checker.moment import outputs_of
 from dr.checker.world import World as Truth
-from dr.checker.world import first_world
+from dr.checker.world import first_world, positions
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Orchestrator, Rules
 from dr.engine.perform import Outcome
@@ -300,6 +300,12 @@ class Machine:
         if len(both) > 1:
             self.wrong.append(f"law 1: {run.id} {step.id}: {both} both accept")
 
+    def ended(self, turn: Turn) -> None:
+        """Learn what has arrived by now."""
+        run = turn.run
+        truth = replace(self.true(run), asked=positions(run.plan))
+        self.truth[run.system] = truth.ended(turn.step, run.plan)
+
     def answer(self, turn: Turn, word: str) -> None:
         """End a turn: ``well``, ``badly``, ``lost`` (it happened, no answer), ``silent`` (it did not), ``blind``."""
         if not turn.word.done():
@@ -323,6 +329,7 @@ class Hands:
         if (word == "well" and machine.can(turn)) or (word == "lost" and machine.can(turn) and not step.reads_only):
             if step.effects:
                 machine.happens(turn)
+            machine.ended(turn)
             if word == "well":
                 outputs = outputs_of(run.plan)[step_id]
                 return Outcome(StepSucceeded(now, step_id, attempt, outputs, "seen", ""), None)

@@ -33,9 +33,12 @@ BACKUP = f"""{SET_UP}
   - {{ id: aside, {RESTORED % "a"} }}
   - {LOOKS % ("[second, aside]", LOOK)}
 """
+THERE = "{ position: '${steps.drain.position}' }"
 SWITCHOVER = f"""{SET_UP.replace("kind: backup", "kind: switchover")}
   - {LOOKS % ("[second]", LOOK)}
-  - {{ id: fence, action: fence, site: from, needs: [look], timeout_s: 20 }}
+  - {{ id: drain, action: demote, site: from, needs: [look], timeout_s: 20 }}
+  - {{ id: there, action: wait_replica, needs: [drain], timeout_s: 20, args: {THERE} }}
+  - {{ id: fence, action: fence, site: from, needs: [there], timeout_s: 20 }}
   - {{ id: promote, action: promote, needs: [fence], timeout_s: 20 }}
   - {{ id: names, action: dns_record, needs: [promote], timeout_s: 20 }}
   - {{ id: service, action: http_check, needs: [names], timeout_s: 20, args: {ARRIVES} }}
