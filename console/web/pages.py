@@ -85,7 +85,7 @@ async def estate(request: Request) -> HTMLResponse:
         crossings=overview.worst_first(inventory.crossings, statuses, "crossing"),
         sensors=[key for key in sensors if key not in away],
         explained_sensors=overview.by_cause(away),
-        proven={key: proven_at(runs, key) for key in inventory.systems},
+        proven={key: proven_at(runs, key, one.backup.required_level) for key, one in inventory.systems.items()},
         ready={each.system: each for each in desk.readying.every()} if desk.shard.recovers else {},
         tones=TONES,
         upcoming=sorted(desk.scheduler.upcoming().items(), key=lambda item: item[1])[:NEXT_SLOTS],

@@ -6,8 +6,10 @@ the level that the inventory required stands in the run itself, so a later chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from types import MappingProxyType
 
 from dr.journal.run import Run, RunState, StepRecord, StepState
@@ -22,6 +24,8 @@ LEVEL_OF: Mapping[str, str] = MappingProxyType(
         "restore_check": "L4",
     }
 )
+MANIFEST = ("backup", "sha256", "bytes", "records", "position", "newest_id")
+OUTPUT = re.compile(r"\$\{steps\.([^.}]+)\.([^.}]+)\}")
 MEANING: Mapping[str, str] = MappingProxyType(
     {
         "L0": "exists and is fresh",
@@ -98,20 +102,28 @@ def newest_kept(backups: Iterable[Backup]) -> Backup | None:
     return max((one for one in backups if one.removed_at is None), key=lambda one: one.taken_at, default=None)
 
 
-def newest_proven(backups: Iterable[Backup]) -> Backup | None:
-    """Return the newest backup that passed the level required of it and is still kept: the proven recovery point."""
+def newest_proven(backups: Iterable[Backup], required: str = "") -> Backup | None:
+    """Return the newest backup that passed the level required of it and is still kept: the proven recovery point.
+
+    One that was proven when less was required than ``required`` now is none.
+    """
     proven = [one for one in backups if one.verified_at is not None and one.removed_at is None]
+    proven = [one for one in proven if not one.required or one.level >= required]
     return max(proven, key=lambda one: one.taken_at, default=None)
 
 
-def proven_at(runs: Iterable[Run], system: str) -> float | None:
+def proven_at(runs: Iterable[Run], system: str, required: str = "") -> float | None:
     """Return when the newest backup that a restore proved was taken: the proven recovery point. None: there is none."""
-    proven = newest_proven(catalog(runs, system))
+    proven = newest_proven(catalog(runs, system), required)
     return None if proven is None else proven.taken_at
 
 
 def _backup(run: Run, record: StepRecord) -> Backup | None:
-    """Return the backup that the step wrote; None without its whole manifest, which a restore is held against."""
+    """Return the backup that the step wrote; None without its whole manifest, which a restore is held against.
+
+    No backup is younger than the step that wrote it, whatever the clock said where it was taken: else it would pass
+    for the newest, and for fresh, until that time has come.
+    """
     out = record.outputs
     numbers = [out.get(name) for name in ("taken_at", "records", "position", "bytes")]
     texts = [out.get(name) for name in ("backup", "newest_id", "sha256")]
@@ -121,7 +133,7 @@ def _backup(run: Run, record: StepRecord) -> Backup | None:
     return Backup(
         id=str(out["backup"]),
         system=run.system,
-        taken_at=float(out["taken_at"]),
+        taken_at=min(float(out["taken_at"]), inf if record.ended_at is None else record.ended_at),
         records=int(out["records"]),
         position=int(out["position"]),
         newest_id=str(out["newest_id"]),
@@ -195,20 +207,46 @@ def proves(run: Run, select: StepRecord) -> bool:
 def climbed(run: Run) -> tuple[str, str, str]:
     """Return the highest level that was passed with all below it, the level at which it fell, and why.
 
-    A level that was skipped, ignored or is not in the playbook was not passed; but what answers has booted.
+    A level that was skipped, ignored or is not in the playbook was not passed, nor one of which a step was about
+    another backup than was chosen, or compared with another record; but what answers has booted.
     """
-    steps = {LEVEL_OF[one.plan.action]: one for one in run.steps.values() if one.plan.action in LEVEL_OF}
+    steps: dict[str, list[StepRecord]] = {}
+    for record in run.steps.values():
+        if record.plan.action in LEVEL_OF:
+            steps.setdefault(LEVEL_OF[record.plan.action], []).append(record)
     if "L3" not in steps and "L4" in steps:  # of an earlier version
         steps["L3"] = steps["L4"]
     passed = ""
     for level in LEVELS:
-        record = steps.get(level)
-        if record is None:
+        for record in steps.get(level, ()):
+            if record.state is not StepState.SUCCEEDED:
+                return passed, level, record.reason or record.evidence or f"the step is {record.state.value}"
+            if strayed := _strayed(run, record, steps):
+                return passed, level, strayed
+        if level not in steps:
             return passed, "", ""
-        if record.state is not StepState.SUCCEEDED:
-            return passed, level, record.reason or record.evidence or f"the step is {record.state.value}"
         passed = level
     return passed, "", ""
+
+
+def _strayed(run: Run, record: StepRecord, steps: Mapping[str, Sequence[StepRecord]]) -> str:
+    """Say what else the step was about than the backup that was chosen; empty: nothing else."""
+    wanted: dict[str, object] = {}
+    for chosen in steps.get("L0", ()):
+        wanted |= {name: chosen.outputs[name] for name in MANIFEST if name in chosen.outputs}
+    for restored in steps.get("L2", ()):
+        wanted["scratch"] = _given(run, restored.plan.args.get("scratch"))
+    for name, value in record.plan.args.items():
+        if name in wanted and (given := _given(run, value)) != wanted[name]:
+            return f"step '{record.plan.id}' went by {name} {given}, and it is {wanted[name]}"
+    return ""
+
+
+def _given(run: Run, value: object) -> object:
+    """Return an argument with the output filled in that it refers to."""
+    found = OUTPUT.fullmatch(value) if isinstance(value, str) else None
+    step = run.steps.get(found[1]) if found else None
+    return value if found is None or step is None else step.outputs.get(found[2])
 
 
 def _whole(value: object) -> int:

@@ -61,8 +61,8 @@ def proof_of(runs: Iterable[Run], key: str, system: System, now: float) -> Proof
     """Return what is proven of one system's backups."""
     every = tuple(runs)
     backups = catalog(every, key)
-    newest, proven = newest_kept(backups), newest_proven(backups)
     policy = system.backup
+    newest, proven = newest_kept(backups), newest_proven(backups, policy.required_level)
     check = _newest_step(every, key, "copy_check")
     expire = _newest_step(every, key, "backup_expire")
     copies, append_only = _places(check, newest)
@@ -104,6 +104,8 @@ def _of_proof(
         yield f"the newest backup {newest.id} is not proven: {newest.failed}"
     elif newest.verified_at is None:
         yield f"the newest backup {newest.id} was not verified yet"
+    elif newest.required and newest.level < policy.required_level:
+        yield f"the newest backup {newest.id} is proven to {newest.level}; {policy.required_level} is required by now"
     if proven is None:
         yield f"no backup is proven to {policy.required_level}: a loss now could not be made good for certain"
     elif proven_age_s is not None and proven_age_s > policy.max_age_s:

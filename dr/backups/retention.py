@@ -1,7 +1,8 @@
 """Which backups may go: pure, from the catalogue and the policy.
 
 Never the newest proven one, never what is newer than it (the hope for a newer proof), never anything while no newest
-proven one is there. Days, weeks and months are of UTC: a night in which the clocks are turned makes no backup go.
+proven one is there; nor the newest that was proven to a higher level, before less was required. Days, weeks and months
+are of UTC: a night in which the clocks are turned makes no backup go.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from dr.backups.catalog import Backup, newest_proven
+from dr.backups.catalog import LEVELS, Backup, newest_proven
 from monitor.inventory.backups import Retention
 
 AHEAD_S = 60.0  # a vault's clock may differ from ours by so much
@@ -22,6 +23,8 @@ def expendable(backups: Iterable[Backup], policy: Retention) -> list[Backup]:
     if proven is None:
         return []
     wanted = {one.id for one in kept if one.taken_at >= proven.taken_at} | {one.id for one in kept[: policy.newest]}
+    higher = (newest_proven(kept, level) for level in LEVELS)
+    wanted |= {one.id for one in higher if one is not None}
     for count, period in ((policy.days, _day), (policy.weeks, _week), (policy.months, _month)):
         wanted |= _last_of_each(kept, count, period)
     return sorted((one for one in kept if one.id not in wanted), key=lambda one: one.taken_at)

@@ -65,6 +65,14 @@ def test_removing_is_settled_at_once_and_proves_as_much_as_before(backups: list[
     assert newest_kept(left) == newest_kept(backups)
 
 
+def test_the_newest_that_was_proven_to_more_stays_when_less_is_required_for_a_while() -> None:
+    whole = [replace(one, level="L4", required="L4") for one in shelf(0, 1, days=2)]
+    later = [replace(one, id=f"l{one.id}", taken_at=one.taken_at + 10 * DAY_S) for one in shelf(0, 1, 2, days=3)]
+    less = [replace(one, level="L1", required="L1") for one in later]
+    gone = expendable([*whole, *less], Retention(newest=1, days=0, weeks=0, months=0))
+    assert [one.id for one in gone] == ["b0", "lb0", "lb1"]
+
+
 def test_days_weeks_and_months_keep_the_last_of_each() -> None:
     policy = Retention(newest=1, days=2, weeks=2, months=2)
     gone = {one.id for one in expendable(shelf(69, days=70), policy)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -160,6 +161,82 @@ def test_a_corrupt_newer_backup_does_not_advance_the_proven_recovery_point() -> 
     failed = ran("v", 300.0, LADDER, {"backup": "ncts-2", "required_level": "L4"}, RunEnded(310.0, "FAILED", "x"))
     runs = [backup(), verified("ncts-1", 150.0, "SUCCEEDED"), bad, failed]
     assert proven_at(runs, "ncts") == 100.0
+
+
+@pytest.mark.parametrize(
+    ("proven_to", "required", "counts"), [("L1", "L4", False), ("L4", "L1", True), ("L4", "L4", True)]
+)
+def test_what_was_proven_when_less_was_required_is_not_proven_now(
+    proven_to: str, required: str, *, counts: bool
+) -> None:
+    runs = [backup(), climbed_to(LEVELS.index(proven_to) + 1, proven_to)]
+    assert proven_at(runs, "ncts", required) == (100.0 if counts else None)
+    assert proven_at(runs, "ncts") == 100.0, "it was, then"
+
+
+def test_a_backup_is_not_younger_than_the_step_that_wrote_it() -> None:
+    """A database's clock was ahead for a night: every later night would verify that backup, and call it fresh."""
+    ahead = ran("ahead", 100.0, BACKUP, {**MANIFEST, "taken_at": 2_600_000.0}, RunEnded(102.0, "SUCCEEDED", ""))
+    behind = ran("behind", 100.0, BACKUP, {**MANIFEST, "taken_at": 40.0}, RunEnded(102.0, "SUCCEEDED", ""))
+    assert [one.taken_at for one in catalog([ahead], "ncts")] == [101.0]
+    assert [one.taken_at for one in catalog([behind], "ncts")] == [40.0]
+    later = backup("ncts-2", 200.0)
+    assert getattr(newest([ahead, later], "ncts"), "id", "") == "ncts-2"
+
+
+CHOSEN = "${steps.select.backup}"
+BOUND = {
+    "bytes": {"backup": CHOSEN, "sha256": "${steps.select.sha256}"},
+    "restore": {"backup": CHOSEN, "scratch": "verify-1"},
+    "boots": {"backup": "ncts-1", "scratch": "verify-1"},
+    "content": {"scratch": "verify-1", "records": "${steps.select.records}", "newest_id": "d9"},
+}
+
+
+@pytest.mark.parametrize(
+    ("step_id", "args", "falls_at"),
+    [
+        ("bytes", {}, ""),
+        ("bytes", {"backup": "ncts-0"}, "L1"),
+        ("bytes", {"sha256": "cd"}, "L1"),
+        ("restore", {"backup": "ncts-0"}, "L2"),
+        ("boots", {"scratch": "verify-0"}, "L3"),
+        ("content", {"scratch": "verify-0"}, "L4"),
+        ("content", {"records": 4}, "L4"),
+        ("content", {"newest_id": "${steps.bytes.newest_id}"}, "L4"),
+    ],
+)
+def test_a_level_counts_only_for_the_backup_that_was_chosen(step_id: str, args: dict[str, Any], falls_at: str) -> None:
+    """A playbook that restores one backup and chose another proves neither."""
+    steps = [
+        replace(each, args={**BOUND.get(each.id, {}), **(args if each.id == step_id else {})}) for each in LADDER.steps
+    ]
+    ends: list[Event] = []
+    for name in LEVEL_STEPS[1:]:
+        ends += [StepStarted(300.0, name, 1, "k", 1), StepSucceeded(301.0, name, 1, {}, "", "")]
+    chosen = {**MANIFEST, "required_level": "L4"}
+    run = ran("verify", 300.0, replace(LADDER, steps=tuple(steps)), chosen, *ends, RunEnded(310.0, "SUCCEEDED", ""))
+    (one,) = catalog([backup(), run], "ncts")
+    assert one.fell_at == falls_at
+    assert (one.verified_at is None) == bool(falls_at)
+    assert not falls_at or f"step '{step_id}' went by {next(iter(args))}" in one.failed
+
+
+def test_of_two_steps_of_a_level_both_must_have_passed() -> None:
+    twice = plan(*LADDER.steps, step("again", "content", action="restore_check", on_failure="continue"), kind="verify")
+    ends: list[Event] = []
+    for name in LEVEL_STEPS[1:]:
+        ends += [StepStarted(300.0, name, 1, "k", 1), StepSucceeded(301.0, name, 1, {}, "", "")]
+    ends += [StepStarted(302.0, "again", 1, "k", 1), StepFailed(303.0, "again", 1, "it differs", False, False, "")]
+    ends += [StepIgnored(304.0, "again", "karaula", "the playbook says on_failure: continue")]
+    chosen = {"backup": "ncts-1", "required_level": "L4"}
+    for the_plan in (twice, replace(twice, steps=tuple(reversed(twice.steps[1:])))):
+        steps = (twice.steps[0], *(each for each in the_plan.steps if each.id != "select"))
+        run = ran(
+            "v", 300.0, replace(twice, steps=steps), chosen, *ends, RunEnded(310.0, "SUCCEEDED_WITH_WARNINGS", "")
+        )
+        (one,) = catalog([backup(), run], "ncts")
+        assert (one.verified_at, one.level, one.fell_at) == (None, "L3", "L4")
 
 
 def kept(action: str, **outputs: Any) -> Run:
