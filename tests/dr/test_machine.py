@@ -297,6 +297,8 @@ class Recovery(RuleBasedStateMachine):
             machine.take_lease()
         await machine.rest()
         for _ in range(MOST_TURNS):
+            await machine.orchestrator.recheck()
+            await machine.rest()
             joints = [joint for joint in machine.joints.joints() if not joint.final]
             if not self.open_runs() and not joints:
                 break
@@ -307,9 +309,9 @@ class Recovery(RuleBasedStateMachine):
             await machine.rest()
             machine.clock.advance(60.0)
             await machine.rest()
-        await machine.orchestrator.recheck()
         stuck = [(run.id, run.state, run.pause_reason) for run in self.open_runs()]
-        assert (stuck, machine.asked, machine.orchestrator.problems()) == ([], [], [])
+        left = (stuck, machine.asked, machine.orchestrator.problems())
+        assert left == ([], [], []), left
 
     def _end(self, joints: list[Joint]) -> None:
         for joint in joints:
