@@ -16,6 +16,7 @@ from dr.checker.world import first_world
 from dr.playbook.read import plans_of, read_playbooks
 from monitor.inventory.read import read
 
+pytestmark = pytest.mark.proof
 RESTORED = (
     "action: restic_restore, timeout_s: 30, args: { host: vault-dr, repository: /srv/x, password: tsig-karaula,"
     ' snapshot: "abcdef0123456789", target: /srv/%s }'
