@@ -133,7 +133,11 @@ class JointRuns:
             await orchestrator.unheard.learn()
             plan = self.plan(playbook, names, final=True, wish=wish)
             prepared = self._prepared(plan)
-            self._admissible(plan, requester, frozenset(run.id for run in prepared))
+            try:
+                self._admissible(plan, requester, frozenset(run.id for run in prepared))
+            except RunRefused as error:  # nothing is written down of it; who tried what is known from the log at least
+                log.warning("%s asked for a joint %s of %s: %s", requester, plan.kind, ", ".join(names), error)
+                raise
             now = orchestrator.world.clock.now()
             accepted = JointAccepted(
                 at=now,

@@ -104,12 +104,15 @@ def test_who_may_approve_is_named_and_others_do_not(daemon: DeskDaemon) -> None:
     assert daemon.karaula("run", "cancel", run, "--reason", "enough", name="vera").exit_code in {0, 1}
 
 
-def test_a_joint_run_asks_for_the_right_to_each_of_its_systems(daemon: DeskDaemon) -> None:
+def test_a_joint_run_asks_for_the_right_to_each_of_its_systems(
+    daemon: DeskDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
     one = RIGHTS["managers"].model_copy(update={"systems": ("ncts", "ite")})
     rest = Right(people=("vera",), may=("approve",), kinds=MOVES)
     give(daemon, {**RIGHTS, "managers": one, "rest": rest})
     refused = daemon.karaula("failover", "all", "--no-wait", name="boris")
     assert "boris may not request a failover of ncts" in refused.stderr
+    assert "boris asked for a joint failover of all: refused by guard 'approval': boris may not" in caplog.text
     daemon.script.words["fence"] = ["hold"] * 4
     joint = daemon.json("failover", "all", "--no-wait", name="ana")["joint_run"]["id"]
     refused = daemon.karaula("run", "approve", joint, "--yes", "--no-wait", name="goce")
