@@ -6,6 +6,7 @@ A reference is a bare file name below the credentials directory. systemd sets ``
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TELLING = 8  # characters: a shorter line of a secret of several lines tells nothing, and may be any word
+URL_SAFE = str.maketrans("+/", "-_")
 FRAME = "-----"  # of PEM: no secret, and certificates have it, too
 
 
@@ -117,7 +119,21 @@ def _forms(secret: str) -> Iterator[str]:
                 quote(form, safe=""),
                 quote(form),  # in a path
                 quote_plus(form),
+                *_in_base64(form.encode()),
             )
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    """Yield how ``secret`` stands inside base64, as in a header of basic authentication, whatever stands before it.
+
+    Of the characters at both ends, which hold bits of what is beside it, nothing can be said.
+    """
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + secret).rstrip(b"=").decode()
+        inside = coded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        if len(inside) >= TELLING:
+            yield inside
+            yield inside.translate(URL_SAFE)
 
 
 def _quoted(text: str, *, ascii_: bool = False) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -41,6 +43,24 @@ def test_no_form_of_a_secret_is_left(tmp_path_factory: pytest.TempPathFactory, s
         said = made.redact(f"{around}={form};{around}")
         assert "***" in said
         assert form not in said or form in around or form in "***"
+
+
+@given(
+    secret=st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), min_size=8, max_size=40),
+    user=st.binary(max_size=12),
+    more=st.binary(max_size=5),
+    code=st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+)
+def test_a_secret_is_known_inside_base64(
+    tmp_path_factory: pytest.TempPathFactory, secret: str, user: bytes, more: bytes, code: Callable[[bytes], bytes]
+) -> None:
+    """A header of basic authentication, which a program may print: whatever name stands before it."""
+    made = holding(tmp_path_factory.mktemp("secrets"), one=secret)
+    coded = code(user + secret.encode() + more).decode()
+    said = made.redact(f"Authorization: Basic {coded}")
+    assert "***" in said
+    left = sum(len(part) for part in said.removeprefix("Authorization: Basic ").split("***"))
+    assert left <= len(coded) - (len(secret.encode()) * 8 // 6 - 1)
 
 
 def test_a_secret_of_several_lines_is_known_by_each_line(tmp_path: Path) -> None:
