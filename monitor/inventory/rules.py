@@ -70,10 +70,11 @@ def _shown(text: str) -> str:
 def person(name: str) -> str:
     """Accept a person's name: letters of any script, digits, and what stands between them in names and accounts.
 
-    However an editor or a terminal has put its letters and spaces together, it is one name.
+    However an editor or a terminal has put its letters and spaces together, it is one name. A backslash stands in the
+    names of a Windows domain's accounts.
     """
     name = re.sub(" +", " ", unicodedata.normalize("NFC", name))
-    if not re.fullmatch(r"\w[\w .@'-]*", name) or name != name.strip():
+    if not re.fullmatch(r"\w[\w .@'\\-]*", name) or name != name.strip():
         raise ValueError(f"{_shown(name)} cannot be a person's name here; write it as it stands with decisions: ana")
     if name.casefold() == DAEMON:
         raise ValueError(f"'{name}' is the daemon itself, which needs no right: what it starts goes by responses")

@@ -188,3 +188,12 @@ def test_the_daemons_own_account_is_no_person(daemon: DeskDaemon, monkeypatch: p
     assert daemon.orchestrator.run(run).state.value == "WAITING"
     assert daemon.karaula("plan", "failover", "ite", name="").exit_code == 0, "a look needs no name"
     assert daemon.karaula("run", "approve", run, "--yes", "--no-wait", name="vera").exit_code == 0
+
+
+def test_an_account_of_a_domain_can_have_rights_of_its_own(daemon: DeskDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor, "_account", lambda _uid: "CUSTOMS\\ana")
+    own = Right(people=("customs\\ana",), may=("request",), kinds=("failover",), proven=True)
+    give(daemon, {**RIGHTS, "on-call": own})
+    assert daemon.karaula("failover", "ncts", "--no-wait", name="").exit_code == 0
+    assert daemon.orchestrator.runs()[0].requester == "CUSTOMS\\ana"
+    assert daemon.karaula("failover", "ite", "--no-wait", name="ana").exit_code == 3
