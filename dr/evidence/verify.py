@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,7 @@ class _Record:
     links: list[bytes]
     outputs: dict[tuple[str, str, int], str]
     damage: str
+    strange: tuple[str, ...]
 
 
 def verify(path: Path, anchors: Sequence[Anchor], key: Ed25519PublicKey | None, downtimes: Path | None = None) -> Found:
@@ -159,26 +160,41 @@ def _read(path: Path) -> _Record:
         db.execute("BEGIN")  # one moment of a journal that may be written to meanwhile
         rows = [chain.Row(*row) for row in db.execute(schema.ROWS)]
         links = [bytes(row[0]) for row in db.execute("SELECT link FROM events ORDER BY id")]
-        outputs = {
-            (run_id, step, attempt): hashlib.sha256(text).hexdigest()
-            for run_id, step, attempt, text in db.execute(
-                "SELECT run_id, step, attempt, CAST(text AS BLOB) FROM outputs"
-            )
-        }
+        told = db.execute("SELECT run_id, step, attempt, CAST(text AS BLOB) FROM outputs").fetchall()
+        outputs = {tuple(key): hashlib.sha256(text).hexdigest() for *key, text in told}
+        strange = list(_strange(db))
+        strange += ["of some outputs there are two"] if len(outputs) != len(told) else []
         damage = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        return _Record(schema.journal_id(db), version, rows, links, outputs, "" if damage == SOUND else damage)
+        return _Record(
+            schema.journal_id(db), version, rows, links, outputs, "" if damage == SOUND else damage, tuple(strange)
+        )
     except (sqlite3.Error, TypeError, ValueError) as error:  # a file that somebody made may hold anything
         raise StateError(f"{path} cannot be read: {error}") from error
     finally:
         db.close()
 
 
+def _strange(db: sqlite3.Connection) -> Iterator[str]:
+    """Say what no journal has in its file, and what may change or hide what is written there."""
+    for kind, name in db.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"):
+        yield f"it has a {kind} '{name}', which no journal has"
+
+
 def _damage(record: _Record) -> list[str]:
-    """Return what is wrong with the file beneath the records: who reads by a spoiled index is shown other ones."""
-    if not record.damage:
-        return []
-    damage = " ".join(record.damage.split())
-    return [f"the file is damaged, and whoever reads it may be shown other records than these: {damage}"]
+    """Return what is wrong with the file beneath the records: who reads by a spoiled index is shown other ones.
+
+    So is who reads two outputs of one attempt; and a file that says to be of the version before its own stories were
+    words would have the tables of that version believed when it is opened next.
+    """
+    faults = []
+    if record.damage:
+        damage = " ".join(record.damage.split())
+        faults.append(f"the file is damaged, and whoever reads it may be shown other records than these: {damage}")
+    faults += [f"somebody has changed the file itself: {what}" for what in record.strange]
+    newer = any(row.run_id.startswith((PAUSE, CALENDAR)) for row in record.rows)
+    if record.version != schema.SCHEMA_VERSION and newer:
+        faults.append(f"the file says that it is of version {record.version}, and holds what only later ones write")
+    return faults
 
 
 def _chain(record: _Record, true_links: Sequence[bytes]) -> list[str]:

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -225,17 +225,60 @@ def test_an_anchor_of_another_hand_or_journal_does_not_count(tmp_path: Path) -> 
     assert "belongs to another record" in verify(path, (foreign,), CHECK).faults[0]
 
 
-def test_an_output_that_is_not_its_events_is_found(tmp_path: Path) -> None:
-    journal = SqliteJournal(tmp_path / "journal.sqlite")
+def one_output(folder: Path) -> None:
+    journal = SqliteJournal(folder / "journal.sqlite")
     _, (first,) = accepted(FAILOVER)
     output = StepOutput("fence", 1, "power off")
     failed = StepFailed(3.0, "fence", 1, "no", False, False, output.sha256)
     journal.append("r", 0, [first, StepStarted(2.0, "fence", 1, "k", 7), failed], [output])
     journal.close()
+
+
+def test_an_output_that_is_not_its_events_is_found(tmp_path: Path) -> None:
+    one_output(tmp_path)
     with sqlite3.connect(tmp_path / "journal.sqlite") as db:
         db.execute("UPDATE outputs SET text = 'power on'")
     faults = verify(tmp_path / "journal.sqlite", (), None).faults
     assert "the output of step 'fence', attempt 1, of run r is not what was printed" in faults
+
+
+TWICE = """
+ALTER TABLE outputs RENAME TO kept;
+CREATE TABLE outputs (run_id TEXT, step TEXT, attempt INTEGER, text TEXT, sha256 TEXT);
+INSERT INTO outputs SELECT run_id, step, attempt, 'all was well', sha256 FROM kept LIMIT 1;
+INSERT INTO outputs SELECT * FROM kept;
+DROP TABLE kept;
+"""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (TWICE, "somebody has changed the file itself: of some outputs there are two"),
+        ("CREATE TRIGGER late AFTER INSERT ON events BEGIN DELETE FROM outputs; END", "it has a trigger 'late'"),
+        ("CREATE VIEW nights AS SELECT * FROM events", "it has a view 'nights'"),
+    ],
+)
+def test_what_is_done_to_the_file_around_its_records_is_found(spoil: str, says: str, tmp_path: Path) -> None:
+    """Each record stands; whoever reads them may be shown, or may write, something else."""
+    one_output(tmp_path)
+    before = verify(tmp_path / "journal.sqlite", (), None).faults
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
+        db.executescript(spoil)
+    (fault,) = set(verify(tmp_path / "journal.sqlite", (), None).faults) - set(before)
+    assert says in fault
+
+
+def test_a_file_that_calls_itself_older_than_what_it_holds_is_found(tmp_path: Path) -> None:
+    """Opened next, it would have forged tables of that version believed and chained."""
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    journal.add_pause(Pause("all", "vera", "works", 100.0, 200.0))
+    journal.close()
+    assert verify(tmp_path / "journal.sqlite", (), None).intact
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
+        db.execute("PRAGMA user_version=2")
+    (fault,) = verify(tmp_path / "journal.sqlite", (), None).faults
+    assert fault == "the file says that it is of version 2, and holds what only later ones write"
 
 
 def test_an_output_that_no_event_vouches_for_is_found_and_not_shown_as_intact(tmp_path: Path) -> None:
