@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dr.engine.orchestrator import Orchestrator
-from dr.engine.telling import MESSAGE, QUESTION, Told, told
+from dr.engine.telling import TOLD, Told, told
 from monitor.clock import Clock
 from monitor.watch import Watch
 
@@ -16,7 +16,7 @@ class RunTeller:
         self._watch = watch
         self._orchestrator = orchestrator
         self._clock = clock
-        stands = [alarm for alarm in watch.alarms(active_only=True) if alarm.name in {QUESTION, MESSAGE}]
+        stands = [alarm for alarm in watch.alarms(active_only=True) if alarm.name in TOLD]
         self._standing: Told = {(alarm.name, alarm.subject): alarm.reason for alarm in stands}
 
     async def tick(self) -> None:

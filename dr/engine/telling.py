@@ -1,6 +1,7 @@
-"""What people are to be told of runs under way, from the journal alone: questions that wait, and messages of playbooks.
+"""What people are to be told of runs under way, from the journal alone.
 
-Both stand as alarms of the daemon's own, so they go where alarms go, and a daemon that was restarted tells them too.
+Questions that wait, runs that stand still until a person decides, and messages of playbooks. All stand as alarms of
+the daemon's own, so they go where alarms go, and a daemon that was restarted tells them too.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from dr.engine.transition import resolve
-from dr.journal.run import Run, StepRecord, StepState
+from dr.engine.transition import DAEMON, resolve
+from dr.journal.run import Run, RunState, StepRecord, StepState
 
 QUESTION = "question-waits"
+STILL = "run-paused"
 MESSAGE = "playbook-message"
+TOLD = frozenset({QUESTION, STILL, MESSAGE})
 MESSAGE_S = 900.0  # a message of a run's last step stands for so long
 
 Told = Mapping[tuple[str, str], str]
@@ -44,6 +47,11 @@ def told(runs: Iterable[Run], now: float) -> Told:
             continue
         if said := "; ".join(_asked(run)):
             found[QUESTION, f"karaula/{run.id}"] = said
+        if run.state is RunState.PAUSED and run.paused_by == DAEMON:  # who paused it by hand knows
+            found[STILL, f"karaula/{run.id}"] = (
+                f"the {run.plan.kind} of {run.system} stands still until a person decides: {run.pause_reason}. "
+                f"What can be done: karaula run show {run.id}"
+            )
         if said := "; ".join(_messages(run, now)):
             found[MESSAGE, f"karaula/{run.id}"] = said
     return found

@@ -18,7 +18,7 @@ from orchestrator_kit import Act, Gate, HeldClock, House, acts, house, refused
 from dr.actions.ask import Ask, AskArgs
 from dr.actions.notify import Notify
 from dr.engine import commands
-from dr.engine.telling import MESSAGE, QUESTION, expires_at, questions, told
+from dr.engine.telling import MESSAGE, QUESTION, STILL, expires_at, questions, told
 from dr.errors import IllegalEvent, RunRefused
 from dr.evidence.report import report
 from dr.forecast import Past
@@ -100,10 +100,19 @@ async def test_a_no_stops_and_the_question_can_be_put_again(tmp_path: Path) -> N
         await answer(here, run, "no", "ready")
         run = await here.until(run, RunState.PAUSED)
         assert run.pause_reason == "step 'ready' failed: vera answered 'no'"
+        stands = told([run], here.clock.now())[STILL, f"karaula/{run.id}"]
+        assert "the failover of ncts stands still until a person decides: step 'ready' failed: vera answered" in stands
+        assert stands.endswith(f"karaula run show {run.id}")
         assert [record.plan.id for record in questions(run)] == ["where"]
         await answer(here, run, "slow", "where")  # a question waits in a pause too
         await here.orchestrator.command(run.id, lambda run, now: commands.retry(run, "ready", "ana", "", now))
         run = await here.until(run, RunState.IN_PROGRESS, also=lambda run: bool(questions(run)))
+        assert (STILL, f"karaula/{run.id}") not in told([run], here.clock.now())
+        await here.orchestrator.command(run.id, lambda run, now: commands.pause(run, "ana", "wait", now))
+        by_hand = here.orchestrator.run(run.id)
+        assert by_hand.state is RunState.PAUSED
+        assert (STILL, f"karaula/{run.id}") not in told([by_hand], here.clock.now()), "who paused it knows"
+        await here.orchestrator.command(run.id, lambda run, now: commands.resume(run, "ana", "", now))
         await answer(here, run, "yes")
         assert (await here.until(run)).state is RunState.SUCCEEDED
 

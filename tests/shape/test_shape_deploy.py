@@ -27,7 +27,7 @@ from deploy_kit import (
 from console.main import karaula
 from deploy.boards.build import texts
 from dr import metrics as dr_metrics
-from dr.engine.telling import MESSAGE, QUESTION
+from dr.engine.telling import TOLD
 from dr.journal.joint import CANCELING, IN_PROGRESS, WAITING
 from dr.journal.run import RunState
 from monitor.alarms.rules import OF_AGREEMENTS
@@ -135,7 +135,7 @@ def test_each_alarm_has_its_part_of_the_page_of_alarms() -> None:
         "pause-ends",
         "drift",
     }
-    wanted = {*get_args(AlarmName), *own, *OF_AGREEMENTS, QUESTION, MESSAGE}
+    wanted = {*get_args(AlarmName), *own, *OF_AGREEMENTS, *TOLD}
     assert sorted(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == sorted(wanted), "each once, and no other"
 
 
