@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -14,8 +15,10 @@ from console.api.actor import actor_of
 from console.api.desk import Desk, desk_of
 from console.api.views import SCHEMA, View
 from dr.errors import RunRefused
+from dr.rights import Deed, lacking
+from monitor.inventory.dependencies import ties
 from monitor.problem import did_you_mean
-from monitor.status.downtime import Downtime
+from monitor.status.downtime import Downtime, reach
 
 router = APIRouter(prefix="/api")
 MOST_S = 31 * 86400
@@ -90,6 +93,7 @@ async def announce(request: Request, ask: DowntimeAsk) -> DowntimeView:
         raise RunRefused("subject", f"nothing is watched under '{ask.subject}'" + (f"; {hint}" if hint else ""))
     if not ask.reason.strip():
         raise HTTPException(400, "a downtime needs a reason")
+    _demand(desk, actor.name, [ask.subject])
     start = _moment(ask.starts, desk.inventory.estate.timezone, now) if ask.starts else now
     made = Downtime(
         id=secrets.token_hex(4),
@@ -109,9 +113,27 @@ async def announce(request: Request, ask: DowntimeAsk) -> DowntimeView:
 @router.delete("/downtimes/{name:path}")
 async def end(request: Request, name: str) -> dict[str, list[DowntimeView]]:
     """End the downtimes of that id or subject that are in force or lie ahead; says which."""
-    desk = desk_of(request)
-    ended = await desk.watch.downtimes.end(name, actor_of(request).name, desk.clock.now())
+    desk, actor = desk_of(request), actor_of(request)
+    record, now, zone = desk.watch.downtimes, desk.clock.now(), desk.inventory.estate.timezone
+    known = (*record.in_force(now), *record.upcoming({}, zone, now))
+    _demand(desk, actor.name, {each.subject for each in known if name in (each.id, each.subject)})
+    ended = await record.end(name, actor.name, now)
     return {"ended": [_view(each) for each in ended]}
+
+
+def _demand(desk: Desk, who: str, subjects: Iterable[str]) -> None:
+    """See that ``who`` may steer a failover of each system that a downtime of these touches. Raises RunRefused.
+
+    A downtime holds back what alarms would start, as a pause does, and its end lets that loose.
+    """
+    inventory = desk.inventory
+    if not inventory.rights:
+        return
+    needs = ties(inventory)
+    touched = frozenset().union(*(reach(subject, needs) for subject in subjects))
+    systems = [key for key in inventory.systems if touched & reach(f"system/{key}", needs)]
+    if lack := lacking(inventory.rights, who, Deed.STEER, "failover", systems):
+        raise RunRefused("rights", f"a downtime holds back what alarms would start; {lack}")
 
 
 def downtime_views(desk: Desk) -> list[DowntimeView]:

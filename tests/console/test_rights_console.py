@@ -197,3 +197,20 @@ def test_an_account_of_a_domain_can_have_rights_of_its_own(daemon: DeskDaemon, m
     assert daemon.karaula("failover", "ncts", "--no-wait", name="").exit_code == 0
     assert daemon.orchestrator.runs()[0].requester == "CUSTOMS\\ana"
     assert daemon.karaula("failover", "ite", "--no-wait", name="ana").exit_code == 3
+
+
+def test_planned_works_on_what_a_system_runs_on_are_for_who_may_steer_its_failover(pages: WebDaemon) -> None:
+    give(pages, {**RIGHTS, "on-call": RIGHTS["on-call"].model_copy(update={"systems": ("ncts",)})})
+
+    def announced(subject: str, name: str) -> str:
+        done = pages.karaula("downtime", subject, "--for", "1h", "--reason", "works", name=name)
+        return "" if done.exit_code == 0 else done.stderr
+
+    for subject in ("system/ncts", "front/ncts/main", "site/main", "vcenter/vc-dr"):
+        assert "boris may not steer a failover of" in announced(subject, "boris"), subject
+    assert not announced("link/tabanovce/primary", "boris"), "no system runs on it"
+    assert not announced("system/ncts", "vera")
+    assert "vera may not steer a failover of" in announced("site/main", "vera"), "others run there too"
+    refused = pages.karaula("downtime", "system/ncts", "--end", name="boris")
+    assert (refused.exit_code, "boris may not steer a failover of ncts" in refused.stderr) == (3, True)
+    assert pages.karaula("downtime", "system/ncts", "--end", name="vera").exit_code == 0
