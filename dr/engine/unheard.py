@@ -6,6 +6,7 @@ stands is taken up as soon as that can be known, as a restart would, and not onl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ class Unheard:
         """Begin with none."""
         self._orchestrator = orchestrator
         self.ids: set[str] = set()
+        self._learning = asyncio.Lock()
         self.joint_found: Callable[[str], None] = lambda _joint_id: None
 
     def refused(self, run_id: str, error: StateError) -> StateError:
@@ -33,15 +35,14 @@ class Unheard:
 
     async def learn(self) -> None:
         """Take up those that stand in the journal, forget the others. Raises StateError while that cannot be known."""
-        orchestrator, ids = self._orchestrator, sorted(self.ids)
-        if not ids:
-            return
-        await orchestrator.held.read(ids)
-        for run_id in ids:
-            if run_id not in self.ids:  # somebody else has learned it meanwhile
-                continue
-            self.ids.discard(run_id)
-            if (run := orchestrator.held.by_id.get(run_id)) is not None:
-                orchestrator.found(run)
-            elif run_id in orchestrator.held.joints:
-                self.joint_found(run_id)
+        async with self._learning:  # one after the other: what is read twice would be held twice
+            orchestrator, ids = self._orchestrator, sorted(self.ids)
+            if not ids:
+                return
+            await orchestrator.held.read(ids)
+            self.ids.difference_update(ids)
+            for run_id in ids:
+                if (run := orchestrator.held.by_id.get(run_id)) is not None:
+                    orchestrator.found(run)
+                elif run_id in orchestrator.held.joints:
+                    self.joint_found(run_id)

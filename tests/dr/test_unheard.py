@@ -12,6 +12,7 @@ from machine_kit import Machine
 from dr.engine import joint_course
 from dr.engine.orchestrator import Request
 from dr.engine.unheard import PERHAPS
+from dr.journal.fold import fold_all
 from dr.journal.run import Run, RunState
 from monitor.errors import StateError
 
@@ -53,6 +54,24 @@ async def test_a_request_that_stands_although_the_disk_said_otherwise_is_taken_u
         (run,) = [run for run in made.orchestrator.runs() if run.system == "ncts"]
         assert run.state is RunState.WAITING
         assert made.orchestrator.events(run.id) == made.journal.load()[run.id]
+        assert made.orchestrator.problems() == []
+
+
+async def test_it_is_taken_up_once_however_many_look_at_the_same_time(tmp_path: Path) -> None:
+    async with machine(tmp_path) as made:
+        made.journal.lies = True
+        with pytest.raises(StateError, match=PERHAPS):
+            await submit(made, "backup")
+        made.journal.lies, made.desk.hangs = False, True
+        looks = [made.ask(look) for look in (made.orchestrator.recheck(), submit(made, system="cdeps"))]
+        looks.append(made.ask(made.joints.submit("drill", ("cdeps",), "ana", "why")))
+        await made.rest()
+        made.desk.go_on()
+        await made.rest()
+        assert all(look.done() for look in looks)
+        for run in made.orchestrator.runs():
+            assert made.orchestrator.events(run.id) == made.journal.load()[run.id]
+            assert run == fold_all(run.id, made.journal.load()[run.id])
         assert made.orchestrator.problems() == []
 
 
