@@ -281,8 +281,8 @@ class Orchestrator:
             run_id = run_id or self.free_id(request.system, request.playbook, now)
             plan = plan or self.plan(request.playbook, request.system, run_id, request.wish)
             by = (request.requester, request.reason, request.origin, request.origin_ref)
-            measured_from = (request.service_lost_at, request.alarm_at)
-            accepted = RunAccepted(now, plan.to_json(), *by, *measured_from, automatic=request.automatic)
+            since = (request.service_lost_at, request.alarm_at)
+            accepted = RunAccepted(now, plan.to_json(), *by, *since, automatic=request.automatic)
             run = begin(run_id, accepted)
             try:
                 await self._noting(lambda: self.journal.append(run_id, 0, (accepted,)))
@@ -291,9 +291,8 @@ class Orchestrator:
             self.changed(run, (accepted,))
             await self._admitted(self._drive(run))
         run = self.held.by_id[run_id]
-        for note in run.guards:
-            if run.state.final and note.ruling == "refuse":
-                raise RunRefused(note.guard, note.sentence)
+        for note in (note for note in run.guards if run.state.final and note.ruling == "refuse"):
+            raise RunRefused(note.guard, note.sentence)
         return run
 
     def free_id(self, system: str, playbook: str, now: float) -> str:
@@ -327,6 +326,7 @@ class Orchestrator:
             if self.journal_error:
                 await self._noting(self.journal.touch)
             await self.unheard.learn()
+            await self.standing.learn()
 
     def found(self, run: Run) -> None:
         """Go on with a run that was read only now."""

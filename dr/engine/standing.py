@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -28,9 +29,11 @@ from dr.journal.run import Run
 from dr.journal.sqlite import SqliteJournal
 from dr.rights import Deed, Rights, kinds_of, lacking, lacking_all, may, others, overrides
 from dr.world import World
+from monitor.errors import StateError
 
 T = TypeVar("T")
 LONGEST_S = 24 * 3600.0
+PERHAPS = "it may have been written down all the same: look at 'karaula status' before saying it again"
 RULES = (BLACKOUT, READINESS, FENCING)
 
 
@@ -63,11 +66,20 @@ class Standing:
         self._world = world
         self._pauses: tuple[Pause, ...] = ()
         self._overrides: tuple[Override, ...] = ()
+        self._unsure = False  # a write stands perhaps although the journal said otherwise
+        self._changing = asyncio.Lock()
 
     async def load(self) -> None:
         """Take up what the journal holds. Raises StateError."""
         self._pauses = tuple(await self._in_thread(lambda: self._journal.pauses(self._now())))
         self._overrides = tuple(await self._in_thread(self._journal.overrides))
+
+    async def learn(self) -> None:
+        """Read again what the journal holds where that is not sure. Raises StateError while it cannot be known."""
+        if self._unsure:
+            async with self._changing:
+                await self.load()
+                self._unsure = False
 
     # -- pauses --------------------------------------------------------------------------------------------------------
 
@@ -83,15 +95,19 @@ class Standing:
         if pause.system != EVERYTHING:
             self._known(pause.system)
         self._may_pause(pause.system, pause.owner)
-        await self._in_thread(lambda: self._journal.add_pause(pause))
-        self._pauses = (*self.pauses(), pause)
+        await self.learn()
+        async with self._changing:
+            await self._written(lambda: self._journal.add_pause(pause))
+            self._pauses = (*self.pauses(), pause)
 
     async def lift_pause(self, system: str, by: str) -> int:
         """End the pauses of ``system``; return how many there were. Raises StateError, RunRefused."""
         self._may_pause(system, by)
+        await self.learn()
         now = self._now()
-        count = await self._in_thread(lambda: self._journal.lift_pause(system, by, now))
-        self._pauses = tuple(pause for pause in self.pauses() if pause.system != system)
+        async with self._changing:
+            count = await self._written(lambda: self._journal.lift_pause(system, by, now))
+            self._pauses = tuple(pause for pause in self.pauses() if pause.system != system)
         return count
 
     # -- overrides -----------------------------------------------------------------------------------------------------
@@ -131,6 +147,7 @@ class Standing:
 
         Raises StateError, and RunRefused with what is wrong with the request.
         """
+        await self.learn()
         self._known(ask.system)
         if ask.rule not in self.rules():
             raise RunRefused("override", unknown("rule", ask.rule, self.rules()))
@@ -152,6 +169,7 @@ class Standing:
 
     async def confirm(self, override_id: str, by: str, comment: str) -> Override:
         """Let a second person agree. Raises StateError, and RunRefused when that may not be."""
+        await self.learn()
         found = self._standing(override_id)
         if not found.needs_second:
             raise RunRefused("override", f"{found.id} is in force already: '{found.rule}' needs no second person")
@@ -164,6 +182,7 @@ class Standing:
 
     async def end(self, override_id: str, by: str, reason: str) -> Override:
         """Take an override back, as who gave it or could have. Raises StateError, and RunRefused when there is none."""
+        await self.learn()
         found = self._standing(override_id)
         if not same_person(found.by, by):
             self._may_override(found.rule, found.system, by)
@@ -178,14 +197,24 @@ class Standing:
         raise RunRefused("override", f"no override '{override_id}' stands; there are: {there}")
 
     async def _write(self, override_id: str, before: tuple[Event, ...], event: Event) -> Override:
-        try:
-            after = fold_override(override_id, (*before, event))
-            await self._in_thread(lambda: self._journal.append(override_id, len(before), (event,)))
-        except IllegalEvent as error:  # two persons at the same moment: the first was first
-            raise RunRefused("override", f"{override_id} has just been changed by somebody else; look again") from error
-        others = {each.id: each for each in self._overrides}
-        self._overrides = tuple({**others, override_id: after}.values())
+        async with self._changing:
+            try:
+                after = fold_override(override_id, (*before, event))
+                await self._written(lambda: self._journal.append(override_id, len(before), (event,)))
+            except IllegalEvent as error:  # two persons at the same moment: the first was first
+                said = f"{override_id} has just been changed by somebody else; look again"
+                raise RunRefused("override", said) from error
+            known = {each.id: each for each in self._overrides}
+            self._overrides = tuple({**known, override_id: after}.values())
         return after
+
+    async def _written(self, write: Callable[[], T]) -> T:
+        """Write, and take note of a write that may stand although the journal says otherwise. Raises StateError."""
+        try:
+            return await self._in_thread(write)
+        except StateError as error:
+            self._unsure = True
+            raise StateError(f"{error}; {PERHAPS}") from error
 
     @property
     def _rights(self) -> Rights:

@@ -11,8 +11,10 @@ from machine_kit import Machine
 
 from dr.engine import joint_course
 from dr.engine.orchestrator import Request
+from dr.engine.standing import OverrideAsk
 from dr.engine.unheard import PERHAPS
 from dr.journal.fold import fold_all
+from dr.journal.pause import Pause
 from dr.journal.run import Run, RunState
 from monitor.errors import StateError
 
@@ -121,3 +123,42 @@ async def test_a_run_that_ends_while_others_are_taken_up_is_not_driven_again(tmp
         assert made.orchestrator.problems() == []
         states = {run.plan.kind: run.state for run in made.orchestrator.runs() if run.system == "ncts"}
         assert states == {"failover": RunState.WAITING, "switchover": RunState.CANCELED}
+
+
+async def test_so_is_what_stands_beside_the_runs(tmp_path: Path) -> None:
+    async with machine(tmp_path) as made:
+        standing, now = made.orchestrator.standing, made.clock.now()
+        made.journal.lies = True
+        with pytest.raises(StateError, match="it may have been written down all the same"):
+            await standing.override(OverrideAsk("ncts", "blackout", "ana", "the vendor is here", 3600.0))
+        with pytest.raises(StateError, match="it may have been written down all the same"):
+            await standing.pause(Pause("ncts", "ana", "works", now, now + 3600.0))
+        made.journal.lies = False
+        assert standing.pauses() == [], "nobody knows yet; of the override somebody does, since the pause"
+        await made.orchestrator.recheck()
+        assert [(each.id, each.by) for each in standing.in_force()] == [("override/1", "ana")]
+        assert [(each.system, each.owner) for each in standing.pauses()] == [("ncts", "ana")]
+
+
+async def test_a_lift_that_stands_is_known_before_the_next_word(tmp_path: Path) -> None:
+    async with machine(tmp_path) as made:
+        standing, now = made.orchestrator.standing, made.clock.now()
+        await standing.pause(Pause("ncts", "ana", "works", now, now + 3600.0))
+        made.journal.lies = True
+        with pytest.raises(StateError):
+            await standing.lift_pause("ncts", "ana")
+        assert standing.pauses(), "what is held back stays so until it is known"
+        made.journal.lies = False
+        assert await standing.lift_pause("ncts", "ana") == 0
+        assert standing.pauses() == []
+
+
+async def test_what_does_not_stand_is_not_made_up(tmp_path: Path) -> None:
+    async with machine(tmp_path) as made:
+        standing = made.orchestrator.standing
+        made.journal.full = True
+        with pytest.raises(StateError):
+            await standing.override(OverrideAsk("ncts", "blackout", "ana", "the vendor is here", 3600.0))
+        made.journal.full = False
+        await made.orchestrator.recheck()
+        assert standing.overrides() == []
