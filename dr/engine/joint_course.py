@@ -80,12 +80,16 @@ JointIntent = Write | Ask | Approve | Cancel | Withdraw | WakeAt
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a member stands: its run if there is one, else why it has not begun. ``held``: only a person moves it."""
+    """How a member stands: its run if there is one, else why it has not begun. ``held``: only a person moves it.
+
+    ``aged``: the approval of the whole is too old for its run, which needs one of its own.
+    """
 
     member: Member
     run: Run | None
     waits: str
     held: bool
+    aged: bool = False
 
 
 def standings(joint: Joint, runs: Mapping[str, Run]) -> tuple[Standing, ...]:
@@ -94,7 +98,7 @@ def standings(joint: Joint, runs: Mapping[str, Run]) -> tuple[Standing, ...]:
     for member in joint.plan.members:
         run = runs.get(member.run_id)
         if run is not None:
-            found[member.system] = Standing(member, run, "", held=False)
+            found[member.system] = Standing(member, run, "", held=False, aged=_aged(joint, run, runs))
             continue
         unmet = [need for need in member.needs if not _met(joint, found[need])]
         urgent = [one for one in found.values() if one.member.group < member.group and _on_its_way(one)]
@@ -129,7 +133,7 @@ def decide(joint: Joint, runs: Mapping[str, Run], now: float) -> tuple[JointInte
     for one in stand:
         if one.run is None and not one.waits:
             found.append(Ask(one.member))
-        elif one.run is not None and joint.approved_by and waits_for_approval_alone(one.run):
+        elif one.run is not None and joint.approved_by and _waits_for_the_whole(one):
             found.append(Approve(one.run.id))
     return tuple(found)
 
@@ -148,7 +152,7 @@ def stands_still(joint: Joint, runs: Mapping[str, Run]) -> str:
         return "it waits for an approval"
     begins = joint.state == IN_PROGRESS
     stand = [one for one in standings(joint, runs) if begins or one.run is not None]
-    if joint.final or any(not one.waits if one.run is None else _moves(one.run) for one in stand):
+    if joint.final or any(not one.waits if one.run is None else _moves(one) for one in stand):
         return ""
     for one in stand:
         if one.run is not None and one.run.state in STANDS_STILL and (begins or one.run.cancel_by):
@@ -226,13 +230,30 @@ def _met(joint: Joint, need: Standing) -> bool:
     return need.run.state in GOOD if joint.plan.attended else need.run.state.final
 
 
-def _moves(run: Run) -> bool:
-    return not run.state.final and (run.state not in STANDS_STILL or waits_for_approval_alone(run))
+def _aged(joint: Joint, run: Run, runs: Mapping[str, Run]) -> bool:
+    """Tell whether ``run`` was asked for when nothing had moved for longer than an approval is good for.
+
+    What two people have approved was not meant for a night that comes days later, by one person's word to go on.
+    """
+    mine = {member.run_id for member in joint.plan.members} - {run.id}
+    ended = [other.ended_at for key, other in runs.items() if key in mine and other.ended_at is not None]
+    moved_at = max([joint.approved_at or joint.accepted_at, *(at for at in ended if at <= run.accepted_at)])
+    return joint.plan.attended and run.accepted_at - moved_at > joint.expires_at - joint.accepted_at
+
+
+def _waits_for_the_whole(one: Standing) -> bool:
+    return one.run is not None and waits_for_approval_alone(one.run) and not one.aged
+
+
+def _moves(one: Standing) -> bool:
+    if one.run is None or one.run.state.final:
+        return False
+    return one.run.state not in STANDS_STILL or _waits_for_the_whole(one)
 
 
 def _on_its_way(one: Standing) -> bool:
     """Tell whether it goes on without a person: its run moves, or it has not begun and is not held."""
-    return not one.held if one.run is None else _moves(one.run)
+    return not one.held if one.run is None else _moves(one)
 
 
 def _why(joint: Joint, need: Standing) -> str:

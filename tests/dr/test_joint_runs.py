@@ -221,6 +221,27 @@ async def test_a_failed_system_holds_what_depends_on_it_until_a_person_lets_it_g
         assert here.stand(joint)["ite"] == "FAILED"  # it had failed before it was canceled
 
 
+@in_a_loop
+async def test_an_approval_of_the_whole_does_not_start_a_system_days_later(tmp_path: Path) -> None:
+    async def not_for_ite(context: Context) -> Done:
+        return await refused(context) if context.run_id.startswith("ite-") else Done()
+
+    async with hall(tmp_path, acts(promote=Act("promote", ("role", "primary"), not_for_ite))) as here:
+        joint = await here.approve(await here.ask())
+        await here.until_still(joint)
+        here.house.clock.advance(30 * HOUR_S)
+        await go_on(here, joint, "ite")
+        waits = here.joints.runs(joint)
+        while not any(run.system == "cdeps" and run.state is RunState.WAITING for run in waits.values()):
+            await asyncio.sleep(0.001)
+            waits = here.joints.runs(here.joints.joint(joint.id))
+        (late,) = [run for run in waits.values() if run.system == "cdeps"]
+        await here.until_still(joint)
+        assert here.house.orchestrator.run(late.id).state is RunState.WAITING, "two people have to look at it anew"
+        done = await here.house.until(await here.house.approve(late))
+        assert (done.state, done.approved_by) == (RunState.SUCCEEDED, "boris")
+
+
 async def go_on(here: Hall, joint: Joint, system: str, reason: str = "the tariff is at hand on paper") -> Joint:
     return await here.joints.command(
         joint.id, lambda one, runs, now: course.go_on(one, runs, system, "boris", reason, now)
