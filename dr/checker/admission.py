@@ -44,10 +44,13 @@ def admission(run: Run, guards: Sequence[Guard]) -> Iterator[Broken]:
     """Yield the days on which all guards but the approval would let the accepted ``run`` begin, and must not."""
     for day in _days(run):
         lost = Poll(run.plan.from_site, FEWEST, AGREED)  # on a calm day every vantage point says so
-        asked = replace(run, origin=day.origin, requester="karaula", poll=lost, automatic=day.automatic)
-        verdicts = [guard(asked, day.facts, None, DAY_S) for guard in guards]
-        if all(verdict.ruling is Ruling.ALLOW for verdict in verdicts if verdict.guard != APPROVAL):
-            yield Broken(12, f"a {run.plan.kind} begins {day.words}")
+        asked = [replace(run, origin=day.origin, requester="karaula", poll=lost, automatic=day.automatic)]
+        if run.plan.attended and day.origin == "person":  # what holds for who asks holds once that is approved
+            asked.append(replace(asked[0], requester=ASKS, approved_by=AGREES))
+        for one in asked:
+            verdicts = [guard(one, day.facts, None, DAY_S) for guard in guards]
+            if all(verdict.ruling is Ruling.ALLOW for verdict in verdicts if verdict.guard != APPROVAL):
+                yield Broken(12, f"a {run.plan.kind}{', once approved,' if one.approved_by else ''} begins {day.words}")
     yield from _without_right(run, guards)
 
 

@@ -26,7 +26,7 @@ from dr.checker.explore import shape
 from dr.checker.moment import Engine
 from dr.engine.transition import Intent, Perform, Probe, Record, Undo
 from dr.guard import Facts, Ruling, Verdict
-from dr.guards import RUN_GUARDS
+from dr.guards import GUARDS, RUN_GUARDS
 from dr.guards.approval import approval
 from dr.journal.event import (
     Event,
@@ -43,6 +43,17 @@ from dr.journal.run import Run, RunState, StepState
 
 pytestmark = pytest.mark.proof
 FENCE_OFF = (("system/ncts/main", "fence", "off"),)
+
+
+def _soft_once_approved(name: str) -> Engine:
+    """Return the engine one of whose guards has nothing against what a second person has approved."""
+    real = GUARDS[name]
+
+    def soft(run: Run, facts: Facts, step: str | None, now: float) -> Verdict:
+        verdict = real(run, facts, step, now)
+        return replace(verdict, ruling=Ruling.ALLOW) if run.approved_by and step is None else verdict
+
+    return replace(REAL, run_guards=tuple(soft if guard is real else guard for guard in RUN_GUARDS))
 
 
 def _in_place_of_waiting() -> Engine:
@@ -372,6 +383,9 @@ SEEDS = (
     Seed("guard 'isolated' off", "verify", {12}, (), no_guard("isolated")),
     Seed("guard 'lease' off", "reprotect", {12}, (), no_guard("lease")),
     Seed("guard 'safety' off", "failback", {12}, (), no_guard("safety")),
+    Seed("guard 'safety' goes soft once approved", "switchover", {12}, (), _soft_once_approved("safety")),
+    Seed("guard 'lease' goes soft once approved", "reprotect", {12}, (), _soft_once_approved("lease")),
+    Seed("guard 'rpo' goes soft once approved", "failover", {12}, (), _soft_once_approved("rpo")),
     Seed("guard 'placement' off", "switchover", {12}, (), no_guard("placement")),
     Seed("the measured loss is not asked about", "failover", {11}, (), replace(REAL, step_guards=REAL.step_guards[:1])),
     Seed("guard 'approval' off", "failover", {9, 12}, (), no_guard("approval")),
