@@ -69,7 +69,11 @@ def unhurried(lab: RunningLab) -> Path:
     """Return the quiet inventory, polled less often: what is looked at here are runs."""
     path = quiet(lab)
     text = path.read_text(encoding="utf-8")
-    for brisk, calm in (("interval_s: 2\n", "interval_s: 8\n"), ("stale_after_s: 10 ", "stale_after_s: 40 ")):
+    for brisk, calm in (
+        ("interval_s: 2\n", "interval_s: 8\n"),
+        ("deadline_s: 1.5\n", "deadline_s: 7\n"),
+        ("stale_after_s: 10 ", "stale_after_s: 40 "),
+    ):
         assert brisk in text
         text = text.replace(brisk, calm)
     path.write_text(text, encoding="utf-8")
