@@ -36,7 +36,7 @@ def empty(namespaces: list[str], spared: int) -> None:
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > give_up:
             return
-        time.sleep(0.05)
+        time.sleep(0.05)  # until the kernel has ended them
 
 
 def main() -> None:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
 import click
 
 from console.cli.session import Session, talks
 
+if TYPE_CHECKING:
+    from console.terminal.shapes import Reloaded
+
 WORDS = ("added", "removed", "changed", "others")  # the last are no subjects: schedules, notify, playbooks …
-
-
-class Reloaded(TypedDict):
-    """``/api/reload``: subjects, and by name what is no subject."""
-
-    schema_version: int
-    loaded_at: float
-    added: list[str]
-    removed: list[str]
-    changed: list[str]
-    others: list[str]
-    notes: list[str]
 
 
 @click.command()

@@ -368,3 +368,15 @@ class CalendarAnswer(TypedDict):
     at: float
     upcoming: dict[str, float]
     slots: list[Slot]
+
+
+class Reloaded(TypedDict):
+    """``/api/reload``: subjects, and by name what is no subject."""
+
+    schema_version: int
+    loaded_at: float
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    others: list[str]
+    notes: list[str]

@@ -156,7 +156,7 @@ def stands_still(joint: Joint, runs: Mapping[str, Run]) -> str:
         return ""
     for one in stand:
         if one.run is not None and one.run.state in STANDS_STILL and (begins or one.run.cancel_by):
-            return f"run {one.run.id} is {_plainly(one.run)}"
+            return f"run {one.run.id} is {_plainly(one.run, aged=one.aged)}"
         if one.held:
             return f"{one.member.system}: {one.waits}"
     return ""
@@ -231,12 +231,13 @@ def _met(joint: Joint, need: Standing) -> bool:
 
 
 def _aged(joint: Joint, run: Run, runs: Mapping[str, Run]) -> bool:
-    """Tell whether ``run`` was asked for when nothing had moved for longer than an approval is good for.
+    """Tell whether ``run`` was asked for when no other had succeeded for longer than an approval is good for.
 
-    What two people have approved was not meant for a night that comes days later, by one person's word to go on.
+    What two people have approved was not meant for a night that comes days later, by one person's word to go on (and
+    to cancel what held it up).
     """
     mine = {member.run_id for member in joint.plan.members} - {run.id}
-    ended = [other.ended_at for key, other in runs.items() if key in mine and other.ended_at is not None]
+    ended = [other.ended_at or 0.0 for key, other in runs.items() if key in mine and other.state in GOOD]
     moved_at = max([joint.approved_at or joint.accepted_at, *(at for at in ended if at <= run.accepted_at)])
     return joint.plan.attended and run.accepted_at - moved_at > joint.expires_at - joint.accepted_at
 
@@ -263,12 +264,14 @@ def _why(joint: Joint, need: Standing) -> str:
     if _on_its_way(need):
         return f"waits for {system}: run {need.run.id} is under way"
     return (
-        f"held: {system} has not succeeded, run {need.run.id} is {_plainly(need.run)}. Mend that run, "
+        f"held: {system} has not succeeded, run {need.run.id} is {_plainly(need.run, aged=need.aged)}. Mend that run, "
         f"or 'karaula run go-on {joint.id} {system} --reason …', or 'karaula run cancel {joint.id}'"
     )
 
 
-def _plainly(run: Run) -> str:
+def _plainly(run: Run, *, aged: bool) -> str:
+    if aged and waits_for_approval_alone(run):
+        return "WAITING for an approval of its own: that of the whole is too old to begin it"
     why = run.pause_reason if run.state is RunState.PAUSED else run.end_reason
     return run.state.value + (f" ({why})" if why else "")
 

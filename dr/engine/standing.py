@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from dr.engine.names import unknown
+from dr.engine.unheard import PERHAPS
 from dr.errors import IllegalEvent, RunRefused
 from dr.journal.event import Event
 from dr.journal.names import same_person
@@ -33,7 +34,6 @@ from monitor.errors import StateError
 
 T = TypeVar("T")
 LONGEST_S = 24 * 3600.0
-PERHAPS = "it may have been written down all the same: look at 'karaula status' before saying it again"
 RULES = (BLACKOUT, READINESS, FENCING)
 
 
@@ -214,7 +214,7 @@ class Standing:
             return await self._in_thread(write)
         except StateError as error:
             self._unsure = True
-            raise StateError(f"{error}; {PERHAPS}") from error
+            raise StateError(f"{error}; {PERHAPS}: look at 'karaula status' before saying it again") from error
 
     @property
     def _rights(self) -> Rights:

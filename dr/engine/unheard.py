@@ -15,7 +15,7 @@ from monitor.errors import StateError
 if TYPE_CHECKING:
     from dr.engine.orchestrator import Orchestrator
 
-PERHAPS = "it may have been written down all the same: look at 'karaula runs' before asking again"
+PERHAPS = "it may have been written down all the same"
 
 
 class Unheard:
@@ -31,7 +31,7 @@ class Unheard:
     def refused(self, run_id: str, error: StateError) -> StateError:
         """Take note of a first event that could not be written; return the error to tell."""
         self.ids.add(run_id)
-        return StateError(f"{error}; {PERHAPS}")
+        return StateError(f"{error}; {PERHAPS}: look at 'karaula runs' before asking again")
 
     async def learn(self) -> None:
         """Take up those that stand in the journal, forget the others. Raises StateError while that cannot be known."""

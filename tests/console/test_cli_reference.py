@@ -21,7 +21,6 @@ from console.api import findings as findings_api
 from console.api import joint_views, journal_views, plan_views, views
 from console.api import overrides as overrides_api
 from console.api import readiness as readiness_api
-from console.cli import reload
 from console.cli.lazy import LazyGroup
 from console.main import COMMANDS, EPILOG, karaula
 from console.terminal import drift_view, exits, finding_shapes, joint_shapes, readiness_shapes, shapes
@@ -134,7 +133,7 @@ def test_exit_codes_are_in_the_help_and_on_the_page() -> None:
         (shapes.SubjectAnswer, estate_api.SubjectReply),
         (shapes.BackupsAnswer, backups_api.BackupsReply),
         (shapes.CalendarAnswer, estate_api.CalendarReply),
-        (reload.Reloaded, configuration_api.ReloadReply),
+        (shapes.Reloaded, configuration_api.ReloadReply),
         (readiness_shapes.Check, plan_views.CheckView),
         (readiness_shapes.Readiness, plan_views.ReadinessView),
         (readiness_shapes.ReadinessAnswer, readiness_api.ReadinessReply),

@@ -147,8 +147,8 @@ MEASURING = FAILOVER.replace("needs: [fence-old, machines]", "needs: [loss, mach
 TEXT = {**TEXTS, "failover": MEASURING}
 
 
-def accept(at: House, run: Run, up_to_s: float = 0.0, by: str = "vera") -> object:
-    return at.orchestrator.command(
+async def accept(at: House, run: Run, up_to_s: float = 0.0, by: str = "vera") -> Run:
+    return await at.orchestrator.command(
         run.id,
         lambda run, now: commands.accept_loss(
             run, by, "it must be", at.orchestrator.world.loss(run.plan), up_to_s, now
@@ -176,14 +176,14 @@ async def test_more_lost_than_was_seen_stops_before_the_promotion_until_a_person
             await at.orchestrator.command(
                 run.id, lambda run, now: commands.accept_loss(run, "vera", " ", None, 0.0, now)
             )
-        await accept(at, run, up_to_s=6000.0)  # type: ignore[misc]  # awaitable
+        await accept(at, run, up_to_s=6000.0)
         run = await at.until(run, RunState.PAUSED)
         assert not at.actions["promote"].calls, "less was accepted than is lost"
         clock = at.clock
     async with house(tmp_path, losing(7200.0), TEXT, clock=clock) as at:  # what was accepted outlives the daemon
         run = await at.until(run, RunState.PAUSED)
         assert (run.loss_accepted_s, run.loss_accepted_by) == (6000.0, "vera")
-        await accept(at, run)  # type: ignore[misc]  # awaitable
+        await accept(at, run)
         run = await at.until(run)
         assert (run.state, run.loss_accepted_s) == (RunState.SUCCEEDED, 7200.0)
 
@@ -196,7 +196,7 @@ async def test_a_loss_that_is_accepted_does_not_let_go_on_what_a_person_has_stop
         await gate.entered.wait()
         await at.orchestrator.command(run.id, partial(by_ana, commands.pause))
         gate.open.set()
-        await accept(at, run, up_to_s=9000.0)  # type: ignore[misc]  # awaitable
+        await accept(at, run, up_to_s=9000.0)
         stopped = at.orchestrator.run(run.id)
         assert (stopped.state, stopped.paused_by, stopped.loss_accepted_s) == (RunState.PAUSED, "ana", 9000.0)
         await at.orchestrator.command(run.id, partial(by_ana, commands.resume))
@@ -220,9 +220,9 @@ async def test_before_the_run_it_waits_for_both_in_either_order(tmp_path: Path, 
                 RunRefused, match=r"boris has approved .* already; it waits for a person to accept the loss"
             ):
                 await at.approve(run)
-            await accept(at, run)  # type: ignore[misc]  # awaitable
+            await accept(at, run)
         else:
-            await accept(at, run)  # type: ignore[misc]  # awaitable
+            await accept(at, run)
             assert at.orchestrator.run(run.id).state is RunState.WAITING
             await at.approve(run)
         run = await at.until(run)

@@ -15,6 +15,7 @@ import pytest
 from orchestrator_kit import HOUR_S, ROOT, Act, Gate, HeldClock, House, acts, house, proven, refused
 
 from dr.action import Context, Done, Holds, Seen
+from dr.engine import commands
 from dr.engine import joint_course as course
 from dr.engine.joint import JointRuns
 from dr.engine.orchestrator import Request
@@ -236,7 +237,12 @@ async def test_an_approval_of_the_whole_does_not_start_a_system_days_later(tmp_p
             await asyncio.sleep(0.001)
             waits = here.joints.runs(here.joints.joint(joint.id))
         (late,) = [run for run in waits.values() if run.system == "cdeps"]
-        await here.until_still(joint)
+        (stuck,) = [run for run in waits.values() if run.system == "ite"]
+        await here.house.orchestrator.command(stuck.id, lambda run, now: commands.cancel(run, "ana", "enough", now))
+        await here.house.until(stuck)
+        assert await here.until_still(joint) == (
+            f"run {late.id} is WAITING for an approval of its own: that of the whole is too old to begin it"
+        )
         assert here.house.orchestrator.run(late.id).state is RunState.WAITING, "two people have to look at it anew"
         done = await here.house.until(await here.house.approve(late))
         assert (done.state, done.approved_by) == (RunState.SUCCEEDED, "boris")

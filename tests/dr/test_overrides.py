@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine_kit import plan, step
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_kit import INVENTORY, Act, House, acts, house, lost, refused
@@ -71,8 +72,6 @@ def test_nothing_is_in_force_that_two_different_people_did_not_want(events: list
 
 @given(PEOPLE, PEOPLE, PEOPLE, st.floats(0, 12))
 def test_who_asked_for_the_run_is_not_the_second_person(requester: str, by: str, second: str, now: float) -> None:
-    from engine_kit import plan, step  # noqa: PLC0415 - one test's
-
     body = plan(step("look")).to_json()
     run = begin("one", RunAccepted(0.0, body, requester, "", "person", "", 0.0, 0.0))
     override = Override("override/1", "ncts", FENCING, by, "x", 0.0, 9.0, second, 1.0)
@@ -97,8 +96,6 @@ def test_who_asked_for_the_run_is_not_the_second_person(requester: str, by: str,
 def test_why_an_override_that_stands_does_not_count_is_said(
     rule: str, requester: str, origin: str, second: str, said: str
 ) -> None:
-    from engine_kit import plan, step  # noqa: PLC0415 - one test's
-
     run = begin("one", RunAccepted(0.0, plan(step("look")).to_json(), requester, "", origin, "", 0.0, 0.0))
     override = Override("override/1", "ncts", rule, "vera", "x", 0.0, 9.0, second, 1.0 if second else None)
     told = Facts((), (), {}, overrides=(override,)).left_aside(rule, run, 5.0)

@@ -129,9 +129,9 @@ async def test_so_is_what_stands_beside_the_runs(tmp_path: Path) -> None:
     async with machine(tmp_path) as made:
         standing, now = made.orchestrator.standing, made.clock.now()
         made.journal.lies = True
-        with pytest.raises(StateError, match="it may have been written down all the same"):
+        with pytest.raises(StateError, match=PERHAPS):
             await standing.override(OverrideAsk("ncts", "blackout", "ana", "the vendor is here", 3600.0))
-        with pytest.raises(StateError, match="it may have been written down all the same"):
+        with pytest.raises(StateError, match=PERHAPS):
             await standing.pause(Pause("ncts", "ana", "works", now, now + 3600.0))
         made.journal.lies = False
         assert standing.pauses() == [], "nobody knows yet; of the override somebody does, since the pause"

@@ -115,7 +115,7 @@ with netns_estate() as net:
     host = net.host("front", relayed=True)
     net.leaves(Path(sys.argv[1]))
     print(host.namespace, net.spawn(host, "sleep", "600").pid, flush=True)
-    time.sleep(600)
+    time.sleep(600)  # to be killed in
 """
 
 
@@ -146,7 +146,7 @@ def test_nothing_is_left_behind_of_one_that_is_killed(number: signal.Signals, tm
         *([inside] if runs(inside) else []),
     ]:
         assert time.monotonic() < give_up, left
-        time.sleep(0.05)
+        time.sleep(0.05)  # the reaper is a process of its own
 
 
 def test_what_a_killed_process_left_is_removed_at_the_next_start() -> None:

@@ -47,4 +47,4 @@ def test_it_takes_orders_and_ends_by_a_signal_without_a_trace() -> None:
     give_up = time.monotonic() + 60
     while folder.exists():
         assert time.monotonic() < give_up
-        time.sleep(0.05)
+        time.sleep(0.05)  # the reaper is a process of its own
